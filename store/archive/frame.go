@@ -1,0 +1,131 @@
+package archive
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+
+	"github.com/klauspost/compress/zstd"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// A Frame is an encoded frame that is not in a part yet.
+type Frame struct {
+	Info FrameInfo // At is set by Writer.Add
+	zstd []byte
+}
+
+// A Codec turns lines into frames and back. It holds buffers and is used by
+// one goroutine at a time.
+type Codec struct {
+	enc   *zstd.Encoder
+	dec   *zstd.Decoder
+	check []byte
+	leaf  []byte
+}
+
+// NewCodec returns a Codec.
+func NewCodec() *Codec {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest),
+		zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(true))
+	if err != nil {
+		panic(err) // the options are constants
+	}
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1),
+		zstd.WithDecoderMaxMemory(MaxLine+FrameBytes))
+	if err != nil {
+		panic(err)
+	}
+	return &Codec{enc: enc, dec: dec}
+}
+
+// Encode makes a frame of plain, which is whole lines each ending in a
+// newline, appending the compressed bytes to buf. The frame is decompressed
+// again and compared before it is returned: a compressor with a bug costs an
+// error here, not a record in ten years.
+func (c *Codec) Encode(kind FrameKind, typ string, plain, buf []byte) (Frame, error) {
+	salt := make([]byte, 16)
+	if _, err := rand.Read(salt); err != nil {
+		return Frame{}, fmt.Errorf("draw a salt: %w", err)
+	}
+	lines, leaf := c.leafHash(salt, plain)
+	if lines == 0 || plain[len(plain)-1] != '\n' {
+		return Frame{}, fmt.Errorf("encode a frame of %s: not whole lines", typ)
+	}
+	packed := c.enc.EncodeAll(plain, buf[:0])
+	var err error
+	c.check, err = c.dec.DecodeAll(packed, c.check[:0])
+	if err != nil || !bytes.Equal(c.check, plain) {
+		return Frame{}, fmt.Errorf("encode a frame of %s: compression did not give the bytes back", typ)
+	}
+	c.trim()
+	return Frame{
+		Info: FrameInfo{Kind: kind, Type: typ, Size: int64(len(packed)),
+			Plain: int64(len(plain)), Lines: lines, Salt: salt, Leaf: leaf[:]},
+		zstd: packed,
+	}, nil
+}
+
+// Bytes returns the compressed bytes, so that their buffer can be used again
+// after Writer.Add.
+func (f Frame) Bytes() []byte { return f.zstd }
+
+// decode appends the lines of a frame to dst and checks them against the
+// frame table: length, number of lines and leaf hash.
+func (c *Codec) decode(info FrameInfo, packed, dst []byte) ([]byte, error) {
+	plain, err := c.dec.DecodeAll(packed, dst)
+	if err != nil {
+		return nil, fmt.Errorf("decompress: %v: %w", err, ErrDamaged)
+	}
+	got := plain[len(dst):]
+	lines, leaf := c.leafHash(info.Salt, got)
+	if int64(len(got)) != info.Plain || lines != info.Lines || !bytes.Equal(leaf[:], info.Leaf) {
+		return nil, fmt.Errorf("lines do not match the frame table: %w", ErrDamaged)
+	}
+	return plain, nil
+}
+
+// leafHash returns the RFC 6962 hash of the leaf of a frame: the leaf is
+// SHA-256(salt, line) of each line, one after the other, so that one line can
+// be proved without showing another (archive.md 4). A line has no newline here.
+func (c *Codec) leafHash(salt, plain []byte) (lines int, leaf tlog.Hash) {
+	c.leaf = c.leaf[:0]
+	h := sha256.New()
+	for len(plain) > 0 {
+		n := bytes.IndexByte(plain, '\n')
+		next := n + 1
+		if n < 0 {
+			n, next = len(plain), len(plain)
+		}
+		h.Reset()
+		h.Write(salt)
+		h.Write(plain[:n])
+		c.leaf = h.Sum(c.leaf)
+		plain = plain[next:]
+		lines++
+	}
+	return lines, tlog.RecordHash(c.leaf)
+}
+
+// trim gives back buffers that one huge line made grow.
+func (c *Codec) trim() {
+	if cap(c.check) > 4*FrameBytes {
+		c.check = nil
+	}
+}
+
+// Line returns line n (from 0) of a decoded frame, without its newline.
+func Line(frame []byte, n int) ([]byte, bool) {
+	for ; n > 0; n-- {
+		i := bytes.IndexByte(frame, '\n')
+		if i < 0 {
+			return nil, false
+		}
+		frame = frame[i+1:]
+	}
+	if i := bytes.IndexByte(frame, '\n'); i >= 0 {
+		return frame[:i], true
+	}
+	return nil, false
+}

@@ -1,0 +1,281 @@
+package index
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// A Part is what the index keeps of a part file.
+type Part struct {
+	Number  uint32   `json:"number"`
+	Size    int64    `json:"size"`    // of the encrypted file
+	SHA256  [32]byte `json:"sha256"`  // of the encrypted file
+	Run     uint32   `json:"run"`     // the run that wrote it
+	Lines   int      `json:"lines"`   // in all frames
+	Leaves  int64    `json:"leaves"`  // size of the Merkle log after it
+	Types   []string `json:"types"`   // resource types of its record frames
+	RunFile [32]byte `json:"runFile"` // SHA-256 of index.runs/N.run; zero once merged
+}
+
+// A Commit is everything that becomes durable together with one part.
+type Commit struct {
+	Part    Part
+	Hashes  []tlog.Hash // leaf hashes of its frames and footer
+	Entries []Entry     // sorted by Sort; none when they are in the part's run file
+	Changes Changes
+}
+
+// Commit is the commit point C2: one transaction. When it returns nil the part
+// counts. When it returns an error the part may or may not count; the caller
+// must close the mirror and open it again.
+func (d *DB) Commit(c Commit) error {
+	d.write.Lock()
+	defer d.write.Unlock()
+	states := d.States()
+	err := d.update(func(tx *bolt.Tx) error { return d.commit(tx, &c, states) })
+	if err != nil {
+		return fmt.Errorf("commit part %d: %w", c.Part.Number, err)
+	}
+	d.stateMu.Lock()
+	defer d.stateMu.Unlock()
+	d.states = states
+	if c.Part.RunFile != ([32]byte{}) {
+		d.files[c.Part.Number] = true
+	}
+	return d.view(func(tx *bolt.Tx) error { d.refresh(tx); return nil })
+}
+
+func (d *DB) commit(tx *bolt.Tx, c *Commit, states States) error {
+	leaves, err := appendLeaves(tx, c.Hashes)
+	if err != nil {
+		return err
+	}
+	c.Part.Leaves = leaves
+	if err := putPart(tx, c.Part); err != nil {
+		return err
+	}
+	if err := d.insert(tx, c.Entries, states); err != nil {
+		return err
+	}
+	return d.apply(tx, c.Part, &c.Changes, states)
+}
+
+// insert puts the entries of one part into current, versions and pending.
+func (d *DB) insert(tx *bolt.Tx, entries []Entry, states States) error {
+	for i := range entries {
+		e := &entries[i]
+		switch {
+		case e.Flags&New != 0:
+			if err := d.putEntry(tx.Bucket(bCurrent), e.Key[:], e); err != nil {
+				return err
+			}
+		case e.Flags&aside != 0:
+			if err := d.putEntry(tx.Bucket(bVersions), versionKey(e), e); err != nil {
+				return err
+			}
+		default:
+			if err := d.putEntry(tx.Bucket(bPending), versionKey(e), e); err != nil {
+				return err
+			}
+		}
+	}
+	return putPatients(tx, entries)
+}
+
+func (d *DB) putEntry(b *bolt.Bucket, key []byte, e *Entry) error {
+	return put(b, key, d.appendEntry(make([]byte, 0, entryLen), e))
+}
+
+// apply writes what the part changes beside records.
+func (d *DB) apply(tx *bolt.Tx, p Part, c *Changes, states States) error {
+	for name, v := range c.Progress {
+		if err := d.putProgress(tx, p.Run, name, v); err != nil {
+			return err
+		}
+	}
+	for _, g := range c.Gaps {
+		b, k := tx.Bucket(bGaps), d.nameKey(g.ID)
+		if g.Closed != "" {
+			if err := b.Delete(k); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := d.putSealed(b, "gap", k, g); err != nil {
+			return err
+		}
+	}
+	for _, dec := range c.Decide {
+		if err := d.decide(tx, dec, states); err != nil {
+			return err
+		}
+	}
+	return d.applyRun(tx, p, c, states)
+}
+
+func (d *DB) putProgress(tx *bolt.Tx, run uint32, name string, v json.RawMessage) error {
+	b, k := tx.Bucket(bProgress), append(runKey(run), d.nameKey(name)...)
+	if string(v) == "null" {
+		return b.Delete(k)
+	}
+	return d.putSealed(b, "progress", k, v)
+}
+
+func (d *DB) applyRun(tx *bolt.Tx, p Part, c *Changes, states States) error {
+	r, known, err := d.run(tx, p.Run)
+	if err != nil {
+		return err
+	}
+	if c.Start != nil {
+		r, known = *c.Start, true
+	}
+	if !known {
+		return fmt.Errorf("run %d was never started: %w", p.Run, ErrBad)
+	}
+	if r.Counts == nil {
+		r.Counts = Counts{}
+	}
+	r.Counts.Add(c.Counts)
+	if c.Close != nil {
+		r.States, r.Ended, r.Record = c.Close.States, c.Close.Ended, c.Close.Record
+		r.Proposed, r.Closing, r.Counts = c.Close.Proposed, p.Number, c.Close.Counts
+		if err := d.putCursors(tx, c.Close.Cursors); err != nil {
+			return err
+		}
+		if err := dropProgress(tx, p.Run); err != nil {
+			return err
+		}
+	}
+	states[p.Run] = r.States
+	return d.putSealed(tx.Bucket(bRuns), "run", runKey(p.Run), r)
+}
+
+func (d *DB) putCursors(tx *bolt.Tx, list []Cursor) error {
+	for _, c := range list {
+		if err := d.putSealed(tx.Bucket(bCursors), "cursor", d.nameKey(c.name()), c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropProgress forgets the progress of a run that is closed.
+func dropProgress(tx *bolt.Tx, run uint32) error {
+	b := tx.Bucket(bProgress)
+	prefix := runKey(run)
+	c := b.Cursor()
+	for k, _ := c.Seek(prefix); k != nil && string(k[:4]) == string(prefix); k, _ = c.Seek(prefix) {
+		if err := b.Delete(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decide sets the state of one held type; an accepted one moves its cursor.
+func (d *DB) decide(tx *bolt.Tx, dec Decision, states States) error {
+	r, known, err := d.run(tx, dec.Run)
+	if err != nil {
+		return err
+	}
+	if !known || r.States.Types[dec.Type] != Held {
+		return fmt.Errorf("run %d does not hold %s", dec.Run, dec.Type)
+	}
+	types := make(map[string]State, len(r.States.Types))
+	for t, s := range r.States.Types {
+		types[t] = s
+	}
+	types[dec.Type] = Rejected
+	var left []Cursor
+	for _, c := range r.Proposed {
+		switch {
+		case c.Type != dec.Type:
+			left = append(left, c)
+		case dec.Accept:
+			if err := d.putCursors(tx, []Cursor{c}); err != nil {
+				return err
+			}
+		default:
+			c.Since = time.Time{} // the next run starts full and compares everything again
+			if err := d.putCursors(tx, []Cursor{c}); err != nil {
+				return err
+			}
+		}
+	}
+	if dec.Accept {
+		types[dec.Type] = Applied
+	}
+	r.States.Types, r.Proposed = types, left
+	states[dec.Run] = r.States
+	return d.putSealed(tx.Bucket(bRuns), "run", runKey(dec.Run), r)
+}
+
+func partKey(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
+
+func putPart(tx *bolt.Tx, p Part) error {
+	v, err := json.Marshal(p)
+	if err != nil {
+		return fmt.Errorf("write part %d to the index: %w", p.Number, err)
+	}
+	return put(tx.Bucket(bParts), partKey(p.Number), v)
+}
+
+func parsePart(k, v []byte) (Part, error) {
+	var p Part
+	b, err := checked(k, v)
+	if err != nil {
+		return p, err
+	}
+	if err := json.Unmarshal(b, &p); err != nil {
+		return p, fmt.Errorf("read a part in the index: %v: %w", err, ErrBad)
+	}
+	return p, nil
+}
+
+func eachPart(tx *bolt.Tx, fn func(Part) error) error {
+	return tx.Bucket(bParts).ForEach(func(k, v []byte) error {
+		p, err := parsePart(k, v)
+		if err != nil {
+			return err
+		}
+		return fn(p)
+	})
+}
+
+// EachPart calls fn for every part in order.
+func (d *DB) EachPart(fn func(Part) error) error {
+	return d.view(func(tx *bolt.Tx) error { return eachPart(tx, fn) })
+}
+
+// LastPart returns the newest part; ok is false in an empty mirror.
+func (d *DB) LastPart() (p Part, ok bool, err error) {
+	err = d.view(func(tx *bolt.Tx) error {
+		k, v := tx.Bucket(bParts).Cursor().Last()
+		if k == nil {
+			return nil
+		}
+		ok = true
+		p, err = parsePart(k, v)
+		return err
+	})
+	return p, ok, err
+}
+
+// Part returns one part.
+func (d *DB) Part(n uint32) (p Part, ok bool, err error) {
+	err = d.view(func(tx *bolt.Tx) error {
+		v := tx.Bucket(bParts).Get(partKey(n))
+		if v == nil {
+			return nil
+		}
+		ok = true
+		p, err = parsePart(partKey(n), v)
+		return err
+	})
+	return p, ok, err
+}

@@ -1,0 +1,482 @@
+package index
+
+import (
+	"bytes"
+	"container/heap"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+
+	"chartcellar/store/disk"
+)
+
+// batch is how many rows one transaction of a merge takes: a larger one would
+// hold too much memory (archive.md 5).
+const batch = 50_000
+
+// NeedsMerge reports whether entries are still in run files.
+func (d *DB) NeedsMerge() bool {
+	d.stateMu.Lock()
+	defer d.stateMu.Unlock()
+	return len(d.files) > 0
+}
+
+// Merge writes a new index from this one and all run files and puts it in the
+// place of the old, whole or not at all. Readers see the one or the other. The
+// run files are removed afterwards.
+func (d *DB) Merge(ctx context.Context) error {
+	d.write.Lock()
+	defer d.write.Unlock()
+	d.stateMu.Lock()
+	files := d.fileList(true)
+	d.stateMu.Unlock()
+	if len(files) == 0 {
+		return nil
+	}
+	temp := d.path + disk.TempSuffix
+	if err := disk.RemoveTemp(d.fs, temp); err != nil {
+		return err
+	}
+	if err := d.mergeInto(ctx, temp, files); err != nil {
+		return fmt.Errorf("merge the index: %w", err)
+	}
+	if err := d.swap(temp); err != nil {
+		return fmt.Errorf("put the merged index in place: %w", err)
+	}
+	for _, n := range files {
+		if err := disk.RemoveSpent(d.fs, d.runPath(n)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// swap closes the old file and opens the new one in its place.
+func (d *DB) swap(temp string) error {
+	if err := d.fs.Point("before index swap"); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.db.Close(); err != nil {
+		return err
+	}
+	swapErr := disk.Swap(d.fs, temp, d.path)
+	if err := d.open(d.path, false); err != nil {
+		return err
+	}
+	if swapErr != nil {
+		return swapErr
+	}
+	d.stateMu.Lock()
+	defer d.stateMu.Unlock()
+	return d.load()
+}
+
+// mergeInto builds the new file and syncs it.
+func (d *DB) mergeInto(ctx context.Context, temp string, files []uint32) error {
+	var runs []*runFile
+	defer func() {
+		for _, r := range runs {
+			r.f.Close() // read only
+		}
+	}()
+	for _, n := range files {
+		r, err := d.openRunFile(n)
+		if err != nil {
+			return err
+		}
+		runs = append(runs, r)
+	}
+	out, err := newBuilder(temp)
+	if err != nil {
+		return err
+	}
+	states := d.States()
+	err = d.view(func(tx *bolt.Tx) error {
+		if err := d.copyRest(tx, out); err != nil {
+			return err
+		}
+		if err := d.mergeEntries(ctx, out, d.entrySources(tx, runs), states); err != nil {
+			return err
+		}
+		return d.mergePatients(ctx, out, tx, runs)
+	})
+	if cerr := out.close(err == nil); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// copyRest copies what the merge does not change.
+func (d *DB) copyRest(tx *bolt.Tx, out *builder) error {
+	for _, name := range [][]byte{bMeta, bTree, bRuns, bProgress, bCursors, bGaps, bJobs} {
+		err := tx.Bucket(name).ForEach(func(k, v []byte) error { return out.putRaw(name, k, v) })
+		if err != nil {
+			return err
+		}
+	}
+	return eachPart(tx, func(p Part) error {
+		p.RunFile = [32]byte{}
+		return out.with(func(tx *bolt.Tx) error { return putPart(tx, p) })
+	})
+}
+
+// A source gives entries in order; ok is false at its end.
+type source func() (e Entry, ok bool, err error)
+
+// entrySources are the ordered lists a merge reads.
+func (d *DB) entrySources(tx *bolt.Tx, runs []*runFile) []source {
+	var list []source
+	for _, name := range [][]byte{bCurrent, bVersions, bPending} {
+		c := tx.Bucket(name).Cursor()
+		next := c.First
+		list = append(list, func() (Entry, bool, error) {
+			k, v := next()
+			next = c.Next
+			if k == nil {
+				return Entry{}, false, nil
+			}
+			value, err := checked(k, v)
+			if err != nil {
+				return Entry{}, false, err
+			}
+			e, err := d.parseEntry(k, value)
+			return e, true, err
+		})
+	}
+	for _, r := range runs {
+		list = append(list, r.source())
+	}
+	return list
+}
+
+func (r *runFile) source() source {
+	rows := r.entries()
+	return func() (Entry, bool, error) {
+		row, err := rows.next()
+		if row == nil || err != nil {
+			return Entry{}, false, err
+		}
+		e, err := r.d.parseEntry(row[:16], row[16:])
+		return e, true, err
+	}
+}
+
+// mergeEntries writes current, versions and pending from all sources.
+func (d *DB) mergeEntries(ctx context.Context, out *builder, in []source, states States) error {
+	return eachGroup(ctx, in, func(list []Entry) error {
+		Mark(list)
+		current, wait := split(list, states)
+		for i := range list {
+			e := &list[i]
+			bucket, key := bVersions, e.Key[:]
+			switch {
+			case i == current:
+				bucket = bCurrent
+			case wait(i):
+				bucket, key = bPending, versionKey(e)
+			default:
+				key = versionKey(e)
+			}
+			if err := out.with(func(tx *bolt.Tx) error {
+				return d.putEntry(tx.Bucket(bucket), key, e)
+			}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// eachGroup merges sorted sources and calls fn for all entries of each key, in
+// the order of their commits. The list is valid during the call.
+func eachGroup(ctx context.Context, in []source, fn func([]Entry) error) error {
+	h := &entryHeap{}
+	for _, s := range in {
+		if err := h.add(s); err != nil {
+			return err
+		}
+	}
+	heap.Init(h)
+	var group []Entry
+	for n := 0; h.Len() > 0; n++ {
+		if n%batch == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		top := &h.rows[0]
+		if len(group) > 0 && group[0].Key != top.e.Key {
+			if err := fn(group); err != nil {
+				return err
+			}
+			group = group[:0]
+		}
+		if len(group) == 0 || group[len(group)-1].Loc != top.e.Loc {
+			group = append(group, top.e)
+		}
+		if err := h.advance(); err != nil {
+			return err
+		}
+	}
+	if len(group) > 0 {
+		return fn(group)
+	}
+	return nil
+}
+
+type entryHeap struct{ rows []entryRow }
+
+type entryRow struct {
+	e    Entry
+	next source
+}
+
+func (h *entryHeap) Len() int           { return len(h.rows) }
+func (h *entryHeap) Less(i, j int) bool { return compare(&h.rows[i].e, &h.rows[j].e) < 0 }
+func (h *entryHeap) Swap(i, j int)      { h.rows[i], h.rows[j] = h.rows[j], h.rows[i] }
+func (h *entryHeap) Push(x any)         { h.rows = append(h.rows, x.(entryRow)) }
+func (h *entryHeap) Pop() any {
+	last := h.rows[len(h.rows)-1]
+	h.rows = h.rows[:len(h.rows)-1]
+	return last
+}
+
+func (h *entryHeap) add(s source) error {
+	e, ok, err := s()
+	if ok && err == nil {
+		h.rows = append(h.rows, entryRow{e, s})
+	}
+	return err
+}
+
+func (h *entryHeap) advance() error {
+	e, ok, err := h.rows[0].next()
+	if err != nil {
+		return err
+	}
+	if !ok {
+		heap.Pop(h)
+		return nil
+	}
+	h.rows[0].e = e
+	heap.Fix(h, 0)
+	return nil
+}
+
+// Twice counts, by type byte, the entries that are marked New in run files and
+// are not the first of their record there: what a pull that did not look them
+// up counted too often.
+func (d *DB) Twice(ctx context.Context) (map[byte]int, error) {
+	d.stateMu.Lock()
+	files := d.fileList(true)
+	d.stateMu.Unlock()
+	count := map[byte]int{}
+	if len(files) < 2 {
+		return count, nil
+	}
+	var in []source
+	for _, n := range files {
+		r, err := d.openRunFile(n)
+		if err != nil {
+			return nil, err
+		}
+		defer r.f.Close() // read only
+		in = append(in, r.source())
+	}
+	err := eachGroup(ctx, in, func(list []Entry) error {
+		before := 0
+		for i := range list {
+			before += int(list[i].Flags & New)
+		}
+		if before > 1 {
+			count[list[0].Key.Type()] += before - 1
+		}
+		return nil
+	})
+	return count, err
+}
+
+// mergePatients writes the lists of the patients.
+func (d *DB) mergePatients(ctx context.Context, out *builder, tx *bolt.Tx, runs []*runFile) error {
+	h := &patientHeap{}
+	c := tx.Bucket(bPatient).Cursor()
+	next := c.First
+	err := h.add(func() ([]byte, []byte, error) {
+		k, v := next()
+		next = c.Next
+		if k == nil {
+			return nil, nil, nil
+		}
+		value, err := checked(k, v)
+		return k, value, err
+	})
+	for _, r := range runs {
+		if err == nil {
+			err = h.add(r.patientLists())
+		}
+	}
+	if err != nil {
+		return err
+	}
+	heap.Init(h)
+	for n := 0; h.Len() > 0; n++ {
+		if n%batch == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		top := h.rows[0]
+		if err := out.with(func(tx *bolt.Tx) error {
+			return put(tx.Bucket(bPatient), top.key, top.value)
+		}); err != nil {
+			return err
+		}
+		if err := h.advance(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A lists gives one packed patient list after the other; a nil key at the end.
+type lists func() (key, value []byte, err error)
+
+// patientLists packs the patient rows of a run file.
+func (r *runFile) patientLists() lists {
+	rows := r.patients()
+	row, err := rows.next()
+	return func() ([]byte, []byte, error) {
+		for err == nil && row != nil && Patient(row[:8]) == (Patient{}) {
+			row, err = rows.next()
+		}
+		if err != nil || row == nil {
+			return nil, nil, err
+		}
+		p, line := patientAt(row)
+		key := binary.BigEndian.AppendUint32(append([]byte{}, p[:]...), line.Part)
+		var value []byte
+		for err == nil && row != nil {
+			of, l := patientAt(row)
+			if of != p || l.Part != line.Part {
+				break
+			}
+			value = packPatientLine(value, l.Type, l.Frame, l.Line)
+			row, err = rows.next()
+		}
+		return key, value, err
+	}
+}
+
+type patientHeap struct{ rows []listRow }
+
+type listRow struct {
+	key, value []byte
+	next       lists
+}
+
+func (h *patientHeap) Len() int           { return len(h.rows) }
+func (h *patientHeap) Less(i, j int) bool { return bytes.Compare(h.rows[i].key, h.rows[j].key) < 0 }
+func (h *patientHeap) Swap(i, j int)      { h.rows[i], h.rows[j] = h.rows[j], h.rows[i] }
+func (h *patientHeap) Push(x any)         { h.rows = append(h.rows, x.(listRow)) }
+func (h *patientHeap) Pop() any {
+	last := h.rows[len(h.rows)-1]
+	h.rows = h.rows[:len(h.rows)-1]
+	return last
+}
+
+func (h *patientHeap) add(next lists) error {
+	k, v, err := next()
+	if k != nil && err == nil {
+		h.rows = append(h.rows, listRow{k, v, next})
+	}
+	return err
+}
+
+func (h *patientHeap) advance() error {
+	k, v, err := h.rows[0].next()
+	if err != nil {
+		return err
+	}
+	if k == nil {
+		heap.Pop(h)
+		return nil
+	}
+	h.rows[0].key, h.rows[0].value = k, v
+	heap.Fix(h, 0)
+	return nil
+}
+
+// A builder fills a new index file with rows in ascending order, without a
+// sync until the end.
+type builder struct {
+	db *bolt.DB
+	tx *bolt.Tx
+	n  int
+}
+
+func newBuilder(path string) (*builder, error) {
+	db, err := bolt.Open(path, 0o600, boltOptions())
+	if err != nil {
+		return nil, fmt.Errorf("create the new index: %w", err)
+	}
+	db.NoSync, db.NoFreelistSync = true, true
+	b := &builder{db: db}
+	return b, b.with(func(tx *bolt.Tx) error {
+		for _, name := range buckets {
+			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// with runs fn in the transaction at hand and begins a new one when that has
+// become large.
+func (b *builder) with(fn func(*bolt.Tx) error) error {
+	if b.tx != nil && b.n >= batch {
+		if err := b.tx.Commit(); err != nil {
+			return err
+		}
+		b.tx, b.n = nil, 0
+	}
+	if b.tx == nil {
+		tx, err := b.db.Begin(true)
+		if err != nil {
+			return err
+		}
+		for _, name := range [][]byte{bCurrent, bVersions, bPatient, bTree} {
+			if bucket := tx.Bucket(name); bucket != nil {
+				bucket.FillPercent = 0.95
+			}
+		}
+		b.tx = tx
+	}
+	b.n++
+	return fn(b.tx)
+}
+
+func (b *builder) putRaw(bucket, k, v []byte) error {
+	return b.with(func(tx *bolt.Tx) error {
+		return tx.Bucket(bucket).Put(bytes.Clone(k), bytes.Clone(v))
+	})
+}
+
+// close commits what is left, if keep is set, syncs and closes the file.
+func (b *builder) close(keep bool) error {
+	var err error
+	if b.tx != nil && keep {
+		err = b.tx.Commit()
+	} else if b.tx != nil {
+		err = b.tx.Rollback()
+	}
+	if keep && err == nil {
+		b.db.NoFreelistSync = false
+		err = b.db.Update(func(*bolt.Tx) error { return nil })
+	}
+	if keep && err == nil {
+		err = b.db.Sync()
+	}
+	return errors.Join(err, b.db.Close())
+}

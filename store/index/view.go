@@ -1,0 +1,243 @@
+package index
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// Newest returns, for each key, the newest version that was not rejected, also
+// of open and held runs: what a writer compares with, so that nothing is stored
+// twice. Found is false where the mirror never held the record. Entries that
+// are still in run files are looked at only if runs is set.
+func (d *DB) Newest(keys []Key, runs bool, fn func(i int, e Entry, found bool) error) error {
+	d.stateMu.Lock()
+	states, pending, empty := d.states, d.pending, d.empty
+	files := d.fileList(runs)
+	d.stateMu.Unlock()
+	if empty && !pending && len(files) == 0 {
+		for i := range keys {
+			if err := fn(i, Entry{}, false); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return d.view(func(tx *bolt.Tx) error {
+		var buf []Entry
+		for i, k := range keys {
+			list, err := d.newer(tx, k, pending, files, buf[:0])
+			if err != nil {
+				return err
+			}
+			buf = list
+			e, found := newestOf(list, states)
+			if err := fn(i, e, found); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// newestOf returns the last entry that was not rejected. An entry that never
+// counts (stale, subsetted) is no state to compare with.
+func newestOf(list []Entry, states States) (Entry, bool) {
+	for i := len(list) - 1; i >= 0; i-- {
+		e := &list[i]
+		if e.Flags&aside == 0 && (e.Flags&New != 0 || states.of(e) != Rejected) {
+			return *e, true
+		}
+	}
+	return Entry{}, false
+}
+
+// fileList returns the parts with run files, in order; none unless want is
+// set. The caller holds stateMu.
+func (d *DB) fileList(want bool) []uint32 {
+	if !want || len(d.files) == 0 {
+		return nil
+	}
+	list := make([]uint32, 0, len(d.files))
+	for n := range d.files {
+		list = append(list, n)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// newer appends the current entry of a key and the later ones that wait, in
+// the order of their commits.
+func (d *DB) newer(tx *bolt.Tx, k Key, pending bool, files []uint32, to []Entry) ([]Entry, error) {
+	v, err := get(tx.Bucket(bCurrent), k[:])
+	if err != nil {
+		return nil, err
+	}
+	if v != nil {
+		e, err := d.parseEntry(k[:], v)
+		if err != nil {
+			return nil, err
+		}
+		to = append(to, e)
+	}
+	if pending {
+		if to, err = d.prefix(tx.Bucket(bPending), k, to); err != nil {
+			return nil, err
+		}
+	}
+	if len(files) > 0 {
+		if to, err = d.inFiles(files, k, to); err != nil {
+			return nil, err
+		}
+		slices.SortFunc(to, func(a, b Entry) int { return compare(&a, &b) })
+	}
+	return to, nil
+}
+
+func (d *DB) inFiles(files []uint32, k Key, to []Entry) ([]Entry, error) {
+	for _, n := range files {
+		r, err := d.openRunFile(n)
+		if err != nil {
+			return nil, err
+		}
+		to, err = r.find(k, to)
+		r.f.Close() // read only
+		if err != nil {
+			return nil, err
+		}
+	}
+	return to, nil
+}
+
+// prefix appends the entries of one key in versions or pending.
+func (d *DB) prefix(b *bolt.Bucket, k Key, to []Entry) ([]Entry, error) {
+	c := b.Cursor()
+	for key, v := c.Seek(k[:]); key != nil && bytes.HasPrefix(key, k[:]); key, v = c.Next() {
+		value, err := checked(key, v)
+		if err != nil {
+			return nil, err
+		}
+		e, err := d.parseEntry(key, value)
+		if err != nil {
+			return nil, err
+		}
+		to = append(to, e)
+	}
+	return to, nil
+}
+
+// Versions returns every version of a record in the order of their commits,
+// counted or not.
+func (d *DB) Versions(k Key) ([]Entry, error) {
+	d.stateMu.Lock()
+	files := d.fileList(true)
+	d.stateMu.Unlock()
+	var list []Entry
+	err := d.view(func(tx *bolt.Tx) error {
+		var err error
+		if list, err = d.prefix(tx.Bucket(bVersions), k, nil); err != nil {
+			return err
+		}
+		list, err = d.newer(tx, k, true, files, list)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(list, func(a, b Entry) int { return compare(&a, &b) })
+	return slices.CompactFunc(list, func(a, b Entry) bool { return a.Loc == b.Loc }), nil
+}
+
+// A Line is a place in a patient's list: some version of some record.
+type Line struct {
+	Loc
+	Type byte
+}
+
+// Compartment returns the places of all versions of all records that belong
+// to a patient, in the order of their commits.
+func (d *DB) Compartment(p Patient) ([]Line, error) {
+	d.stateMu.Lock()
+	files := d.fileList(true)
+	d.stateMu.Unlock()
+	var list []Line
+	err := d.view(func(tx *bolt.Tx) error {
+		c := tx.Bucket(bPatient).Cursor()
+		for k, v := c.Seek(p[:]); k != nil && bytes.HasPrefix(k, p[:]); k, v = c.Next() {
+			value, err := checked(k, v)
+			if err != nil {
+				return err
+			}
+			list = appendPatientLines(list, binary.BigEndian.Uint32(k[8:]), value)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range files {
+		if list, err = d.patientInFile(n, p, list); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(list, func(a, b Line) int { return int(int64(a.order()) - int64(b.order())) })
+	return list, nil
+}
+
+func (d *DB) patientInFile(n uint32, p Patient, list []Line) ([]Line, error) {
+	r, err := d.openRunFile(n)
+	if err != nil {
+		return nil, err
+	}
+	defer r.f.Close() // read only
+	rows := r.patients()
+	for {
+		row, err := rows.next()
+		if row == nil || err != nil {
+			return list, err
+		}
+		if of, line := patientAt(row); of == p {
+			list = append(list, line)
+		}
+	}
+}
+
+// putPatients adds the entries of one part to the lists of their patients:
+// one packed value per patient and part.
+func putPatients(tx *bolt.Tx, entries []Entry) error {
+	b := tx.Bucket(bPatient)
+	list := byPatient(entries)
+	for len(list) > 0 {
+		p, part := list[0].Patient, list[0].Part
+		n := 0
+		var v []byte
+		for n < len(list) && list[n].Patient == p && list[n].Part == part {
+			v = packPatientLine(v, list[n].Key.Type(), list[n].Frame, list[n].Line)
+			n++
+		}
+		if p != (Patient{}) {
+			k := binary.BigEndian.AppendUint32(append([]byte{}, p[:]...), part)
+			if err := put(b, k, v); err != nil {
+				return err
+			}
+		}
+		list = list[n:]
+	}
+	return nil
+}
+
+func packPatientLine(v []byte, typ byte, frame, line uint16) []byte {
+	v = append(v, typ)
+	v = binary.LittleEndian.AppendUint16(v, frame)
+	return binary.LittleEndian.AppendUint16(v, line)
+}
+
+func appendPatientLines(to []Line, part uint32, v []byte) []Line {
+	for ; len(v) >= 5; v = v[5:] {
+		to = append(to, Line{Loc{part, binary.LittleEndian.Uint16(v[1:]),
+			binary.LittleEndian.Uint16(v[3:])}, v[0]})
+	}
+	return to
+}
