@@ -59,32 +59,73 @@ func (d *DB) commit(tx *bolt.Tx, c *Commit, states States) error {
 	if err := putPart(tx, c.Part); err != nil {
 		return err
 	}
-	if err := d.insert(tx, c.Entries, states); err != nil {
+	counts := Counts{}
+	counts.Add(c.Changes.Counts)
+	c.Changes.Counts = counts
+	if err := d.insert(tx, c.Entries, counts); err != nil {
 		return err
 	}
 	return d.apply(tx, c.Part, &c.Changes, states)
 }
 
-// insert puts the entries of one part into current, versions and pending.
-func (d *DB) insert(tx *bolt.Tx, entries []Entry, states States) error {
-	for i := range entries {
-		e := &entries[i]
-		switch {
-		case e.Flags&New != 0:
-			if err := d.putEntry(tx.Bucket(bCurrent), e.Key[:], e); err != nil {
-				return err
-			}
-		case e.Flags&aside != 0:
-			if err := d.putEntry(tx.Bucket(bVersions), versionKey(e), e); err != nil {
-				return err
-			}
-		default:
-			if err := d.putEntry(tx.Bucket(bPending), versionKey(e), e); err != nil {
-				return err
-			}
+// insert puts the entries of one part into current, versions and pending. A
+// pull decides what is new before the parts before this one are committed; so
+// what stands twice in one run is found here, and the counts are set right.
+func (d *DB) insert(tx *bolt.Tx, entries []Entry, counts Counts) error {
+	for rest := entries; len(rest) > 0; {
+		n := 1
+		for n < len(rest) && rest[n].Key == rest[0].Key {
+			n++
 		}
+		if err := d.insertKey(tx, rest[:n], counts); err != nil {
+			return err
+		}
+		rest = rest[n:]
 	}
 	return putPatients(tx, entries)
+}
+
+// insertKey puts the new entries of one record.
+func (d *DB) insertKey(tx *bolt.Tx, entries []Entry, counts Counts) error {
+	list, err := d.newer(tx, entries[0].Key, true, nil, nil)
+	if err != nil {
+		return err
+	}
+	old := len(list)
+	list = append(list, entries...)
+	Mark(list)
+	for i := range entries {
+		e := &list[old+i]
+		recount(counts, entries[i].Flags, e)
+		switch {
+		case e.Flags&New != 0:
+			err = d.putEntry(tx.Bucket(bCurrent), e.Key[:], e)
+		case e.Flags&aside != 0:
+			err = d.putEntry(tx.Bucket(bVersions), versionKey(e), e)
+		default:
+			err = d.putEntry(tx.Bucket(bPending), versionKey(e), e)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recount moves an entry from new or changed to duplicates if that is what it
+// turned out to be.
+func recount(counts Counts, before Flags, e *Entry) {
+	c, known := counts[TypeName(e.Key.Type())]
+	if !known || e.Flags&(Stale|Duplicate) == 0 {
+		return
+	}
+	if before&New != 0 {
+		c.New--
+	} else {
+		c.Changed--
+	}
+	c.Duplicates++
+	counts[TypeName(e.Key.Type())] = c
 }
 
 func (d *DB) putEntry(b *bolt.Bucket, key []byte, e *Entry) error {

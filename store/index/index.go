@@ -19,6 +19,7 @@ import (
 	"hash/crc32"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -318,4 +319,68 @@ func checked(key, v []byte) ([]byte, error) {
 		return nil, fmt.Errorf("index value with a wrong checksum: %w", ErrBad)
 	}
 	return value, nil
+}
+
+// Probe looks at an index file as a whole before it is used: a damaged bbolt
+// file can end the process when it is read, so the reading is done with faults
+// turned into panics, and those into ErrBad. It returns ErrHeld if another
+// process has the file open. A file that was closed cleanly is not probed.
+func Probe(path string) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("probe the index: %v: %w", r, ErrBad)
+		}
+	}()
+	info, err := os.Stat(path)
+	if err != nil || info.Size() == 0 {
+		return fmt.Errorf("probe the index: it is missing or empty: %w", ErrBad)
+	}
+	o := boltOptions()
+	o.ReadOnly = true
+	db, err := bolt.Open(path, 0o600, o)
+	if errors.Is(err, berrors.ErrTimeout) {
+		return ErrHeld
+	}
+	if err != nil {
+		return fmt.Errorf("probe the index: %v: %w", err, ErrBad)
+	}
+	defer db.Close() // read only
+	return db.View(func(tx *bolt.Tx) error {
+		if tx.Size() > info.Size() {
+			return fmt.Errorf("probe the index: the file is cut: %w", ErrBad)
+		}
+		if clean(tx) {
+			return nil
+		}
+		return walk(tx)
+	})
+}
+
+// walk reads every row and checks its checksum.
+func walk(tx *bolt.Tx) error {
+	for _, name := range buckets {
+		b := tx.Bucket(name)
+		if b == nil {
+			return fmt.Errorf("index without %s: %w", name, ErrBad)
+		}
+		err := b.ForEach(func(k, v []byte) error {
+			_, err := checked(k, v)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// clean reports whether the file was closed by Close of a mirror.
+func clean(tx *bolt.Tx) bool {
+	b := tx.Bucket(bMeta)
+	if b == nil {
+		return false
+	}
+	v, err := get(b, []byte("clean"))
+	return err == nil && len(v) == 1 && v[0] == 1
 }

@@ -100,7 +100,7 @@ func (d *DB) mergeInto(ctx context.Context, temp string, files []uint32) error {
 		if err := d.copyRest(tx, out); err != nil {
 			return err
 		}
-		if err := d.mergeEntries(ctx, out, d.entrySources(tx, runs), states); err != nil {
+		if err := d.mergeEntries(ctx, out, d.entrySources(tx, runs, 0), states); err != nil {
 			return err
 		}
 		return d.mergePatients(ctx, out, tx, runs)
@@ -128,16 +128,16 @@ func (d *DB) copyRest(tx *bolt.Tx, out *builder) error {
 // A source gives entries in order; ok is false at its end.
 type source func() (e Entry, ok bool, err error)
 
-// entrySources are the ordered lists a merge reads.
-func (d *DB) entrySources(tx *bolt.Tx, runs []*runFile) []source {
+// entrySources are the ordered lists a merge reads: all, or those of one type.
+func (d *DB) entrySources(tx *bolt.Tx, runs []*runFile, typ byte) []source {
 	var list []source
 	for _, name := range [][]byte{bCurrent, bVersions, bPending} {
 		c := tx.Bucket(name).Cursor()
-		next := c.First
+		next := func() ([]byte, []byte) { return c.Seek([]byte{typ}) }
 		list = append(list, func() (Entry, bool, error) {
 			k, v := next()
 			next = c.Next
-			if k == nil {
+			if k == nil || typ != 0 && k[0] != typ {
 				return Entry{}, false, nil
 			}
 			value, err := checked(k, v)

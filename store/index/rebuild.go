@@ -105,6 +105,14 @@ func (r *Rebuild) Merge(ctx context.Context) error {
 	return r.d.Merge(ctx)
 }
 
+// SetMeta sets a small named value in the new index.
+func (r *Rebuild) SetMeta(name string, value []byte) error {
+	if err := r.flush(); err != nil {
+		return err
+	}
+	return r.d.SetMeta(name, value)
+}
+
 // Discard gives the new index up and removes its file.
 func (r *Rebuild) Discard() error {
 	if r.tx != nil {

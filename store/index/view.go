@@ -2,6 +2,7 @@ package index
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"slices"
 
@@ -240,4 +241,38 @@ func appendPatientLines(to []Line, part uint32, v []byte) []Line {
 			binary.LittleEndian.Uint16(v[3:])}, v[0]})
 	}
 	return to
+}
+
+// EachCurrent calls fn for the newest version that counts of every record of
+// a type (0: of all types), as parts up to part and the states give it. The entry
+// is valid during the call.
+func (d *DB) EachCurrent(typ byte, part uint32, states States, fn func(*Entry) error) error {
+	d.stateMu.Lock()
+	files := d.fileList(true)
+	d.stateMu.Unlock()
+	return d.view(func(tx *bolt.Tx) error {
+		in := d.entrySources(tx, nil, typ)
+		for _, n := range files {
+			r, err := d.openRunFile(n)
+			if err != nil {
+				return err
+			}
+			defer r.f.Close() // read only
+			in = append(in, r.source())
+		}
+		return eachGroup(context.Background(), in, func(list []Entry) error {
+			if typ != 0 && list[0].Key.Type() != typ {
+				return nil
+			}
+			if len(files) > 0 {
+				Mark(list)
+			}
+			for i := len(list) - 1; i >= 0; i-- {
+				if list[i].Part <= part && states.Counts(&list[i]) {
+					return fn(&list[i])
+				}
+			}
+			return nil
+		})
+	})
 }

@@ -1,0 +1,205 @@
+package store
+
+import (
+	"container/list"
+	"sync"
+
+	"filippo.io/age"
+
+	"chartcellar/store/archive"
+)
+
+// cacheBytes bounds the decoded frames in memory; openParts the open files.
+const (
+	cacheBytes = 24 << 20
+	openParts  = 32
+)
+
+// A frameCache holds recently read frames and open parts.
+type frameCache struct {
+	limit int
+
+	// mu covers what follows.
+	mu     sync.Mutex
+	size   int
+	frames map[frameID]*list.Element
+	recent *list.List // of *cachedFrame, newest first
+	parts  map[uint32]*openPart
+	order  []uint32 // of parts, oldest first
+	codecs []*archive.Codec
+}
+
+type frameID struct {
+	part  uint32
+	frame int
+}
+
+type cachedFrame struct {
+	id      frameID
+	kind    archive.FrameKind
+	typ     string
+	source  string
+	fetched string
+	plain   []byte
+}
+
+// An openPart is closed when it has left the cache and nobody reads it.
+type openPart struct {
+	*archive.Part
+	readers int
+	gone    bool
+}
+
+func newFrameCache(limit int) *frameCache {
+	return &frameCache{limit: limit, frames: map[frameID]*list.Element{}, recent: list.New(),
+		parts: map[uint32]*openPart{}}
+}
+
+// frame returns a decoded, checked frame. Its bytes must not be modified.
+func (m *Mirror) frame(part uint32, n int) (*cachedFrame, error) {
+	id := frameID{part, n}
+	if f := m.cache.get(id); f != nil {
+		return f, nil
+	}
+	p, err := m.usePart(part)
+	if err != nil {
+		return nil, err
+	}
+	defer m.cache.release(p)
+	c := m.cache.codec()
+	defer m.cache.putCodec(c)
+	plain, err := p.Frame(c, n, nil)
+	if err != nil {
+		return nil, err
+	}
+	info := p.Footer.Frames[n]
+	f := &cachedFrame{id, info.Kind, info.Type, p.Footer.Source, p.Footer.Fetched, plain}
+	m.cache.put(f)
+	return f, nil
+}
+
+// usePart returns an open part; release must follow.
+func (m *Mirror) usePart(n uint32) (*openPart, error) {
+	id, err := m.key()
+	if err != nil {
+		return nil, err
+	}
+	if p := m.cache.part(n); p != nil {
+		return p, nil
+	}
+	opened, err := m.openPart(n, id)
+	if err != nil {
+		return nil, err
+	}
+	return m.cache.addPart(n, opened), nil
+}
+
+func (m *Mirror) openPart(n uint32, id age.Identity) (*archive.Part, error) {
+	return archive.OpenPart(m.fs, m.dir, archive.PartNumber(n), ageIdentity(id)...)
+}
+
+func (c *frameCache) get(id frameID) *cachedFrame {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.frames[id]
+	if e == nil {
+		return nil
+	}
+	c.recent.MoveToFront(e)
+	return e.Value.(*cachedFrame)
+}
+
+func (c *frameCache) put(f *cachedFrame) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.frames[f.id] != nil || len(f.plain) > c.limit/4 {
+		return
+	}
+	c.frames[f.id] = c.recent.PushFront(f)
+	c.size += len(f.plain)
+	for c.size > c.limit {
+		e := c.recent.Back()
+		old := c.recent.Remove(e).(*cachedFrame)
+		delete(c.frames, old.id)
+		c.size -= len(old.plain)
+	}
+}
+
+func (c *frameCache) part(n uint32) *openPart {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.parts[n]
+	if p != nil {
+		p.readers++
+	}
+	return p
+}
+
+// addPart puts a part into the cache, unless another reader was faster.
+func (c *frameCache) addPart(n uint32, part *archive.Part) *openPart {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p := c.parts[n]; p != nil {
+		part.Close() // read only
+		p.readers++
+		return p
+	}
+	p := &openPart{Part: part, readers: 1}
+	c.parts[n] = p
+	c.order = append(c.order, n)
+	if len(c.order) > openParts {
+		c.evict(c.order[0])
+		c.order = c.order[1:]
+	}
+	return p
+}
+
+// evict takes a part out of the cache. The caller holds mu.
+func (c *frameCache) evict(n uint32) {
+	p := c.parts[n]
+	delete(c.parts, n)
+	p.gone = true
+	if p.readers == 0 {
+		p.Close() // read only
+	}
+}
+
+func (c *frameCache) release(p *openPart) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p.readers--
+	if p.gone && p.readers == 0 {
+		p.Close() // read only
+	}
+}
+
+func (c *frameCache) codec() *archive.Codec {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := len(c.codecs); n > 0 {
+		last := c.codecs[n-1]
+		c.codecs = c.codecs[:n-1]
+		return last
+	}
+	return archive.NewCodec()
+}
+
+func (c *frameCache) putCodec(codec *archive.Codec) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.codecs) < 4 {
+		c.codecs = append(c.codecs, codec)
+	}
+}
+
+// drop forgets all frames and closes all parts.
+func (c *frameCache) drop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.frames, c.size = map[frameID]*list.Element{}, 0
+	c.recent.Init()
+	for _, n := range c.order {
+		c.evict(n)
+	}
+	c.order = nil
+}

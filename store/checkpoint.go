@@ -1,0 +1,243 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"chartcellar/store/archive"
+	"chartcellar/store/disk"
+	"chartcellar/store/index"
+)
+
+// A Checkpoint is a signed head of the Merkle log (C2SP tlog-checkpoint), and
+// the SHA-256 of every encrypted file since the one before.
+type Checkpoint struct {
+	Number int
+	Size   int64
+	Root   tlog.Hash
+	Files  map[string][32]byte // by path below the data folder, with '/'
+}
+
+// ShortRoot returns the root as it goes into reports: 16 hex digits.
+func (c Checkpoint) ShortRoot() string { return hex.EncodeToString(c.Root[:8]) }
+
+func checkpointName(n int) string {
+	return filepath.Join("checkpoints", fmt.Sprintf("%012d", n))
+}
+
+// text is what is signed: origin, size, root, then the files as `sha256sum -c`
+// reads them. It depends on the log alone, so that a crash can never lead to two
+// heads of one size (I6).
+func (c Checkpoint) text(origin string, parts []index.Part) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n%d\n%s\n", origin, c.Size, c.Root)
+	for _, p := range parts {
+		name := filepath.ToSlash(archive.PartNumber(p.Number).Name())
+		fmt.Fprintf(&b, "%x  %s\n", p.SHA256, name)
+	}
+	return b.String()
+}
+
+func (m *Mirror) origin() string { return "chartcellar/" + m.ID() }
+
+// checkpointState is what the index remembers of the last checkpoint.
+type checkpointState struct {
+	Number int    `json:"number"`
+	Part   uint32 `json:"part"` // the last part it covers
+}
+
+func (m *Mirror) lastCheckpoint() (checkpointState, error) {
+	var s checkpointState
+	b, err := m.index.Meta("checkpoint")
+	if err == nil && b != nil {
+		err = json.Unmarshal(b, &s)
+	}
+	return s, err
+}
+
+// checkpoint signs the log if it ends with a closing part that no checkpoint
+// covers. The same log always gives the same file.
+func (m *Mirror) checkpoint() error {
+	last, ok, err := m.index.LastPart()
+	if err != nil || !ok {
+		return err
+	}
+	state, err := m.lastCheckpoint()
+	if err != nil || state.Part == last.Number {
+		return err
+	}
+	run, ok, err := m.index.Run(last.Run)
+	if err != nil || !ok || run.Closing != last.Number {
+		return err // inside a run: it ends with its own
+	}
+	if err := m.writeCheckpoint(state, last); err != nil {
+		return fmt.Errorf("sign the checkpoint: %w", err)
+	}
+	return m.writeWitness()
+}
+
+func (m *Mirror) writeCheckpoint(state checkpointState, last index.Part) error {
+	var parts []index.Part
+	err := m.index.EachPart(func(p index.Part) error {
+		if p.Number > state.Part {
+			parts = append(parts, p)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	root, err := m.index.TreeAt(last.Leaves)
+	if err != nil {
+		return err
+	}
+	signer, err := note.NewSigner(m.logKey)
+	if err != nil {
+		return err
+	}
+	c := Checkpoint{Number: state.Number + 1, Size: last.Leaves, Root: root}
+	file, err := note.Sign(&note.Note{Text: c.text(m.origin(), parts)}, signer)
+	if err != nil {
+		return err
+	}
+	name := m.path(checkpointName(c.Number))
+	err = disk.WriteFile(m.fs, name, file)
+	if errors.Is(err, disk.ErrExists) {
+		err = m.sameFile(name, file)
+	}
+	if err != nil {
+		return err
+	}
+	b, err := json.Marshal(checkpointState{c.Number, last.Number})
+	if err != nil {
+		return err
+	}
+	return m.index.SetMeta("checkpoint", b)
+}
+
+// sameFile accepts a checkpoint that a crash left written but not noted.
+func (m *Mirror) sameFile(name string, want []byte) error {
+	got, err := disk.ReadFile(m.fs, name, 256<<20)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(got, want) {
+		return fmt.Errorf("a checkpoint of another history is in its place: %w", ErrDamaged)
+	}
+	return nil
+}
+
+// ReadCheckpoint returns checkpoint n after checking its signature.
+func (m *Mirror) ReadCheckpoint(n int) (Checkpoint, error) {
+	file, err := disk.ReadFile(m.fs, m.path(checkpointName(n)), 256<<20)
+	if err != nil {
+		return Checkpoint{}, fmt.Errorf("read checkpoint %d: %w", n, err)
+	}
+	c, err := ParseCheckpoint(file, m.statement.LogKey)
+	c.Number = n
+	if err != nil {
+		return c, fmt.Errorf("read checkpoint %d: %w", n, err)
+	}
+	return c, nil
+}
+
+// ParseCheckpoint reads a checkpoint file signed by the log key vkey.
+func ParseCheckpoint(file []byte, vkey string) (Checkpoint, error) {
+	var c Checkpoint
+	v, err := note.NewVerifier(vkey)
+	if err != nil {
+		return c, fmt.Errorf("the log key is none: %w", ErrDamaged)
+	}
+	n, err := note.Open(file, note.VerifierList(v))
+	if err != nil {
+		return c, fmt.Errorf("not signed by this mirror's log key: %w", ErrDamaged)
+	}
+	lines := strings.Split(strings.TrimSuffix(n.Text, "\n"), "\n")
+	if len(lines) < 3 {
+		return c, fmt.Errorf("too short: %w", ErrDamaged)
+	}
+	tree, err := tlog.ParseTree([]byte("go.sum database tree\n" + lines[1] + "\n" + lines[2] + "\n"))
+	if err != nil {
+		return c, fmt.Errorf("no log head: %w", ErrDamaged)
+	}
+	c.Size, c.Root, c.Files = tree.N, tree.Hash, map[string][32]byte{}
+	for _, line := range lines[3:] {
+		sum, name, ok := strings.Cut(line, "  ")
+		raw, err := hex.DecodeString(sum)
+		if !ok || err != nil || len(raw) != 32 {
+			return c, fmt.Errorf("a line names no file: %w", ErrDamaged)
+		}
+		c.Files[name] = [32]byte(raw)
+	}
+	return c, nil
+}
+
+// Checkpoints returns how many checkpoints there are.
+func (m *Mirror) Checkpoints() (int, error) {
+	s, err := m.lastCheckpoint()
+	return s.Number, err
+}
+
+// The witness is the last log head, kept outside the data folder: the one thing
+// here that finds an older copy of the whole folder put in its place (T7).
+
+func (m *Mirror) writeWitness() error {
+	if m.witness == "" {
+		return nil
+	}
+	size, root, err := m.index.Tree()
+	if err != nil {
+		return err
+	}
+	b := binary.BigEndian.AppendUint64(nil, uint64(size))
+	content := fmt.Sprintf("%s %x %x\n", m.ID(), b, root[:])
+	return disk.ReplaceFile(m.fs, m.witness, []byte(content))
+}
+
+func (m *Mirror) checkWitness() error {
+	if m.witness == "" {
+		return nil
+	}
+	there, err := disk.Exists(m.fs, m.witness)
+	if err != nil || !there {
+		return err
+	}
+	file, err := disk.ReadFile(m.fs, m.witness, 4096)
+	if err != nil {
+		return fmt.Errorf("read the witness: %w", err)
+	}
+	var id, sizeHex, rootHex string
+	if _, err := fmt.Sscan(string(file), &id, &sizeHex, &rootHex); err != nil || id != m.ID() {
+		return nil // of another mirror, or never whole: it proves nothing
+	}
+	raw, err := hex.DecodeString(sizeHex)
+	if err != nil || len(raw) != 8 {
+		return nil
+	}
+	seen := int64(binary.BigEndian.Uint64(raw))
+	size, _, err := m.index.Tree()
+	if err != nil {
+		return err
+	}
+	if size < seen {
+		return fmt.Errorf("%w: its log has %d entries, this computer has seen %d",
+			ErrRolledBack, size, seen)
+	}
+	root, err := m.index.TreeAt(seen)
+	if err != nil {
+		return err
+	}
+	if hex.EncodeToString(root[:]) != rootHex {
+		return fmt.Errorf("%w: its log is another than this computer has seen", ErrRolledBack)
+	}
+	return nil
+}

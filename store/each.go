@@ -1,0 +1,170 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+
+	"chartcellar/store/archive"
+	"chartcellar/store/index"
+	"chartcellar/store/scan"
+)
+
+// Counts returns how many records of each type the snapshot holds that were
+// not removed at the source, by resource type; types that FHIR R4 does not name
+// stand together under "".
+func (s *Snapshot) Counts() (map[string]int, error) {
+	counts := map[string]int{}
+	err := s.m.index.EachCurrent(0, s.part, s.states, func(e *index.Entry) error {
+		if e.Flags&index.Tombstone == 0 {
+			counts[index.TypeName(e.Key.Type())]++
+		}
+		return nil
+	})
+	return counts, err
+}
+
+// Types returns the names of the types that the snapshot has parts of.
+func (s *Snapshot) Types() ([]string, error) {
+	seen := map[string]bool{}
+	err := s.m.index.EachPart(func(p index.Part) error {
+		if p.Number <= s.part {
+			for _, t := range p.Types {
+				seen[t] = true
+			}
+		}
+		return nil
+	})
+	var list []string
+	for t := range seen {
+		list = append(list, t)
+	}
+	slices.Sort(list)
+	return list, err
+}
+
+// A frameWork is the lines of one frame that are wanted.
+type frameWork struct {
+	part  uint32
+	frame int
+	want  []index.Entry
+	lines [][]byte
+	ids   []string
+	err   error
+	done  chan struct{}
+}
+
+// Each calls fn for the newest version of every record of one type of one
+// source, tombstones left out, in the order in which they were stored. Frames
+// are read and checked by several workers; fn is called by one goroutine at a
+// time.
+func (s *Snapshot) Each(ctx context.Context, source, typ string, fn func(id string, raw []byte) error) error {
+	work, err := s.plan(typ)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	todo := make(chan *frameWork)
+	order := make(chan *frameWork, 8)
+	for range max(2, min(4, runtime.GOMAXPROCS(0))) {
+		wg.Go(func() {
+			sc := scan.New(index.FingerprintKey(s.m.mirrorKey))
+			for w := range todo {
+				w.err = s.load(sc, source, typ, w)
+				close(w.done)
+			}
+		})
+	}
+	wg.Go(func() {
+		defer close(order)
+		defer close(todo)
+		for _, w := range work {
+			select {
+			case order <- w:
+			case <-ctx.Done():
+				return
+			}
+			select {
+			case todo <- w:
+			case <-ctx.Done():
+				close(w.done)
+				return
+			}
+		}
+	})
+	for w := range order {
+		<-w.done
+		if err := errors.Join(w.err, ctx.Err()); err != nil {
+			return err
+		}
+		for i, raw := range w.lines {
+			if err := fn(w.ids[i], raw); err != nil {
+				return err
+			}
+		}
+		w.lines, w.ids, w.want = nil, nil, nil
+	}
+	return ctx.Err()
+}
+
+// plan lists the wanted lines by frame, in the order of the archive.
+func (s *Snapshot) plan(typ string) ([]*frameWork, error) {
+	var list []index.Entry
+	err := s.m.index.EachCurrent(index.TypeByte(typ), s.part, s.states, func(e *index.Entry) error {
+		if e.Flags&index.Tombstone == 0 {
+			list = append(list, *e)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(list, func(a, b index.Entry) int {
+		if a.Loc.Before(b.Loc) {
+			return -1
+		}
+		return 1
+	})
+	var work []*frameWork
+	for len(list) > 0 {
+		n := 1
+		for n < len(list) && list[n].Part == list[0].Part && list[n].Frame == list[0].Frame {
+			n++
+		}
+		work = append(work, &frameWork{part: list[0].Part, frame: int(list[0].Frame),
+			want: list[:n], done: make(chan struct{})})
+		list = list[n:]
+	}
+	return work, nil
+}
+
+// load reads one frame and picks the wanted lines of the type and source.
+func (s *Snapshot) load(sc *scan.Scanner, source, typ string, w *frameWork) error {
+	f, err := s.m.frame(w.part, w.frame)
+	if err != nil {
+		return err
+	}
+	if f.source != source || f.typ != typ {
+		return nil
+	}
+	for i := range w.want {
+		e := &w.want[i]
+		raw, ok := archive.Line(f.plain, int(e.Line))
+		if !ok {
+			return fmt.Errorf("the index points to no line: %w", index.ErrBad)
+		}
+		facts, err := sc.Line(raw)
+		if err != nil || facts.Fingerprint != e.Fingerprint {
+			return badEntry(Key{Type: typ})
+		}
+		w.lines = append(w.lines, raw)
+		w.ids = append(w.ids, string(facts.ID))
+	}
+	return nil
+}

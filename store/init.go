@@ -1,0 +1,168 @@
+package store
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"filippo.io/age"
+
+	"chartcellar/store/disk"
+	"chartcellar/store/keys"
+)
+
+// InitOptions say how a mirror is made.
+type InitOptions struct {
+	Dir      string
+	Box      *keys.Box
+	FS       disk.FS // nil: the real disk
+	Now      func() time.Time
+	Practice string // for the sheet
+	// Passwords are one per person; the key of the map is the person's name.
+	Passwords map[string]string
+}
+
+// A NewMirror is what Init made: the sheet must be printed and the office key
+// is in the slots, or goes into a key file by the practice's choice.
+type NewMirror struct {
+	Sheet  keys.Sheet
+	Office *age.X25519Identity
+}
+
+// Init makes an empty mirror in a folder that has none. The folder is a mirror
+// once Init returns nil; after a crash before that it is none, and Init can be
+// called again.
+func Init(o InitOptions) (NewMirror, error) {
+	o.fill()
+	var n NewMirror
+	if there, err := disk.Exists(o.FS, filepath.Join(o.Dir, "mirror", "000001.json")); err != nil {
+		return n, fmt.Errorf("look at the data folder: %w", err)
+	} else if there {
+		return n, fmt.Errorf("there is already a mirror in %s", o.Dir)
+	}
+	office, err := age.GenerateX25519Identity()
+	if err != nil {
+		return n, fmt.Errorf("make the office key: %w", err)
+	}
+	recovery, err := age.GenerateX25519Identity()
+	if err != nil {
+		return n, fmt.Errorf("make the recovery key: %w", err)
+	}
+	statement, secrets, err := firstStatement(&o, office, recovery)
+	if err != nil {
+		return n, err
+	}
+	for name, password := range o.Passwords {
+		slot, err := keys.SealSlot(o.Box, office, password)
+		if err != nil {
+			return n, err
+		}
+		secrets[filepath.Join("slots", name+"-0001.age")] = slot
+	}
+	file, err := writeMirror(&o, statement, secrets)
+	if err != nil {
+		return n, err
+	}
+	n.Office = office
+	n.Sheet = keys.Sheet{Practice: o.Practice, Mirror: statement.Mirror, Recovery: recovery,
+		StatementHash: keys.Hash(file), LogKey: statement.LogKey,
+		Recipients: statement.Recipients, Created: statement.Created}
+	return n, nil
+}
+
+func (o *InitOptions) fill() {
+	if o.FS == nil {
+		o.FS = disk.OS{}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+}
+
+// firstStatement makes the keys; secrets are the files of sealed ones.
+func firstStatement(o *InitOptions, office, recovery *age.X25519Identity) (s keys.Statement, secrets map[string][]byte, err error) {
+	s = keys.Statement{Format: keys.StatementFormat, Number: 1, Epoch: 1,
+		Created: o.Now().UTC().Truncate(time.Second)}
+	if s.Mirror, err = newUUID(); err != nil {
+		return s, nil, err
+	}
+	s.Recipients = []keys.Recipient{{Role: "office", Key: office.Recipient().String()},
+		{Role: "recovery", Key: recovery.Recipient().String()}}
+	mirrorKey, err := keys.NewMirrorKey()
+	if err != nil {
+		return s, nil, fmt.Errorf("make the mirror key: %w", err)
+	}
+	to := []age.Recipient{office.Recipient(), recovery.Recipient()}
+	if s.MirrorKey, err = keys.SealMirrorKey(mirrorKey, to); err != nil {
+		return s, nil, err
+	}
+	skey, vkey, err := keys.NewLogKey(s.Mirror)
+	if err != nil {
+		return s, nil, fmt.Errorf("make the log key: %w", err)
+	}
+	s.LogKey = vkey
+	signer, err := keys.RecoverySigner(recovery)
+	if err != nil {
+		return s, nil, err
+	}
+	s.RecoveryKey = base64.StdEncoding.EncodeToString(signer.Public().(ed25519.PublicKey))
+	secrets = map[string][]byte{}
+	if secrets[mirrorKeyFile], err = o.Box.Seal("mirror key", mirrorKey[:]); err != nil {
+		return s, nil, err
+	}
+	secrets[logKeyFile], err = o.Box.Seal("log key", []byte(skey))
+	if err != nil {
+		return s, nil, err
+	}
+	secrets["statement"], err = keys.SignByLog(s, skey)
+	return s, secrets, err
+}
+
+// The files below secrets/.
+var (
+	mirrorKeyFile = filepath.Join("secrets", "mirror.key")
+	logKeyFile    = filepath.Join("secrets", "log.key")
+)
+
+// writeMirror writes the sealed files and then, as the commit of Init, the
+// statement (archive.md 1, C9).
+func writeMirror(o *InitOptions, s keys.Statement, secrets map[string][]byte) ([]byte, error) {
+	file := secrets["statement"]
+	delete(secrets, "statement")
+	for _, dir := range folders {
+		if err := o.FS.Mkdir(filepath.Join(o.Dir, dir)); err != nil {
+			return nil, fmt.Errorf("make the folder %s: %w", dir, err)
+		}
+	}
+	for name, content := range secrets {
+		if err := disk.ReplaceFile(o.FS, filepath.Join(o.Dir, name), content); err != nil {
+			return nil, err
+		}
+	}
+	name := filepath.Join(o.Dir, "mirror", "000001.json")
+	if err := disk.WriteFile(o.FS, name, file); err != nil {
+		return nil, err
+	}
+	back, err := disk.ReadFile(o.FS, name, 1<<20)
+	if err != nil || !bytes.Equal(back, file) {
+		return nil, fmt.Errorf("read the mirror statement back: %w", ErrDamaged)
+	}
+	return file, nil
+}
+
+// folders are the folders of a mirror.
+var folders = []string{"mirror", "parts", "attachments", "checkpoints", "slots", "secrets",
+	"journal", "quarantine", "index.runs"}
+
+func newUUID() (string, error) {
+	var b [16]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return "", fmt.Errorf("draw the mirror's id: %w", err)
+	}
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]), nil
+}

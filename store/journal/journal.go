@@ -1,0 +1,304 @@
+// Package journal writes what happened, who decided and who looked, line by
+// line, each on the disk before the thing it tells of is done.
+//
+// A line goes first into a small synced segment file, chained to the line before
+// by its hash; at the end of a run the segments are packed into a part, like the
+// records (archive.md 1). Lines name no patient in clear. The package knows
+// nothing of parts.
+package journal
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"chartcellar/store/disk"
+)
+
+// A Line is one event. Free text goes into Note, which the caller has
+// encrypted.
+type Line struct {
+	Seq     int64     `json:"seq"`  // rises by one
+	Prev    string    `json:"prev"` // SHA-256 of the line before, hex
+	Time    time.Time `json:"time"`
+	Code    string    `json:"code"`              // such as record.view, run.accept
+	Account string    `json:"account,omitempty"` // who
+	Source  string    `json:"source,omitempty"`
+	Type    string    `json:"type,omitempty"`    // resource type
+	Patient string    `json:"patient,omitempty"` // keyed hash
+	Run     uint32    `json:"run,omitempty"`
+	Count   int       `json:"count,omitempty"`
+	Note    []byte    `json:"note,omitempty"`
+}
+
+// A Journal is the open journal of one mirror. Append may be called from many
+// goroutines.
+type Journal struct {
+	fs  disk.FS
+	dir string
+	now func() time.Time
+
+	// mu covers what follows and is held across the sync, so that two lines
+	// never share one acknowledgement.
+	mu      sync.Mutex
+	file    disk.File // the segment being written; nil: none yet
+	segment int       // number of the newest segment
+	seq     int64
+	prev    string
+	bad     bool // a write went wrong: the segment is given up
+}
+
+// Open reads the segments in the folder journal below root and continues their
+// chain; with none it starts at seq and prev, the end of what is packed. Broken
+// reports lines that are cut short or not chained: they stay where they are.
+func Open(fsys disk.FS, root string, seq int64, prev string, now func() time.Time) (j *Journal, broken int, err error) {
+	j = &Journal{fs: fsys, dir: filepath.Join(root, "journal"), now: now, seq: seq, prev: prev}
+	if err := fsys.Mkdir(j.dir); err != nil {
+		return nil, 0, fmt.Errorf("make the journal's folder: %w", err)
+	}
+	names, err := j.segments()
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, n := range names {
+		lines, bad, err := j.read(n)
+		if err != nil {
+			return nil, 0, err
+		}
+		broken += bad
+		for _, l := range lines {
+			if l.line.Prev != j.prev && j.prev != "" {
+				broken++
+			}
+			j.seq, j.prev = l.line.Seq, hash(l.raw)
+		}
+		j.segment = n
+	}
+	return j, broken, nil
+}
+
+// segments returns the numbers of the segment files in order.
+func (j *Journal) segments() ([]int, error) {
+	entries, err := j.fs.ReadDir(j.dir)
+	if err != nil {
+		return nil, fmt.Errorf("list the journal: %w", err)
+	}
+	var list []int
+	for _, e := range entries {
+		if n, err := strconv.Atoi(e.Name()); err == nil && len(e.Name()) == 6 {
+			list = append(list, n)
+		}
+	}
+	return list, nil
+}
+
+func (j *Journal) path(n int) string { return filepath.Join(j.dir, fmt.Sprintf("%06d", n)) }
+
+type readLine struct {
+	line Line
+	raw  []byte
+}
+
+// read returns the whole lines of a segment and how many are broken.
+func (j *Journal) read(n int) (list []readLine, broken int, err error) {
+	content, err := disk.ReadFile(j.fs, j.path(n), 64<<20)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read the journal: %w", err)
+	}
+	for len(content) > 0 {
+		end := bytes.IndexByte(content, '\n')
+		if end < 0 {
+			return list, broken + 1, nil // cut short by a crash: never acknowledged
+		}
+		raw := content[:end]
+		content = content[end+1:]
+		var l Line
+		if json.Unmarshal(raw, &l) != nil {
+			broken++
+			continue
+		}
+		list = append(list, readLine{l, raw})
+	}
+	return list, broken, nil
+}
+
+func hash(raw []byte) string {
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:])
+}
+
+// Append writes one line, with its number, time and link to the line before.
+// It is durable when Append returns nil; else what the line tells of must not
+// be done.
+func (j *Journal) Append(l Line) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	l.Seq, l.Prev, l.Time = j.seq+1, j.prev, j.now().UTC()
+	raw, err := json.Marshal(l)
+	if err != nil {
+		return fmt.Errorf("write the journal: %w", err)
+	}
+	if err := j.write(raw); err != nil {
+		return fmt.Errorf("write the journal: %w", err)
+	}
+	j.seq, j.prev = l.Seq, hash(raw)
+	return nil
+}
+
+func (j *Journal) write(raw []byte) error {
+	if j.file == nil || j.bad {
+		if err := j.next(); err != nil {
+			return err
+		}
+	}
+	_, err := j.file.Write(append(raw, '\n'))
+	if err == nil {
+		err = j.file.Sync()
+	}
+	j.bad = err != nil
+	return err
+}
+
+// next starts a segment: a segment that was written by another process, or
+// whose last write went wrong, is never continued.
+func (j *Journal) next() error {
+	if j.file != nil {
+		j.file.Close() // given up or already synced
+		j.file = nil
+	}
+	f, err := j.fs.Create(j.path(j.segment + 1))
+	if err != nil {
+		return err
+	}
+	j.segment++
+	j.file, j.bad = f, false
+	return j.fs.SyncDir(j.dir)
+}
+
+// A Pack is what goes into a part: the lines as they were written, and the
+// segments they are from.
+type Pack struct {
+	Lines    [][]byte
+	Segments []string
+	Seq      int64 // of the last line
+	Prev     string
+}
+
+// Pack closes the segment at hand and returns all lines that are not packed.
+func (j *Journal) Pack() (Pack, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.file != nil {
+		err := j.file.Close()
+		j.file = nil
+		if err != nil {
+			return Pack{}, fmt.Errorf("close a journal segment: %w", err)
+		}
+	}
+	names, err := j.segments()
+	if err != nil {
+		return Pack{}, err
+	}
+	p := Pack{Seq: j.seq, Prev: j.prev}
+	for _, n := range names {
+		lines, _, err := j.read(n)
+		if err != nil {
+			return Pack{}, err
+		}
+		for _, l := range lines {
+			p.Lines = append(p.Lines, l.raw)
+		}
+		p.Segments = append(p.Segments, fmt.Sprintf("%06d", n))
+	}
+	return p, nil
+}
+
+// Forget removes segments whose lines are in a committed part.
+func (j *Journal) Forget(segments []string) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, s := range segments {
+		if n, err := strconv.Atoi(s); err != nil || n == j.segment && j.file != nil {
+			continue
+		}
+		if err := disk.RemoveSpent(j.fs, filepath.Join(j.dir, s)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close closes the segment at hand.
+func (j *Journal) Close() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.file == nil {
+		return nil
+	}
+	err := j.file.Close()
+	j.file = nil
+	return err
+}
+
+// auditEvent is the FHIR form of a line: a valid AuditEvent with the line as it
+// was written in entity.detail, marked as ours.
+type auditEvent struct {
+	ResourceType string           `json:"resourceType"`
+	ID           string           `json:"id"`
+	Meta         map[string]any   `json:"meta"`
+	Type         map[string]any   `json:"type"`
+	Recorded     time.Time        `json:"recorded"`
+	Agent        []map[string]any `json:"agent"`
+	Source       map[string]any   `json:"source"`
+	Entity       []map[string]any `json:"entity"`
+}
+
+// AuditEvent returns a raw journal line as one line of FHIR.
+func AuditEvent(raw []byte) ([]byte, error) {
+	var l Line
+	if err := json.Unmarshal(raw, &l); err != nil {
+		return nil, errors.New("a journal line is not JSON")
+	}
+	who := l.Account
+	if who == "" {
+		who = "chartcellar"
+	}
+	return json.Marshal(auditEvent{
+		ResourceType: "AuditEvent", ID: fmt.Sprintf("journal-%d", l.Seq),
+		Meta:     map[string]any{"tag": []any{map[string]string{"system": "urn:chartcellar:line", "code": "journal"}}},
+		Type:     map[string]any{"system": "urn:chartcellar:journal", "code": l.Code},
+		Recorded: l.Time,
+		Agent:    []map[string]any{{"who": map[string]string{"display": who}, "requestor": l.Account != ""}},
+		Source:   map[string]any{"observer": map[string]string{"display": "chartcellar"}},
+		Entity: []map[string]any{{"detail": []any{
+			map[string]string{"type": "line", "valueString": string(raw)}}}},
+	})
+}
+
+// Packed returns the number and the hash of the journal line inside a line that
+// AuditEvent made.
+func Packed(event []byte) (seq int64, sum string, ok bool) {
+	var e struct {
+		Entity []struct {
+			Detail []struct {
+				ValueString string `json:"valueString"`
+			} `json:"detail"`
+		} `json:"entity"`
+	}
+	if json.Unmarshal(event, &e) != nil || len(e.Entity) != 1 || len(e.Entity[0].Detail) != 1 {
+		return 0, "", false
+	}
+	raw := []byte(e.Entity[0].Detail[0].ValueString)
+	var l Line
+	if json.Unmarshal(raw, &l) != nil {
+		return 0, "", false
+	}
+	return l.Seq, hash(raw), true
+}

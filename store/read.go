@@ -1,0 +1,233 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"chartcellar/store/archive"
+	"chartcellar/store/index"
+	"chartcellar/store/scan"
+)
+
+// A Version is one state of a record.
+type Version struct {
+	Key
+	// Raw are the bytes as the EMR gave them, without a newline; of a tombstone,
+	// our own line. They must not be modified.
+	Raw         []byte
+	Deleted     bool      // a tombstone
+	Kind        string    // of a tombstone: deleted, missing
+	Detector    string    // of a tombstone: what found it
+	Subsetted   bool      // the source said that it is not whole
+	Counts      bool      // false: held, rejected, stale or of a run that is still open
+	LastUpdated time.Time // as the source says; zero if it does not
+	Run         uint32
+	Part        uint32
+	Fetched     string // by this computer's clock, RFC 3339
+}
+
+// A Snapshot is a view of the mirror that never changes, whatever runs do
+// meanwhile. It may be used by many goroutines and needs no closing.
+type Snapshot struct {
+	m      *Mirror
+	part   uint32 // the last part it sees
+	states index.States
+}
+
+// Now returns a snapshot of the mirror as it is.
+func (m *Mirror) Now() (*Snapshot, error) {
+	states := m.index.States()
+	last, _, err := m.index.LastPart()
+	return &Snapshot{m, last.Number, states}, err
+}
+
+// AsOf returns the mirror as it was when a run was closed: what that run and
+// those before it brought. Later decisions on held types count (I8, I15).
+func (m *Mirror) AsOf(run uint32) (*Snapshot, error) {
+	r, ok, err := m.index.Run(run)
+	if err != nil {
+		return nil, err
+	}
+	if !ok || r.Closing == 0 {
+		return nil, fmt.Errorf("run %d was never closed: %w", run, ErrNotFound)
+	}
+	s, err := m.Now()
+	if err != nil {
+		return nil, err
+	}
+	s.part = r.Closing
+	return s, nil
+}
+
+// Latest returns the newest version of a record that counts. A record that the
+// source no longer has is returned as a tombstone, not as an error. If the
+// mirror never held it the error wraps ErrNotFound.
+func (s *Snapshot) Latest(ctx context.Context, k Key) (Version, error) {
+	list, err := s.versions(k)
+	if err != nil {
+		return Version{}, err
+	}
+	for i := len(list) - 1; i >= 0; i-- {
+		if s.states.Counts(&list[i]) {
+			return s.read(k, &list[i])
+		}
+	}
+	return Version{}, ErrNotFound
+}
+
+// History returns every version of a record, oldest first, also those that do
+// not count. Lines that were given twice in one run are one version.
+func (s *Snapshot) History(ctx context.Context, k Key) ([]Version, error) {
+	list, err := s.versions(k)
+	if err != nil {
+		return nil, err
+	}
+	var out []Version
+	for i := range list {
+		if list[i].Flags&index.Duplicate != 0 {
+			continue
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		v, err := s.read(k, &list[i])
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	if len(out) == 0 {
+		return nil, ErrNotFound
+	}
+	return out, nil
+}
+
+// versions returns the entries of a record that the snapshot sees.
+func (s *Snapshot) versions(k Key) ([]index.Entry, error) {
+	key := s.m.index.Hasher(k.Source).Key([]byte(k.Type), []byte(k.ID))
+	list, err := s.m.index.Versions(key)
+	if err != nil {
+		return nil, err
+	}
+	list = slices.DeleteFunc(list, func(e index.Entry) bool { return e.Part > s.part })
+	if s.m.index.NeedsMerge() {
+		index.Mark(list)
+	}
+	return list, nil
+}
+
+// read returns the version behind an entry, checked to be the record that was
+// asked for (I5).
+func (s *Snapshot) read(k Key, e *index.Entry) (Version, error) {
+	f, err := s.m.frame(e.Part, int(e.Frame))
+	if err != nil {
+		return Version{}, err
+	}
+	raw, ok := archive.Line(f.plain, int(e.Line))
+	if !ok || len(raw) != int(e.Length) {
+		return Version{}, badEntry(k)
+	}
+	v := Version{Key: k, Raw: raw, Run: e.Run, Part: e.Part, Fetched: f.fetched,
+		Deleted: e.Flags&index.Tombstone != 0, Subsetted: e.Flags&index.Subsetted != 0,
+		Counts: s.states.Counts(e)}
+	if e.Updated != 0 {
+		v.LastUpdated = time.UnixMilli(e.Updated).UTC()
+	}
+	if f.source != k.Source {
+		return Version{}, badEntry(k)
+	}
+	if v.Deleted {
+		t, ok := parseTombstone(raw)
+		if !ok || t.Type != k.Type || t.ID != k.ID {
+			return Version{}, badEntry(k)
+		}
+		v.Kind, v.Detector = t.Kind, t.Detector
+		return v, nil
+	}
+	facts, err := scan.New(index.FingerprintKey(s.m.mirrorKey)).Line(raw)
+	if err != nil || string(facts.Type) != k.Type || string(facts.ID) != k.ID ||
+		facts.Fingerprint != e.Fingerprint {
+		return Version{}, badEntry(k)
+	}
+	return v, nil
+}
+
+func badEntry(k Key) error {
+	return fmt.Errorf("the index points to another record of type %s: %w", k.Type, index.ErrBad)
+}
+
+// IsBadIndex reports whether an error means that the index must be rebuilt.
+func IsBadIndex(err error) bool { return errors.Is(err, index.ErrBad) }
+
+// Compartment calls fn for the newest version of every record of a patient, the
+// Patient first, then by type. Records that the source removed are left out.
+func (s *Snapshot) Compartment(ctx context.Context, source, patient string, fn func(Version) error) error {
+	p := s.m.index.Hasher(source).Patient([]byte(patient))
+	lines, err := s.m.index.Compartment(p)
+	if err != nil {
+		return err
+	}
+	first := index.TypeByte("Patient")
+	slices.SortStableFunc(lines, func(a, b index.Line) int {
+		if (a.Type == first) != (b.Type == first) {
+			if a.Type == first {
+				return -1
+			}
+			return 1
+		}
+		return int(a.Type) - int(b.Type)
+	})
+	sc := scan.New(index.FingerprintKey(s.m.mirrorKey))
+	for _, l := range lines {
+		if l.Part > s.part {
+			continue
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := s.compartmentLine(sc, source, l, fn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compartmentLine passes the line on if it is the newest version of its record.
+func (s *Snapshot) compartmentLine(sc *scan.Scanner, source string, l index.Line, fn func(Version) error) error {
+	f, err := s.m.frame(l.Part, int(l.Frame))
+	if err != nil {
+		return err
+	}
+	raw, ok := archive.Line(f.plain, int(l.Line))
+	if !ok || f.source != source {
+		return fmt.Errorf("the index points to no line: %w", index.ErrBad)
+	}
+	k := Key{Source: source}
+	if f.kind == archive.Deleted {
+		t, _ := parseTombstone(raw)
+		k.Type, k.ID = t.Type, t.ID
+	} else if facts, err := sc.Facts(raw); err == nil {
+		k.Type, k.ID = string(facts.Type), string(facts.ID)
+	}
+	list, err := s.versions(k)
+	if err != nil {
+		return err
+	}
+	for i := len(list) - 1; i >= 0; i-- {
+		if !s.states.Counts(&list[i]) {
+			continue
+		}
+		if list[i].Loc != l.Loc {
+			return nil
+		}
+		v, err := s.read(k, &list[i])
+		if err != nil {
+			return err
+		}
+		return fn(v)
+	}
+	return nil
+}

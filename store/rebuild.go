@@ -1,0 +1,328 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+
+	"chartcellar/store/archive"
+	"chartcellar/store/index"
+	"chartcellar/store/journal"
+	"chartcellar/store/scan"
+)
+
+// RebuildIndex makes the index anew from the archive and puts it in place. The
+// jobs are gone then: each source is in the state "job unknown". It needs a key.
+func (m *Mirror) RebuildIndex(ctx context.Context) error {
+	if !m.runMu.TryLock() {
+		return &BusyError{Holder{Doing: "a run"}}
+	}
+	defer m.runMu.Unlock()
+	r, err := m.NewIndex(ctx)
+	if err != nil {
+		return err
+	}
+	if err := m.index.Close(); err != nil {
+		return errors.Join(err, r.Discard())
+	}
+	if err := r.Install(); err != nil {
+		return err
+	}
+	m.index, err = index.Open(m.indexOptions(), false)
+	return err
+}
+
+// rebuild is RebuildIndex while no index is open.
+func (m *Mirror) rebuild(ctx context.Context) error {
+	r, err := m.NewIndex(ctx)
+	if err != nil {
+		return err
+	}
+	return r.Install()
+}
+
+// CompareIndex rebuilds the index beside the one in use and returns how many
+// rows differ, at most max (archive.md 5, weekly rebuild-and-compare).
+func (m *Mirror) CompareIndex(ctx context.Context, max int) (diffs []index.Difference, err error) {
+	r, err := m.NewIndex(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.Discard()) }()
+	return index.Compare(ctx, m.index, r.DB(), max)
+}
+
+// scannedPart is a part on its way into a new index.
+type scannedPart struct {
+	n      archive.PartNumber
+	commit index.Commit
+	packed *packed
+	err    error
+	done   chan struct{}
+}
+
+// NewIndex reads the whole archive and makes a new index beside the one in use.
+// Parts are read by several workers and taken in their order.
+func (m *Mirror) NewIndex(ctx context.Context) (r *index.Rebuild, err error) {
+	numbers, err := m.partNumbers()
+	if err != nil {
+		return nil, err
+	}
+	if r, err = index.NewRebuild(m.indexOptions()); err != nil {
+		return nil, err
+	}
+	if err = m.readAll(ctx, r, numbers); err == nil {
+		err = r.Merge(ctx)
+	}
+	for left := 1; err == nil && left > 0; {
+		left, err = r.DB().Fold(20_000)
+	}
+	if err == nil {
+		err = m.copyMeta(r.DB())
+	}
+	if err != nil {
+		return nil, errors.Join(err, r.Discard())
+	}
+	return r, nil
+}
+
+// copyMeta sets what the index remembers beside the parts.
+func (m *Mirror) copyMeta(d *index.DB) error {
+	if err := d.SetMeta("first statement", []byte(m.first)); err != nil {
+		return err
+	}
+	state := m.findCheckpoint(d)
+	b, err := json.Marshal(state)
+	if err != nil {
+		return err
+	}
+	return d.SetMeta("checkpoint", b)
+}
+
+// findCheckpoint returns the newest checkpoint that matches the log.
+func (m *Mirror) findCheckpoint(d *index.DB) checkpointState {
+	var state checkpointState
+	for n := 1; ; n++ {
+		c, err := m.ReadCheckpoint(n)
+		if err != nil {
+			return state
+		}
+		root, err := d.TreeAt(c.Size)
+		if err != nil || root != c.Root {
+			return state
+		}
+		part := uint32(0)
+		err = d.EachPart(func(p index.Part) error {
+			if p.Leaves == c.Size {
+				part = p.Number
+			}
+			return nil
+		})
+		if err != nil {
+			return state
+		}
+		state = checkpointState{n, part}
+	}
+}
+
+func (m *Mirror) readAll(ctx context.Context, r *index.Rebuild, numbers []archive.PartNumber) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	todo := make(chan *scannedPart)
+	order := make(chan *scannedPart, 2)
+	for range max(1, min(4, runtime.GOMAXPROCS(0))) {
+		wg.Go(func() {
+			w := m.newPartScanner(r.DB())
+			for s := range todo {
+				s.err = w.file(s)
+				close(s.done)
+			}
+		})
+	}
+	wg.Go(func() {
+		defer close(order)
+		defer close(todo)
+		for _, n := range numbers {
+			s := &scannedPart{n: n, done: make(chan struct{})}
+			select {
+			case order <- s:
+			case <-ctx.Done():
+				return
+			}
+			todo <- s
+		}
+	})
+	return m.takeParts(ctx, r, order)
+}
+
+// takeParts adds the parts to the new index, checking that none is missing and
+// that each continues the log.
+func (m *Mirror) takeParts(ctx context.Context, r *index.Rebuild, order chan *scannedPart) error {
+	next := archive.PartNumber(1)
+	var last *packed
+	for s := range order {
+		<-s.done
+		if s.err != nil {
+			return s.err
+		}
+		if s.n != next {
+			return fmt.Errorf("part %d is missing: %w", next, ErrDamaged)
+		}
+		next++
+		if err := r.Add(s.commit); err != nil {
+			return err
+		}
+		if s.packed != nil {
+			last = s.packed
+		}
+	}
+	if last != nil {
+		b, err := json.Marshal(last)
+		if err != nil {
+			return err
+		}
+		if err := r.SetMeta("journal", b); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// A partScanner reads parts into index entries. It is used by one goroutine.
+type partScanner struct {
+	m     *Mirror
+	codec *archive.Codec
+	scan  *scan.Scanner
+	db    *index.DB
+	hash  map[string]*index.Hasher
+	buf   []byte
+}
+
+func (m *Mirror) newPartScanner(db *index.DB) *partScanner {
+	return &partScanner{m: m, codec: archive.NewCodec(), db: db,
+		scan: scan.New(index.FingerprintKey(m.mirrorKey)), hash: map[string]*index.Hasher{}}
+}
+
+// line fills the entry of one stored line.
+func (w *partScanner) line(e *index.Entry, raw []byte, h *index.Hasher, kind archive.FrameKind) error {
+	e.Length = uint32(len(raw))
+	if kind == archive.Deleted {
+		t, ok := parseTombstone(raw)
+		if !ok {
+			return fmt.Errorf("a tombstone cannot be read: %w", ErrDamaged)
+		}
+		e.Key, e.Flags = h.Key([]byte(t.Type), []byte(t.ID)), index.Tombstone
+		return nil
+	}
+	f, err := w.scan.Line(raw)
+	if err != nil {
+		return fmt.Errorf("a stored line is no resource: %w", ErrDamaged)
+	}
+	e.Key, e.Fingerprint, e.Patient = h.Key(f.Type, f.ID), f.Fingerprint, h.Patient(f.Patient)
+	if f.Subsetted {
+		e.Flags = index.Subsetted
+	}
+	if ms, ok := scan.LastUpdatedMillis(f.LastUpdated); ok {
+		e.Updated = ms
+	}
+	return nil
+}
+
+// cutLine returns the first line, without its newline, and the rest.
+func cutLine(plain []byte) (raw, rest []byte) {
+	raw, rest, _ = bytes.Cut(plain, []byte{'\n'})
+	return raw, rest
+}
+
+func addType(list []string, typ string) []string {
+	i, found := slices.BinarySearch(list, typ)
+	if found {
+		return list
+	}
+	return slices.Insert(list, i, typ)
+}
+
+// hasher returns the hasher of a source.
+func (w *partScanner) hasher(source string) *index.Hasher {
+	h := w.hash[source]
+	if h == nil {
+		h = w.db.Hasher(source)
+		w.hash[source] = h
+	}
+	return h
+}
+
+func (w *partScanner) frames(p *archive.Part, s *scannedPart) error {
+	h := w.hasher(p.Footer.Source)
+	c := &s.commit
+	for i, info := range p.Footer.Frames {
+		plain, err := p.Frame(w.codec, i, w.buf[:0])
+		if err != nil {
+			return err
+		}
+		w.buf = plain
+		c.Part.Lines += info.Lines
+		if info.Kind == archive.Ours {
+			s.noteJournal(info, plain)
+			continue
+		}
+		c.Part.Types = addType(c.Part.Types, info.Type)
+		for n := 0; len(plain) > 0; n++ {
+			raw, rest := cutLine(plain)
+			plain = rest
+			e := index.Entry{Run: p.Footer.Run,
+				Loc: index.Loc{Part: uint32(s.n), Frame: uint16(i), Line: uint16(n)}}
+			if err := w.line(&e, raw, h, info.Kind); err != nil {
+				return fmt.Errorf("part %d: %w", s.n, err)
+			}
+			c.Entries = append(c.Entries, e)
+		}
+	}
+	return nil
+}
+
+// noteJournal remembers where the journal's chain stands in this part.
+func (s *scannedPart) noteJournal(info archive.FrameInfo, plain []byte) {
+	if info.Type != "AuditEvent" {
+		return
+	}
+	for len(plain) > 0 {
+		raw, rest := cutLine(plain)
+		plain = rest
+		if seq, prev, ok := journal.Packed(raw); ok {
+			s.packed = &packed{seq, prev}
+		}
+	}
+}
+
+// file reads one part whole.
+func (w *partScanner) file(s *scannedPart) error {
+	id, err := w.m.key()
+	if err != nil {
+		return err
+	}
+	size, sum, err := archive.Sum(w.m.fs, w.m.path(s.n.Name()))
+	if err != nil {
+		return err
+	}
+	p, err := w.m.openPart(uint32(s.n), id)
+	if err != nil {
+		return err
+	}
+	defer p.Close() // read only
+	s.commit.Part = index.Part{Number: uint32(s.n), Size: size, SHA256: sum, Run: p.Footer.Run}
+	s.commit.Hashes = p.Leaves()
+	if len(p.Changes) > 0 {
+		if err := json.Unmarshal(p.Changes, &s.commit.Changes); err != nil {
+			return fmt.Errorf("part %d: its footer cannot be read: %w", s.n, ErrDamaged)
+		}
+	}
+	return w.frames(p, s)
+}

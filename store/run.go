@@ -1,0 +1,320 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sort"
+	"time"
+
+	"chartcellar/store/archive"
+	"chartcellar/store/index"
+	"chartcellar/store/journal"
+)
+
+// A Run brings records in. It writes parts one after the other; each becomes
+// durable with the progress that belongs to it. One Run is open at a time; Add,
+// Tombstone, Flush, Finish and Close are called by one goroutine.
+type Run struct {
+	m       *Mirror
+	n       uint32
+	state   index.RunState
+	resumed bool
+	pipe    *pipe
+	start   *index.RunState // until it stands in a part
+	gaps    []index.Gap
+	over    bool
+}
+
+// A RunSpec says what a run is.
+type RunSpec struct {
+	Source string
+	Kind   string // sync, decision, journal
+}
+
+// OpenRun returns the run of a source that was started and never closed; ok is
+// false if there is none.
+func (m *Mirror) OpenRun(source string) (n uint32, r index.RunState, ok bool, err error) {
+	err = m.index.EachRun(func(k uint32, s index.RunState) error {
+		if s.Source == source && s.Ended.IsZero() {
+			n, r, ok = k, s, true
+		}
+		return nil
+	})
+	return n, r, ok, err
+}
+
+// Begin starts a run, or continues the one of this source that was never
+// closed. It waits for no other run: a mirror has one at a time.
+func (m *Mirror) Begin(ctx context.Context, spec RunSpec) (*Run, error) {
+	if err := m.CheckSpace(); err != nil {
+		return nil, err
+	}
+	if !m.runMu.TryLock() {
+		return nil, &BusyError{Holder{Doing: "another run"}}
+	}
+	r, err := m.begin(ctx, spec)
+	if err != nil {
+		m.runMu.Unlock()
+	}
+	return r, err
+}
+
+func (m *Mirror) begin(ctx context.Context, spec RunSpec) (*Run, error) {
+	r := &Run{m: m}
+	n, state, open, err := m.OpenRun(spec.Source)
+	if err != nil {
+		return nil, err
+	}
+	if open && state.Kind == spec.Kind {
+		r.n, r.state, r.resumed = n, state, true
+	} else {
+		r.n, err = m.nextRun()
+		if err != nil {
+			return nil, err
+		}
+		r.state = index.RunState{Source: spec.Source, Kind: spec.Kind,
+			Started: m.now().UTC(), States: index.RunStates{All: index.Underway}}
+		r.start = &r.state
+	}
+	r.pipe, err = newPipe(ctx, r)
+	return r, err
+}
+
+func (m *Mirror) nextRun() (uint32, error) {
+	var last uint32
+	err := m.index.EachRun(func(n uint32, _ index.RunState) error {
+		last = n
+		return nil
+	})
+	return last + 1, err
+}
+
+// Number returns the run's number: it keeps it over restarts.
+func (r *Run) Number() uint32 { return r.n }
+
+// Resumed reports whether the run was started before by another process.
+func (r *Run) Resumed() bool { return r.resumed }
+
+// Started returns when the run first began, by this computer's clock.
+func (r *Run) Started() time.Time { return r.state.Started }
+
+// Progress returns what was recorded durably under a name in this run; nil if
+// nothing was.
+func (r *Run) Progress(name string) (json.RawMessage, error) {
+	return r.m.index.Progress(r.n, name)
+}
+
+// A Chunk is some whole lines of one file or page.
+type Chunk struct {
+	// Lines are resources, one a line, each ending in '\n'. Add keeps them until
+	// Release is called, if it is set; it does not change them.
+	Lines   []byte
+	Release func()
+	// File and Offset say where the first line stands at the source: for lines
+	// that are no resource.
+	File   string
+	Offset int64
+	// Name and Progress are made durable together with the last line, and not
+	// before. Name "" records nothing.
+	Name     string
+	Progress json.RawMessage
+
+	tomb *Tombstone // instead of lines
+	made []byte     // the tombstone's line
+}
+
+// Add takes a chunk. It returns before the lines are durable; Flush waits for
+// that. The order of chunks is kept. After an error nothing more is taken and
+// Abort must be called.
+func (r *Run) Add(ctx context.Context, c Chunk) error { return r.pipe.add(ctx, c) }
+
+// A Tombstone says that the source no longer has a record.
+type Tombstone struct {
+	Type, ID string
+	Kind     string // deleted, missing
+	Detector string // what found it, such as bulk-deleted
+}
+
+// Tombstone records that the source no longer has a record. A record that the
+// mirror never held, or holds as removed already, is passed over.
+func (r *Run) Tombstone(ctx context.Context, t Tombstone) error {
+	return r.pipe.add(ctx, Chunk{tomb: &t})
+}
+
+// Note records progress that comes with no lines.
+func (r *Run) Note(ctx context.Context, name string, progress json.RawMessage) error {
+	return r.pipe.add(ctx, Chunk{Name: name, Progress: progress})
+}
+
+// Gap opens, renews or, with Closed set, closes a gap; durable with the next
+// part.
+func (r *Run) Gap(g index.Gap) {
+	g.Source = r.state.Source
+	r.gaps = append(r.gaps, g)
+}
+
+// Flush waits until everything that was added is durable.
+func (r *Run) Flush(ctx context.Context) error { return r.pipe.flush(ctx, nil) }
+
+// Finish makes everything that was added durable and returns what the run did,
+// by resource type. Nothing can be added after it; Close must follow.
+func (r *Run) Finish(ctx context.Context) (index.Counts, error) {
+	if err := r.pipe.flush(ctx, nil); err != nil {
+		return nil, err
+	}
+	state, _, err := r.m.index.Run(r.n)
+	if err != nil {
+		return nil, err
+	}
+	counts := index.Counts{}
+	counts.Add(state.Counts)
+	counts.Add(r.pipe.loose())
+	twice, err := r.m.index.Twice(ctx)
+	for typ, n := range twice {
+		c := counts[index.TypeName(typ)]
+		c.New -= n
+		c.Duplicates += n
+		counts[index.TypeName(typ)] = c
+	}
+	return counts, err
+}
+
+// A Closing ends a run: what counts, which cursors move, and the report.
+type Closing = index.Closing
+
+// Close writes the closing part: from then on the run counts as its states say,
+// and its cursors have moved. When Close returns nil the index is merged and the
+// checkpoint is signed.
+func (r *Run) Close(ctx context.Context, c Closing) error {
+	if c.Ended.IsZero() {
+		c.Ended = r.m.now().UTC()
+	}
+	pack, err := r.m.journal.Pack()
+	if err != nil {
+		return err
+	}
+	if err := r.pipe.flush(ctx, &closing{Closing: c, pack: pack}); err != nil {
+		return err
+	}
+	r.end()
+	b, err := json.Marshal(packed{pack.Seq, pack.Prev})
+	if err != nil {
+		return err
+	}
+	if err := r.m.index.SetMeta("journal", b); err != nil {
+		return err
+	}
+	if err := r.m.journal.Forget(pack.Segments); err != nil {
+		return err
+	}
+	return r.m.settle(ctx)
+}
+
+// Abort stops the run without closing it: what was committed stays, and the
+// next Begin of the source continues it. It may be called after Close.
+func (r *Run) Abort() { r.end() }
+
+func (r *Run) end() {
+	if r.over {
+		return
+	}
+	r.over = true
+	r.pipe.stop()
+	r.m.runMu.Unlock()
+}
+
+// journalFrame makes the frame of packed journal lines.
+func journalFrame(pack journal.Pack) ([]byte, error) {
+	var b []byte
+	for _, raw := range pack.Lines {
+		line, err := journal.AuditEvent(raw)
+		if err != nil {
+			return nil, err
+		}
+		b = append(append(b, line...), '\n')
+	}
+	return b, nil
+}
+
+// Decide accepts or rejects one held type of a run. It is a run of its own, so
+// that the decision stands in the archive; durable when it returns nil.
+func (m *Mirror) Decide(ctx context.Context, d index.Decision) error {
+	state, ok, err := m.index.Run(d.Run)
+	if err != nil {
+		return err
+	}
+	if !ok || state.States.Types[d.Type] != index.Held {
+		return fmt.Errorf("run %d holds no %s: %w", d.Run, d.Type, ErrNotFound)
+	}
+	d.At = m.now().UTC()
+	r, err := m.Begin(ctx, RunSpec{Source: state.Source, Kind: "decision"})
+	if err != nil {
+		return err
+	}
+	defer r.Abort()
+	r.pipe.decide = []index.Decision{d}
+	record, err := json.Marshal(map[string]any{"verdict": "complete", "decision": d})
+	if err != nil {
+		return err
+	}
+	return r.Close(ctx, Closing{States: index.RunStates{All: index.Applied}, Record: record})
+}
+
+// Runs returns all runs, newest first.
+func (m *Mirror) Runs() ([]RunInfo, error) {
+	var list []RunInfo
+	err := m.index.EachRun(func(n uint32, r index.RunState) error {
+		list = append(list, RunInfo{n, r})
+		return nil
+	})
+	sort.Slice(list, func(i, j int) bool { return list[i].Number > list[j].Number })
+	return list, err
+}
+
+// A RunInfo is a run with its number.
+type RunInfo struct {
+	Number uint32
+	index.RunState
+}
+
+// Job, SetJob and Cursors are those of the index.
+
+// Job returns the durable job record of a source; nil if there is none.
+func (m *Mirror) Job(source string) (json.RawMessage, error) { return m.index.Job(source) }
+
+// SetJob replaces the job record of a source, durably; nil forgets it.
+func (m *Mirror) SetJob(source string, job json.RawMessage) error {
+	return m.index.SetJob(source, job)
+}
+
+// Cursors returns the cursors of a source.
+func (m *Mirror) Cursors(source string) ([]index.Cursor, error) { return m.index.Cursors(source) }
+
+// Gaps returns the open gaps of a source; of all for "".
+func (m *Mirror) Gaps(source string) ([]index.Gap, error) { return m.index.Gaps(source) }
+
+// errStopped is what waits on a pipe that was stopped get.
+var errStopped = errors.New("the run was stopped")
+
+// changes gathers what a part changes beside records.
+func (r *Run) changes(counts index.Counts, progress map[string]json.RawMessage, end *closing) index.Changes {
+	c := index.Changes{Start: r.start, Progress: progress, Gaps: r.gaps, Counts: counts,
+		Decide: r.pipe.decide}
+	if end != nil {
+		c.Close, c.Journal = &end.Closing, end.pack.Segments
+	}
+	return c
+}
+
+// committed forgets what has become durable with a part.
+func (r *Run) committed() {
+	r.start, r.gaps, r.pipe.decide = nil, nil, nil
+}
+
+// partLimit reports whether a part that began at start should close.
+func (m *Mirror) partLimit(lines int, size int64, start time.Time) bool {
+	return lines >= archive.PartLines || size >= archive.PartBytes ||
+		m.now().Sub(start) > 5*time.Minute
+}

@@ -1,0 +1,235 @@
+// Package store is the mirror: the only door to a practice's records.
+//
+// A mirror is a folder. Records come in through a Run and are read through a
+// Snapshot. What Close of a Run (or an earlier commit inside it) has acknowledged
+// survives kill -9, power loss and a full disk; no code path here deletes a
+// record. The package knows nothing of networks, schedules or what a code means.
+package store
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"filippo.io/age"
+
+	"chartcellar/store/archive"
+	"chartcellar/store/disk"
+	"chartcellar/store/index"
+	"chartcellar/store/journal"
+	"chartcellar/store/keys"
+)
+
+var (
+	// ErrNoMirror says that the folder holds no mirror.
+	ErrNoMirror = errors.New("there is no mirror in this folder")
+	// ErrBusy is wrapped by *BusyError.
+	ErrBusy = errors.New("another process holds the mirror")
+	// ErrLocked says that reading needs a passphrase, key file or sheet.
+	ErrLocked = errors.New("the mirror is locked")
+	// ErrNeedsUnlock says that the index must be rebuilt from the archive, which
+	// needs a key. Nothing is lost.
+	ErrNeedsUnlock = errors.New("the index must be rebuilt, and that needs a key")
+	// ErrNotFound says that the mirror never held the record.
+	ErrNotFound = errors.New("the mirror never held this record")
+	// ErrDamaged says that stored bytes are not what was written.
+	ErrDamaged = archive.ErrDamaged
+	// ErrNewer says that the mirror was written by a newer release.
+	ErrNewer = archive.ErrNewer
+	// ErrFull says that the disk has reached the reserve (I13).
+	ErrFull = errors.New("the disk is nearly full")
+	// ErrRolledBack says that the folder is older than what this computer saw.
+	ErrRolledBack = errors.New("this folder is an older copy of the mirror")
+)
+
+// A BusyError says who holds the mirror.
+type BusyError struct{ Holder Holder }
+
+// Error implements error.
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("the mirror is in use by process %d (%s)", e.Holder.PID, e.Holder.Doing)
+}
+
+// Unwrap makes errors.Is(err, ErrBusy) true.
+func (e *BusyError) Unwrap() error { return ErrBusy }
+
+// A Holder is what the lock file says of the process that holds the mirror.
+type Holder struct {
+	PID    int       `json:"pid"`
+	Doing  string    `json:"doing"`
+	Since  time.Time `json:"since"`
+	Socket string    `json:"socket,omitempty"`
+}
+
+// A Key names a record.
+type Key struct{ Source, Type, ID string }
+
+// String returns Type/ID, as FHIR writes it.
+func (k Key) String() string { return k.Type + "/" + k.ID }
+
+// Options say how a mirror is opened.
+type Options struct {
+	Dir     string           // the data folder
+	Box     *keys.Box        // the box key
+	FS      disk.FS          // nil: the real disk
+	Now     func() time.Time // nil: time.Now; only labels come from it
+	Log     *slog.Logger     // nil: none
+	Witness string           // file outside Dir that keeps the last root; "": none
+	Reserve int64            // free bytes that stay free; 0: the larger of 2 GiB and 5 %
+	Ballast int64            // bytes kept to be released when the disk is full; <0: none, 0: 64 MiB
+	Doing   string           // what this process does, for others that find the mirror busy
+	Socket  string           // its local socket, for the lock file
+	// Identity, if set, opens records from the start, and lets Open rebuild a bad
+	// index by itself.
+	Identity age.Identity
+}
+
+// A Mirror is an open mirror. All methods may be called from many goroutines.
+// One process has it open at a time.
+type Mirror struct {
+	dir       string
+	fs        disk.FS
+	now       func() time.Time
+	log       *slog.Logger
+	box       *keys.Box
+	statement keys.Statement
+	first     string // SHA-256 of mirror/000001.json
+	mirrorKey [32]byte
+	to        []age.Recipient
+	logKey    string
+	lock      *disk.Lock
+	index     *index.DB
+	journal   *journal.Journal
+	reserve   int64
+	witness   string
+	cache     *frameCache
+
+	// runMu is held by the one Run that writes parts.
+	runMu sync.Mutex
+
+	// mu covers what follows.
+	mu       sync.Mutex
+	identity age.Identity // nil: locked
+	problems []string     // what Open found wrong
+	closed   bool
+}
+
+// ID returns the mirror's UUID.
+func (m *Mirror) ID() string { return m.statement.Mirror }
+
+// Statement returns the statement in force.
+func (m *Mirror) Statement() keys.Statement { return m.statement }
+
+// FirstHash returns the SHA-256 of mirror/000001.json in hex, as the recovery
+// sheet carries it.
+func (m *Mirror) FirstHash() string { return m.first }
+
+// Dir returns the data folder.
+func (m *Mirror) Dir() string { return m.dir }
+
+// Problems returns what Open found wrong, one sentence each.
+func (m *Mirror) Problems() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]string{}, m.problems...)
+}
+
+func (m *Mirror) problem(format string, a ...any) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.problems = append(m.problems, fmt.Sprintf(format, a...))
+}
+
+// Unlock lets records be read with id until Lock. It fails if id is of another
+// mirror.
+func (m *Mirror) Unlock(id age.Identity) error {
+	k, err := keys.OpenMirrorKey(m.statement, id)
+	if err != nil || k != m.mirrorKey {
+		return fmt.Errorf("this key does not open this mirror: %w", ErrLocked)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.identity = id
+	return nil
+}
+
+// Lock forgets the key and every record in memory. Backups go on.
+func (m *Mirror) Lock() {
+	m.mu.Lock()
+	m.identity = nil
+	m.mu.Unlock()
+	m.cache.drop()
+}
+
+// Locked reports whether records cannot be read.
+func (m *Mirror) Locked() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.identity == nil
+}
+
+func (m *Mirror) key() (age.Identity, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.identity == nil {
+		return nil, ErrLocked
+	}
+	return m.identity, nil
+}
+
+// Close closes the mirror and lets go of the lock.
+func (m *Mirror) Close() error {
+	m.mu.Lock()
+	done := m.closed
+	m.closed = true
+	m.mu.Unlock()
+	if done {
+		return nil
+	}
+	m.cache.drop()
+	err := errors.Join(m.journal.Close(), m.index.SetMeta("clean", []byte{1}), m.index.Close())
+	return errors.Join(err, m.lock.Release())
+}
+
+// An Event is a journal line as callers give it.
+type Event struct {
+	Code    string // what: record.view, export, run.accept
+	Account string // who
+	Key     Key    // of what; the patient is hashed
+	Patient string // id of the patient, if one was looked at
+	Run     uint32
+	Count   int
+	Note    string // free text; encrypted to the recipients
+}
+
+// Journal writes one event. It is durable when Journal returns nil; else what
+// it tells of must not be done (I14).
+func (m *Mirror) Journal(e Event) error {
+	l := journal.Line{Code: e.Code, Account: e.Account, Source: e.Key.Source,
+		Type: e.Key.Type, Run: e.Run, Count: e.Count}
+	if e.Patient != "" {
+		k := index.PatientKey(m.mirrorKey)
+		mac := hmac.New(sha256.New, k[:])
+		io.WriteString(mac, e.Key.Source+"\x00"+e.Patient)
+		l.Patient = hex.EncodeToString(mac.Sum(nil)[:16])
+	}
+	if e.Note != "" {
+		sealed, err := m.seal([]byte(e.Note))
+		if err != nil {
+			return fmt.Errorf("encrypt a journal note: %w", err)
+		}
+		l.Note = sealed
+	}
+	return m.journal.Append(l)
+}
+
+func (m *Mirror) path(elem ...string) string {
+	return filepath.Join(append([]string{m.dir}, elem...)...)
+}
