@@ -37,6 +37,7 @@ type pipe struct {
 	mu        sync.Mutex
 	uncounted index.Counts
 	size      int64 // compressed bytes in the part being written
+	watched   map[index.Key]bool
 }
 
 // A closing is the end of a run.
@@ -190,6 +191,36 @@ func (p *pipe) loose() index.Counts {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return maps.Clone(p.uncounted)
+}
+
+func (p *pipe) watch(typ, id string) {
+	k := p.run.m.index.Hasher(p.run.state.Source).Key([]byte(typ), []byte(id))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.watched == nil {
+		p.watched = map[index.Key]bool{}
+	}
+	p.watched[k] = false
+}
+
+func (p *pipe) seen(k index.Key) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.watched[k]
+}
+
+// meet notes which of the keys are watched.
+func (p *pipe) meet(keys []index.Key) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.watched) == 0 {
+		return
+	}
+	for _, k := range keys {
+		if _, ok := p.watched[k]; ok {
+			p.watched[k] = true
+		}
+	}
 }
 
 func (p *pipe) setSize(n int64) {

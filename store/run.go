@@ -14,8 +14,9 @@ import (
 )
 
 // A Run brings records in. It writes parts one after the other; each becomes
-// durable with the progress that belongs to it. One Run is open at a time; Add,
-// Tombstone, Flush, Finish and Close are called by one goroutine.
+// durable with the progress that belongs to it. One Run is open at a time. Add
+// may be called from several goroutines, which then have to keep the order of
+// their own chunks; everything else is called by one, with no Add under way.
 type Run struct {
 	m       *Mirror
 	n       uint32
@@ -112,6 +113,9 @@ type Chunk struct {
 	// Release is called, if it is set; it does not change them.
 	Lines   []byte
 	Release func()
+	// Type is the resource type the source announced: what counts for a line
+	// that is no resource.
+	Type string
 	// File and Offset say where the first line stands at the source: for lines
 	// that are no resource.
 	File   string
@@ -141,6 +145,33 @@ type Tombstone struct {
 // mirror never held, or holds as removed already, is passed over.
 func (r *Run) Tombstone(ctx context.Context, t Tombstone) error {
 	return r.pipe.add(ctx, Chunk{tomb: &t})
+}
+
+// Watch asks to be told by Seen whether a record stands among the lines that
+// are added from now on.
+func (r *Run) Watch(typ, id string) { r.pipe.watch(typ, id) }
+
+// Seen reports whether a watched record was added, or a new version of it was
+// stored earlier in this run. Flush comes before it.
+func (r *Run) Seen(typ, id string) bool {
+	k := r.m.index.Hasher(r.state.Source).Key([]byte(typ), []byte(id))
+	if r.pipe.seen(k) {
+		return true
+	}
+	stored := false
+	err := r.m.index.Newest([]index.Key{k}, true, func(_ int, e index.Entry, found bool) error {
+		stored = found && e.Run == r.n && e.Flags&index.Tombstone == 0
+		return nil
+	})
+	return err == nil && stored
+}
+
+// Start makes it durable that the run began, before anything was added.
+func (r *Run) Start(ctx context.Context) error {
+	if err := r.Note(ctx, "started", json.RawMessage("true")); err != nil {
+		return err
+	}
+	return r.Flush(ctx)
 }
 
 // Note records progress that comes with no lines.

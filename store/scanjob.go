@@ -53,10 +53,10 @@ func (p *pipe) scanLine(w *worker, j *scanJob, from, to int) {
 		sum := sha256.Sum256(raw)
 		j.bad = append(j.bad, badLine{j.chunk.File, j.chunk.Offset + int64(from), err.Error(),
 			hex.EncodeToString(sum[:]), bytes.Clone(raw)})
-		c := j.count[string(f.Type)]
+		c := j.count[j.chunk.Type]
 		c.Lines++
 		c.Quarantine++
-		j.count[string(f.Type)] = c
+		j.count[j.chunk.Type] = c
 		return
 	}
 	key := w.hash.Key(f.Type, f.ID)
@@ -82,6 +82,7 @@ func typeString(b []byte) string {
 
 // compare drops the lines that bring nothing new.
 func (p *pipe) compare(w *worker, j *scanJob) error {
+	p.meet(w.keys)
 	return p.run.m.index.Newest(w.keys, false, func(i int, old index.Entry, found bool) error {
 		l := &w.lines[i]
 		c := j.count[l.typ]

@@ -231,7 +231,11 @@ func (e *EMR) serveJob(w http.ResponseWriter, r *http.Request) {
 		e.served.EarlyPolls++
 	}
 	j.polls++
-	done := j.polls > max(1, e.o.Polls)
+	wanted := e.o.Polls
+	if wanted == 0 {
+		wanted = 1
+	}
+	done := j.polls > wanted
 	if !done {
 		j.next = now.Add(time.Second)
 	}
@@ -240,7 +244,7 @@ func (e *EMR) serveJob(w http.ResponseWriter, r *http.Request) {
 		f.OnPoll(polls)
 	}
 	if !done {
-		w.Header().Set("X-Progress", fmt.Sprintf("%d%% Completed", 100*j.polls/(max(1, e.o.Polls)+1)))
+		w.Header().Set("X-Progress", fmt.Sprintf("%d%% Completed", 100*j.polls/(wanted+1)))
 		retry := f.RetryAfter
 		if retry == "" {
 			retry = "1"

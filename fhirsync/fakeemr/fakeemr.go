@@ -36,7 +36,8 @@ type Options struct {
 	TokenLife time.Duration
 	// FilesPerType is into how many files a generated type is split; 0: 1.
 	FilesPerType int
-	// Polls is how many polls a job answers with 202 before it is done; 0: 1.
+	// Polls is how many polls a job answers with 202 before it is done; 0: 1,
+	// below 0: none.
 	Polls int
 	// Plain serves http instead of https: for benchmarks.
 	Plain bool
