@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"slices"
 	"sync"
@@ -167,4 +168,61 @@ func (s *Snapshot) load(sc *scan.Scanner, source, typ string, w *frameWork) erro
 		w.ids = append(w.ids, string(facts.ID))
 	}
 	return nil
+}
+
+// A BadRecord is a record that cannot be read.
+type BadRecord struct {
+	Type string
+	Part uint32
+}
+
+// Sample reads n random records end to end, through the index to the bytes, and
+// returns how many it read and which of them are damaged. It may draw a record
+// twice.
+func (s *Snapshot) Sample(ctx context.Context, n int, r *rand.Rand) (int, []BadRecord, error) {
+	// A reservoir of n over all records.
+	var drawn []index.Entry
+	seen := 0
+	err := s.m.index.EachCurrent(0, s.part, s.states, func(e *index.Entry) error {
+		seen++
+		if len(drawn) < n {
+			drawn = append(drawn, *e)
+		} else if i := r.IntN(seen); i < n {
+			drawn[i] = *e
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, nil, err
+	}
+	sc := scan.New(index.FingerprintKey(s.m.mirrorKey))
+	var bad []BadRecord
+	for i := range drawn {
+		if ctx.Err() != nil {
+			return i, bad, ctx.Err()
+		}
+		e := &drawn[i]
+		f, err := s.m.frame(e.Part, int(e.Frame))
+		if errors.Is(err, ErrLocked) {
+			return i, bad, err
+		}
+		if err != nil || !matches(sc, f, e) {
+			bad = append(bad, BadRecord{index.TypeName(e.Key.Type()), e.Part})
+		}
+	}
+	return len(drawn), bad, nil
+}
+
+// matches reports whether the line of an entry is what the index says.
+func matches(sc *scan.Scanner, f *cachedFrame, e *index.Entry) bool {
+	raw, ok := archive.Line(f.plain, int(e.Line))
+	if !ok || len(raw) != int(e.Length) {
+		return false
+	}
+	if e.Flags&index.Tombstone != 0 {
+		_, ok := parseTombstone(raw)
+		return ok
+	}
+	facts, err := sc.Line(raw)
+	return err == nil && facts.Fingerprint == e.Fingerprint
 }

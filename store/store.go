@@ -13,8 +13,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -232,4 +235,108 @@ func (m *Mirror) Journal(e Event) error {
 
 func (m *Mirror) path(elem ...string) string {
 	return filepath.Join(append([]string{m.dir}, elem...)...)
+}
+
+// PutSecret seals a small secret of a source with the box key, durably: a
+// signing key, a client secret, a token. It opens no record.
+func (m *Mirror) PutSecret(name string, plain []byte) error {
+	sealed, err := m.box.Seal("secret "+name, plain)
+	if err != nil {
+		return err
+	}
+	return disk.ReplaceFile(m.fs, m.path("secrets", name), sealed)
+}
+
+// Secret returns what PutSecret sealed; nil if there is nothing of that name.
+func (m *Mirror) Secret(name string) ([]byte, error) {
+	b, err := disk.ReadFile(m.fs, m.path("secrets", name), 1<<20)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read a secret: %w", err)
+	}
+	return m.box.Open("secret "+name, b)
+}
+
+// Slots returns the names of the people who have a passphrase.
+func (m *Mirror) Slots() ([]string, error) {
+	entries, err := m.fs.ReadDir(m.path("slots"))
+	if err != nil {
+		return nil, fmt.Errorf("list the passphrases: %w", err)
+	}
+	var list []string
+	for _, e := range entries {
+		if name, ok := strings.CutSuffix(e.Name(), ".age"); ok && len(name) > 5 {
+			if person := name[:len(name)-5]; !slices.Contains(list, person) {
+				list = append(list, person)
+			}
+		}
+	}
+	return list, nil
+}
+
+// OpenSlot returns the office key that a passphrase opens; the newest slot of
+// each person counts. It takes a second or more for each slot that is tried.
+func (m *Mirror) OpenSlot(u *keys.Unlocker, password string) (*age.X25519Identity, error) {
+	people, err := m.Slots()
+	if err != nil {
+		return nil, err
+	}
+	err = keys.ErrWrongPassword
+	for _, p := range people {
+		name, _, serr := m.newestSlot(p)
+		if serr != nil {
+			return nil, serr
+		}
+		b, rerr := disk.ReadFile(m.fs, name, 1<<20)
+		if rerr != nil {
+			return nil, fmt.Errorf("read a passphrase slot: %w", rerr)
+		}
+		id, oerr := u.OpenSlot(m.box, b, password)
+		if oerr == nil {
+			return id, nil
+		}
+		if !errors.Is(oerr, keys.ErrWrongPassword) {
+			err = oerr
+		}
+	}
+	return nil, err
+}
+
+// newestSlot returns the file of a person's newest slot and its number.
+func (m *Mirror) newestSlot(person string) (name string, n int, err error) {
+	for n = 1; ; n++ {
+		next := m.path("slots", fmt.Sprintf("%s-%04d.age", person, n))
+		there, err := disk.Exists(m.fs, next)
+		if err != nil {
+			return "", 0, fmt.Errorf("look for a passphrase slot: %w", err)
+		}
+		if !there {
+			return name, n - 1, nil
+		}
+		name = next
+	}
+}
+
+// AddSlot gives a person a passphrase, or a new one: from then on the old one no
+// longer opens the mirror. The mirror must be unlocked with the office key.
+func (m *Mirror) AddSlot(person, password string) error {
+	id, err := m.key()
+	if err != nil {
+		return err
+	}
+	office, ok := id.(*age.X25519Identity)
+	if !ok || office.Recipient().String() != m.statement.Recipients[0].Key {
+		return errors.New("a passphrase can be added only with the office key, not with the recovery sheet")
+	}
+	slot, err := keys.SealSlot(m.box, office, password)
+	if err != nil {
+		return err
+	}
+	_, n, err := m.newestSlot(person)
+	if err != nil {
+		return err
+	}
+	return disk.WriteFile(m.fs, m.path("slots", fmt.Sprintf("%s-%04d.age", person, n+1)), slot)
 }

@@ -1,0 +1,330 @@
+package main
+
+import (
+	"context"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"chartcellar/config"
+	"chartcellar/fhirsync/rest"
+	"chartcellar/fhirsync/smart"
+	"chartcellar/store"
+)
+
+func connectCommand(e *env) *cobra.Command {
+	var o connectOptions
+	c := command("connect NAME", "Connect an EMR, and test the connection step by step",
+		`connect adds an EMR under a name of your choice, makes the key with which this
+computer signs in, and tests each step: address, capabilities, sign-in, export.
+
+First run it with --worksheet: it prints what the vendor's registration form asks.
+When the vendor has given you a client id, run it again with --client-id.`,
+		cobra.ExactArgs(1), func(ctx context.Context, a []string) error { return e.connect(ctx, a[0], o) })
+	f := c.Flags()
+	f.StringVar(&o.Base, "base", "", "FHIR address of the EMR, https://...")
+	f.StringVar(&o.Level, "level", "", "what to export: group (default), patient or system")
+	f.StringVar(&o.Group, "group", "", "id of the group to export")
+	f.StringSliceVar(&o.Types, "types", nil, "resource types to mirror (default: all that are offered)")
+	f.StringVar(&o.Auth, "auth", "", "backend-services (default), client-secret-basic, client-secret-post, bearer, none")
+	f.StringVar(&o.ClientID, "client-id", "", "client id that the vendor gave you")
+	f.StringVar(&o.TokenURL, "token-url", "", "token address, where the EMR does not publish it")
+	f.StringVar(&o.CA, "ca", "", "file of a certificate authority to trust")
+	f.BoolVar(&o.Local, "local", false, "the EMR is on the office network")
+	f.Float64Var(&o.Rate, "rate", 0, "requests a second (0: 5, negative: no limit)")
+	f.BoolVar(&o.worksheet, "worksheet", false, "print what the vendor's registration form asks")
+	c.AddCommand(command("signing-key [NAME]", "Print the public key (JWKS) for the vendor's form", "",
+		cobra.MaximumNArgs(1), func(ctx context.Context, a []string) error { return e.signingKey(ctx, strings.Join(a, "")) }))
+	c.AddCommand(command("test [NAME]", "Test the connection again, step by step", "",
+		cobra.MaximumNArgs(1), func(ctx context.Context, a []string) error { return e.connectTest(ctx, strings.Join(a, "")) }))
+	return c
+}
+
+type connectOptions struct {
+	config.Source
+	worksheet bool
+}
+
+func (e *env) connect(ctx context.Context, name string, o connectOptions) error {
+	o.Name = name
+	return e.withMirror(ctx, access{doing: "connect", write: true}, func(ctx context.Context, s config.Settings, m *store.Mirror) error {
+		known, err := s.Source(name)
+		if err == nil && o.Base == "" {
+			o.Source = known
+		} else if err == nil {
+			return usage("there is a source " + name + " already; change it in the settings file, then: chartcellar connect test")
+		}
+		key, err := sourceKey(m, name)
+		if err != nil {
+			return err
+		}
+		if o.worksheet {
+			return e.worksheet(key, o.Source)
+		}
+		if o.Base == "" {
+			return usage("give the address of the EMR: --base https://...")
+		}
+		if o.ClientID == "" && o.Auth != "none" && o.Auth != "bearer" {
+			return usage("give the client id that the vendor gave you (--client-id), or see --worksheet")
+		}
+		if err := e.keepSecret(m, o.Source); err != nil {
+			return err
+		}
+		return e.addSource(ctx, m, o.Source, err == nil && known.Name != "")
+	})
+}
+
+// addSource tests a new source and appends it to the settings.
+func (e *env) addSource(ctx context.Context, m *store.Mirror, src config.Source, known bool) error {
+	path, err := e.settingsPath()
+	if err != nil {
+		return err
+	}
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("read the settings: %w", err)
+	}
+	if known {
+		return e.testSteps(ctx, m, src)
+	}
+	block := config.Block(src)
+	parsed, err := config.Parse(append(old, block...))
+	if err != nil {
+		return usage(err.Error())
+	}
+	src, err = parsed.Source(src.Name)
+	if err != nil {
+		return err
+	}
+	if err := e.testSteps(ctx, m, src); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("write the settings: %w", err)
+	}
+	_, err = f.Write(block)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("write the settings: %w", err)
+	}
+	if err := m.Journal(store.Event{Code: "source.add", Account: "owner", Key: store.Key{Source: src.Name}}); err != nil {
+		return err
+	}
+	e.printf("The EMR is connected as %q. Next: chartcellar sync\n", src.Name)
+	return nil
+}
+
+// keepSecret asks for a client secret or token and seals it.
+func (e *env) keepSecret(m *store.Mirror, src config.Source) error {
+	if src.Auth != "client-secret-basic" && src.Auth != "client-secret-post" && src.Auth != "bearer" {
+		return nil
+	}
+	secret, err := e.askSecret("CHARTCELLAR_CLIENT_SECRET", "Client secret or token from the vendor")
+	if err != nil {
+		return err
+	}
+	if secret == "" {
+		return usage("a client secret or token is needed for --auth " + src.Auth)
+	}
+	return m.PutSecret(src.Name+".secret", []byte(secret))
+}
+
+// sourceKey returns the signing key of a source and makes it if need be.
+func sourceKey(m *store.Mirror, name string) (*smart.Key, error) {
+	b, err := m.Secret(name + ".signing")
+	if err != nil {
+		return nil, err
+	}
+	if b != nil {
+		return smart.ParseKey(b)
+	}
+	key, err := smart.NewKey("RS384")
+	if err != nil {
+		return nil, err
+	}
+	if b, err = key.Marshal(); err != nil {
+		return nil, fmt.Errorf("write the signing key: %w", err)
+	}
+	return key, m.PutSecret(name+".signing", b)
+}
+
+func (e *env) signingKey(ctx context.Context, name string) error {
+	return e.withMirror(ctx, access{doing: "connect signing-key"}, func(_ context.Context, s config.Settings, m *store.Mirror) error {
+		if name == "" {
+			src, err := s.Source("")
+			if err != nil {
+				return usage(err.Error())
+			}
+			name = src.Name
+		}
+		key, err := sourceKey(m, name)
+		if err != nil {
+			return err
+		}
+		jwks, err := smart.JWKS(key)
+		if err == nil {
+			e.printf("%s\n", jwks)
+		}
+		return err
+	})
+}
+
+// worksheet prints what registration forms ask.
+func (e *env) worksheet(key *smart.Key, src config.Source) error {
+	jwks, err := smart.JWKS(key)
+	if err != nil {
+		return err
+	}
+	conf := smart.Configuration{}
+	e.printf(`WORKSHEET FOR THE EMR VENDOR'S REGISTRATION FORM
+
+  Kind of app          SMART backend service (system app, no user signs in)
+  Purpose              the practice's own backup of its own records, in its office
+  FHIR version         R4 (4.0.1)
+  Sign-in              private_key_jwt, RS384
+  Scopes               %s
+                       (system/Group.rs too, if groups are exported)
+  Operations           Bulk Data export: Group/[id]/$export, status, file download
+  Writes               none
+  Redirect address     none
+  JWKS                 paste the key below, or put it on the practice's web site
+                       and give that address:
+
+%s
+
+  Ask the vendor for:  the FHIR address, the client id, and the id of a Group
+                       that holds all patients of the practice.
+`, strings.Join(conf.Scopes(src.Types), " "), jwks)
+	return nil
+}
+
+func (e *env) connectTest(ctx context.Context, name string) error {
+	return e.withMirror(ctx, access{doing: "connect test"}, func(ctx context.Context, s config.Settings, m *store.Mirror) error {
+		src, err := s.Source(name)
+		if err != nil {
+			return usage(err.Error())
+		}
+		return e.testSteps(ctx, m, src)
+	})
+}
+
+// testSteps tests one step after the other and names the one that fails.
+func (e *env) testSteps(ctx context.Context, m *store.Mirror, src config.Source) error {
+	step := func(n int, name, detail string, err error) error {
+		if err != nil {
+			p := explain(err)
+			e.printf("  %d. %-22s FAILED\n", n, name)
+			return p
+		}
+		e.printf("  %d. %-22s good   %s\n", n, name, detail)
+		return nil
+	}
+	c, err := connection(src, e)
+	if err := step(1, "address", src.Base, err); err != nil {
+		return err
+	}
+	defer c.CloseIdle()
+	capability, err := c.Capability(ctx)
+	if err := step(2, "capabilities", fmt.Sprintf("%s, FHIR %s, %d types", capability.Software, capability.FHIRVersion, len(capability.Types)), err); err != nil {
+		return err
+	}
+	tokens, conf, err := signIn(ctx, m, src, c)
+	if err := step(3, "sign-in address", hostOf(conf.TokenURL), err); err != nil {
+		return err
+	}
+	_, err = tokens.Token(ctx)
+	granted, said := tokens.Granted()
+	detail := strings.Join(granted, " ")
+	if !said {
+		detail = "the EMR did not say what it granted"
+	}
+	if err := step(4, "sign-in", detail, err); err != nil {
+		return err
+	}
+	offered := map[string]bool{"system": capability.Export.System, "patient": capability.Export.Patient, "group": capability.Export.Group}
+	detail = "offered at level " + src.Level
+	if !offered[src.Level] {
+		detail = "NOT announced at level " + src.Level + "; the first run will show"
+	}
+	return step(5, "export", detail, nil)
+}
+
+func hostOf(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
+
+// connection makes the client of a source.
+func connection(src config.Source, e *env) (*rest.Client, error) {
+	o := rest.Options{Base: src.Base, Local: src.Local, Rate: src.Rate, UserAgent: "chartcellar/" + release}
+	if src.CA != "" {
+		b, err := os.ReadFile(src.CA)
+		if err != nil {
+			return nil, fmt.Errorf("read the certificate authority: %w", err)
+		}
+		if block, _ := pem.Decode(b); block == nil {
+			return nil, usage("the file of the certificate authority (ca) is no PEM file")
+		}
+		o.CA = b
+	}
+	return rest.New(o)
+}
+
+// signIn makes the token source of a connection. The token address is pinned at
+// the first sign-in; another one later stops the run (P3).
+func signIn(ctx context.Context, m *store.Mirror, src config.Source, c *rest.Client) (*smart.Source, smart.Configuration, error) {
+	conf := smart.Configuration{TokenURL: src.TokenURL}
+	o := smart.Options{Method: smart.Method(src.Auth), ClientID: src.ClientID, HTTP: c.TokenClient(), Skew: c.Skew}
+	if o.Method != smart.Bearer && o.Method != smart.None {
+		found, err := smart.Discover(ctx, c)
+		if err != nil && src.TokenURL == "" {
+			return nil, conf, err
+		}
+		if src.TokenURL == "" {
+			conf = found
+		}
+		if err := pinToken(m, src.Name, conf.TokenURL); err != nil {
+			return nil, conf, err
+		}
+	}
+	o.TokenURL, o.Scopes = conf.TokenURL, conf.Scopes(src.Types)
+	if src.Level == "group" && len(src.Types) > 0 {
+		o.Scopes = append(o.Scopes, conf.Scopes([]string{"Group"})...)
+	}
+	secret, err := m.Secret(src.Name + ".secret")
+	if err != nil {
+		return nil, conf, err
+	}
+	o.Secret = string(secret)
+	if o.Method == smart.BackendServices {
+		if o.Key, err = sourceKey(m, src.Name); err != nil {
+			return nil, conf, err
+		}
+	}
+	s := smart.NewSource(o)
+	c.SetTokens(s)
+	return s, conf, nil
+}
+
+func pinToken(m *store.Mirror, name, tokenURL string) error {
+	old, err := m.Secret(name + ".token-url")
+	if err != nil {
+		return err
+	}
+	if old == nil {
+		return m.PutSecret(name+".token-url", []byte(tokenURL))
+	}
+	if hostOf(string(old)) != hostOf(tokenURL) {
+		return &plainError{exitFailed, fmt.Sprintf("The EMR's sign-in address has changed from %s to %s.", hostOf(string(old)), hostOf(tokenURL)),
+			nothingLost, "Ask the vendor whether that is right. If it is, set token_url in the settings and remove secrets/" + name + ".token-url in the data folder."}
+	}
+	return nil
+}

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"chartcellar/store"
+)
+
+// release is the version of the program.
+const release = "0.1.0"
+
+// The exit codes.
+const (
+	exitGood   = 0
+	exitUsage  = 2
+	exitGaps   = 10
+	exitHeld   = 11
+	exitFailed = 12
+	exitDamage = 13
+	exitLocked = 15
+	exitBusy   = 16
+)
+
+// An env is the surroundings of a command.
+type env struct {
+	Stdin       io.Reader
+	Stdout      io.Writer
+	Stderr      io.Writer
+	Getenv      func(string) string
+	Terminal    bool // Stdout is one
+	AskTerminal bool // Stdin is one
+
+	config string // path of the settings file
+	json   bool
+	args   []string      // as they were typed
+	held   *store.Mirror // in a call for another process: the mirror it shares
+	secret string        // a passphrase that came with such a call
+	turn   *sync.Mutex   // held by such a call while it reads records
+}
+
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
+
+// run carries one command out and returns its exit code.
+func run(ctx context.Context, e *env, args []string) int {
+	e.args = args
+	root := rootCommand(e)
+	root.SetArgs(args)
+	root.SetIn(e.Stdin)
+	root.SetOut(e.Stdout)
+	root.SetErr(e.Stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitGood
+	}
+	p := explain(err)
+	if p.What != "" {
+		p.print(e)
+	}
+	return p.Code
+}
+
+func rootCommand(e *env) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "chartcellar",
+		Short: "Your practice's own copy of the records in your hosted EMR",
+		Long: `chartcellar pulls a practice's records from its EMR over FHIR, keeps them sealed
+and verified in the office, and opens them without the vendor.
+
+Exit codes: 0 good, 2 usage, 10 complete with gaps, 11 held for a decision,
+12 failed or interrupted (nothing is lost), 13 damage found, 15 locked,
+16 the mirror is in use.`,
+		SilenceUsage: true, SilenceErrors: true,
+	}
+	root.PersistentFlags().StringVar(&e.config, "config", "", "settings file (default: in your configuration folder)")
+	root.PersistentFlags().BoolVar(&e.json, "json", false, "print JSON for scripts")
+	root.AddCommand(demoCommand(e), initCommand(e), connectCommand(e), syncCommand(e), statusCommand(e),
+		runsCommand(e), verifyCommand(e), recordCommand(e), exportCommand(e), indexCommand(e), keysCommand(e),
+		configCommand(e), fakeemrCommand(e), benchCommand(e), versionCommand(e))
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err.Error()) })
+	return root
+}
+
+// command makes a command; its arguments are checked before it runs.
+func command(use, short, long string, args cobra.PositionalArgs, f func(ctx context.Context, args []string) error) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, Long: long,
+		Args: func(c *cobra.Command, a []string) error {
+			if err := args(c, a); err != nil {
+				return usage(err.Error() + "; see: " + c.CommandPath() + " --help")
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, a []string) error { return f(c.Context(), a) }}
+}
+
+func (e *env) printf(format string, a ...any) { fmt.Fprintf(e.Stdout, format, a...) }
+
+// printJSON prints a value as indented JSON.
+func (e *env) printJSON(v any) error {
+	enc := json.NewEncoder(e.Stdout)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// settingsPath returns where the settings are.
+func (e *env) settingsPath() (string, error) {
+	if e.config != "" {
+		return filepath.Abs(e.config)
+	}
+	if p := e.Getenv("CHARTCELLAR_CONFIG"); p != "" {
+		return p, nil
+	}
+	home := e.Getenv("XDG_CONFIG_HOME")
+	if home == "" {
+		var err error
+		if home, err = os.UserConfigDir(); err != nil {
+			return "", errors.New("there is no folder for settings; use --config")
+		}
+	}
+	return filepath.Join(home, "chartcellar", "settings.toml"), nil
+}
+
+// askSecret reads a passphrase: from the call, the environment, the terminal,
+// or the first line of standard input.
+func (e *env) askSecret(variable, prompt string) (string, error) {
+	if e.held != nil {
+		return e.secret, nil
+	}
+	if s := e.Getenv(variable); s != "" {
+		return s, nil
+	}
+	if f, ok := e.Stdin.(*os.File); ok && e.AskTerminal {
+		fmt.Fprint(e.Stderr, prompt+": ")
+		b, err := term.ReadPassword(int(f.Fd()))
+		fmt.Fprintln(e.Stderr)
+		return string(b), err
+	}
+	b, err := io.ReadAll(io.LimitReader(e.Stdin, 4096))
+	line, _, _ := strings.Cut(string(b), "\n")
+	return strings.TrimSuffix(line, "\r"), err
+}

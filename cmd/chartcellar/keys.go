@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"chartcellar/config"
+	"chartcellar/store"
+)
+
+func keysCommand(e *env) *cobra.Command {
+	var sheet, person string
+	c := command("keys", "Show who can open the mirror; give a person a passphrase", "", cobra.NoArgs,
+		func(ctx context.Context, _ []string) error { return e.keysShow(ctx) })
+	set := command("passphrase", "Give a person a passphrase, or a new one",
+		`It asks for a passphrase that opens the mirror now (CHARTCELLAR_PASSPHRASE), then for
+the new one (CHARTCELLAR_NEW_PASSPHRASE).`, cobra.NoArgs,
+		func(ctx context.Context, _ []string) error { return e.keysPassphrase(ctx, person) })
+	set.Flags().StringVar(&person, "person", "doctor", "whose passphrase it is")
+	check := command("check-sheet FILE", "Check a recovery key as you typed it from the sheet",
+		"FILE holds the lines of the key; it says which line is wrong, or that the key opens this mirror.",
+		cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
+			sheet = a[0]
+			return e.keysCheck(ctx, sheet)
+		})
+	c.AddCommand(set, check)
+	return c
+}
+
+func (e *env) keysShow(ctx context.Context) error {
+	return e.withMirror(ctx, access{doing: "keys"}, func(_ context.Context, s config.Settings, m *store.Mirror) error {
+		people, err := m.Slots()
+		if err != nil {
+			return err
+		}
+		st := m.Statement()
+		if e.json {
+			return e.printJSON(map[string]any{"mirror": st.Mirror, "statementHash": m.FirstHash(), "logKey": st.LogKey,
+				"recipients": st.Recipients, "passphrases": people, "keyFile": s.KeyFile != ""})
+		}
+		e.printf("Mirror             %s\nHash of its file   %s\nLog key            %s\n", st.Mirror, m.FirstHash(), st.LogKey)
+		for _, r := range st.Recipients {
+			e.printf("Encrypted to       %-9s %s\n", r.Role, r.Key)
+		}
+		for _, p := range people {
+			e.printf("Passphrase of      %s\n", p)
+		}
+		if s.KeyFile != "" {
+			e.printf("WARNING: the office key lies in clear in %s: whoever steals this computer can read every record.\n", s.KeyFile)
+		}
+		return nil
+	})
+}
+
+func (e *env) keysPassphrase(ctx context.Context, person string) error {
+	if person == "" || person != filepath.Base(person) || person[0] == '.' {
+		return usage("--person must be a plain name")
+	}
+	return e.withMirror(ctx, access{doing: "keys passphrase", write: true, key: true}, func(_ context.Context, _ config.Settings, m *store.Mirror) error {
+		next, err := e.askSecret("CHARTCELLAR_NEW_PASSPHRASE", "New passphrase")
+		if err != nil {
+			return err
+		}
+		if err := m.Journal(store.Event{Code: "keys.passphrase", Account: "owner", Note: person}); err != nil {
+			return err
+		}
+		if err := m.AddSlot(person, next); err != nil {
+			return err
+		}
+		e.printf("%s has a new passphrase. An older one of the same person no longer opens the mirror.\n", person)
+		return nil
+	})
+}
+
+func (e *env) keysCheck(ctx context.Context, sheet string) error {
+	return e.withMirror(ctx, access{doing: "keys check", sheet: sheet}, func(_ context.Context, s config.Settings, m *store.Mirror) error {
+		id, err := e.identity(s, access{sheet: sheet}, m, new(string))
+		if err != nil {
+			return err
+		}
+		locked := m.Locked()
+		if err := m.Unlock(id); err != nil {
+			return err
+		}
+		if locked {
+			m.Lock()
+		}
+		e.printf("The key is right: it opens this mirror.\n")
+		return nil
+	})
+}

@@ -1,0 +1,267 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"filippo.io/age"
+
+	"chartcellar/cmd/chartcellar/internal/control"
+	"chartcellar/config"
+	"chartcellar/store"
+	"chartcellar/store/keys"
+)
+
+// settings loads the settings file.
+func (e *env) settings() (config.Settings, error) {
+	path, err := e.settingsPath()
+	if err != nil {
+		return config.Settings{}, err
+	}
+	s, err := config.Load(path)
+	if err != nil && !errors.Is(err, config.ErrMissing) {
+		return s, &plainError{exitUsage, "The settings cannot be used: " + err.Error() + ".", nothingLost,
+			"Correct that line; see: chartcellar config sample"}
+	}
+	return s, err
+}
+
+// An access is how a command uses the mirror.
+type access struct {
+	doing string // for others that find it busy
+	write bool   // it must hold the mirror itself
+	key   bool   // it reads records
+	sheet string // file with the recovery key, instead of the passphrase
+}
+
+// withMirror opens the mirror and calls f. A reading command that finds it in
+// use asks the process that holds it instead; while f runs, others can ask this
+// one.
+func (e *env) withMirror(ctx context.Context, a access, f func(context.Context, config.Settings, *store.Mirror) error) error {
+	s, err := e.settings()
+	if err != nil {
+		return err
+	}
+	if e.held != nil {
+		return e.shared(ctx, a, s, f)
+	}
+	secret := ""
+	for deadline := time.Now().Add(3 * time.Second); ; {
+		err = e.own(ctx, a, s, &secret, f)
+		var busy *store.BusyError
+		if !errors.As(err, &busy) || a.write || busy.Holder.Socket == "" {
+			return err
+		}
+		if a.key && secret == "" && s.KeyFile == "" && a.sheet == "" {
+			if secret, err = e.askSecret("CHARTCELLAR_PASSPHRASE", "Passphrase"); err != nil {
+				return err
+			}
+		}
+		code, err := control.Ask(ctx, busy.Holder.Socket, control.Call{Version: release, Args: e.callArgs(), Secret: secret},
+			e.Stdout, e.Stderr)
+		switch {
+		case err == nil:
+			return quiet(code)
+		case !errors.Is(err, control.ErrGone):
+			return err
+		case time.Now().After(deadline):
+			return busy
+		}
+		time.Sleep(50 * time.Millisecond) // it is just ending or just beginning
+	}
+}
+
+// callArgs are the words of the command, with the settings' place spelled out.
+func (e *env) callArgs() []string {
+	path, err := e.settingsPath()
+	if err != nil {
+		return e.args
+	}
+	return append([]string{"--config=" + path}, e.args...)
+}
+
+// own opens the mirror in this process.
+func (e *env) own(ctx context.Context, a access, s config.Settings, secret *string, f func(context.Context, config.Settings, *store.Mirror) error) error {
+	socket, err := control.Path(s.Data)
+	if err != nil {
+		return err
+	}
+	o, err := e.storeOptions(s, a, socket)
+	if err != nil {
+		return err
+	}
+	m, err := store.Open(ctx, o)
+	if errors.Is(err, store.ErrNeedsUnlock) && a.key {
+		if o.Identity, err = e.identity(s, a, nil, secret); err != nil {
+			return err
+		}
+		m, err = store.Open(ctx, o)
+	}
+	if err != nil {
+		return err
+	}
+	defer m.Close() // a failed close loses nothing: the next open looks closer
+	if a.key && m.Locked() {
+		id, err := e.identity(s, a, m, secret)
+		if err != nil {
+			return err
+		}
+		if err := m.Unlock(id); err != nil {
+			return err
+		}
+	}
+	return e.serving(ctx, socket, s, m, f)
+}
+
+// serving calls f while other commands can ask this process.
+func (e *env) serving(ctx context.Context, socket string, s config.Settings, m *store.Mirror, f func(context.Context, config.Settings, *store.Mirror) error) error {
+	sctx, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	var serveErr error
+	wg.Go(func() { serveErr = control.Serve(sctx, socket, e.answer(m)) })
+	err := f(ctx, s, m)
+	stop()
+	wg.Wait()
+	return errors.Join(err, serveErr)
+}
+
+// answer carries out commands for other processes.
+func (e *env) answer(m *store.Mirror) control.Handler {
+	turn := &sync.Mutex{}
+	return func(ctx context.Context, c control.Call, stdout, stderr io.Writer) int {
+		if c.Version != release {
+			fmt.Fprintf(stderr, "The mirror is in use by another release of chartcellar (%s).\nNothing is lost.\nWait until it has ended.\n", release)
+			return exitBusy
+		}
+		return run(ctx, &env{Stdin: strings.NewReader(""), Stdout: stdout, Stderr: stderr,
+			Getenv: e.Getenv, held: m, secret: c.Secret, turn: turn}, c.Args)
+	}
+}
+
+// shared uses the mirror that this process holds for its main command.
+func (e *env) shared(ctx context.Context, a access, s config.Settings, f func(context.Context, config.Settings, *store.Mirror) error) error {
+	if a.write {
+		return &store.BusyError{Holder: store.Holder{PID: os.Getpid(), Doing: "another command"}}
+	}
+	if a.key {
+		// One at a time, so that none locks the mirror under another's hands.
+		e.turn.Lock()
+		defer e.turn.Unlock()
+	}
+	if a.key && e.held.Locked() {
+		id, err := e.identity(s, a, e.held, &e.secret)
+		if err != nil {
+			return err
+		}
+		if err := e.held.Unlock(id); err != nil {
+			return err
+		}
+		defer e.held.Lock()
+	}
+	return f(ctx, s, e.held)
+}
+
+func (e *env) storeOptions(s config.Settings, a access, socket string) (store.Options, error) {
+	box, err := readBox(s.BoxKey)
+	if err != nil {
+		return store.Options{}, err
+	}
+	o := store.Options{Dir: s.Data, Box: box, Witness: s.BoxKey + ".witness", Reserve: s.ReserveMB << 20,
+		Doing: a.doing, Socket: socket}
+	if s.KeyFile != "" {
+		if id, err := readKeyFile(s.KeyFile); err == nil {
+			o.Identity = id
+		} else if a.key {
+			return o, err
+		}
+	}
+	return o, nil
+}
+
+func readBox(path string) (*keys.Box, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, &plainError{exitFailed, "The box key cannot be read: " + filepath.Base(path) + ".",
+			"No record is lost: the passphrase and the recovery sheet still open the archive.",
+			"Put the box key back at the place that the settings name."}
+	}
+	return keys.ParseBox(b)
+}
+
+func readKeyFile(path string) (*age.X25519Identity, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the key file: %w", err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			return age.ParseX25519Identity(line)
+		}
+	}
+	return nil, fmt.Errorf("read the key file: it holds no key")
+}
+
+// identity gets what opens records: the sheet, the key file, or a passphrase.
+func (e *env) identity(s config.Settings, a access, m *store.Mirror, secret *string) (age.Identity, error) {
+	if a.sheet != "" {
+		b, err := os.ReadFile(a.sheet)
+		if err != nil {
+			return nil, fmt.Errorf("read the sheet: %w", err)
+		}
+		return keys.ParseSheet(sheetKey(string(b)))
+	}
+	if s.KeyFile != "" {
+		return readKeyFile(s.KeyFile)
+	}
+	if *secret == "" {
+		var err error
+		if *secret, err = e.askSecret("CHARTCELLAR_PASSPHRASE", "Passphrase"); err != nil {
+			return nil, err
+		}
+	}
+	u := &keys.Unlocker{}
+	if m == nil {
+		return openSlotFiles(s, u, *secret)
+	}
+	return m.OpenSlot(u, *secret)
+}
+
+// openSlotFiles opens a slot while the mirror itself cannot be opened yet.
+func openSlotFiles(s config.Settings, u *keys.Unlocker, secret string) (age.Identity, error) {
+	box, err := readBox(s.BoxKey)
+	if err != nil {
+		return nil, err
+	}
+	names, err := filepath.Glob(filepath.Join(s.Data, "slots", "*.age"))
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range names {
+		b, err := os.ReadFile(n)
+		if err != nil {
+			return nil, fmt.Errorf("read a passphrase slot: %w", err)
+		}
+		if id, err := u.OpenSlot(box, b, secret); err == nil {
+			return id, nil
+		}
+	}
+	return nil, keys.ErrWrongPassword
+}
+
+// sheetKey takes the lines of the key out of a whole sheet, if it is one.
+func sheetKey(text string) string {
+	_, key, found := strings.Cut(text, "THE RECOVERY KEY")
+	if !found {
+		return text
+	}
+	_, key, _ = strings.Cut(key, "\n")
+	key, _, _ = strings.Cut(key, "TO OPEN")
+	return key
+}

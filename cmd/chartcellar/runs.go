@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"chartcellar/config"
+	"chartcellar/fhirsync"
+	"chartcellar/store"
+)
+
+func runsCommand(e *env) *cobra.Command {
+	c := command("runs", "List the runs; accept or reject what one holds", "", cobra.NoArgs,
+		func(ctx context.Context, _ []string) error { return e.runsList(ctx) })
+	c.AddCommand(
+		command("list", "List the runs, newest first", "", cobra.NoArgs,
+			func(ctx context.Context, _ []string) error { return e.runsList(ctx) }),
+		command("show [RUN]", "Show one run, by default the last", "", cobra.MaximumNArgs(1),
+			func(ctx context.Context, a []string) error { return e.runsShow(ctx, a) }),
+		command("accept RUN [TYPE]", "Let what a run holds count",
+			"From then on the held changes are current, and the next run continues behind them.",
+			cobra.RangeArgs(1, 2), func(ctx context.Context, a []string) error { return e.runsDecide(ctx, a, true) }),
+		command("reject RUN [TYPE]", "Do not let what a run holds count",
+			"The records stay as they were; the versions are kept; the next run compares everything of these types.",
+			cobra.RangeArgs(1, 2), func(ctx context.Context, a []string) error { return e.runsDecide(ctx, a, false) }))
+	return c
+}
+
+func (e *env) runsList(ctx context.Context) error {
+	return e.withMirror(ctx, access{doing: "runs list"}, func(_ context.Context, _ config.Settings, m *store.Mirror) error {
+		runs, err := m.Runs()
+		if err != nil {
+			return err
+		}
+		if e.json {
+			list := []fhirsync.Report{}
+			for _, r := range runs {
+				list = append(list, reportOf(r))
+			}
+			return e.printJSON(list)
+		}
+		if len(runs) == 0 {
+			e.printf("There was no run yet. Next: chartcellar sync\n")
+		}
+		for _, r := range runs {
+			rep := reportOf(r)
+			verdict := string(rep.Verdict)
+			if r.Ended.IsZero() {
+				verdict = "under way or broken off"
+			}
+			e.printf("%5d  %s  %-12s %s\n", r.Number, r.Started.Local().Format("2006-01-02 15:04"), r.Source, verdict)
+		}
+		return nil
+	})
+}
+
+func runNumber(s string) (uint32, error) {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil {
+		return 0, usage(fmt.Sprintf("%q is no number of a run; see: chartcellar runs list", s))
+	}
+	return uint32(n), nil
+}
+
+func (e *env) runsShow(ctx context.Context, args []string) error {
+	var want uint32
+	if len(args) == 1 {
+		var err error
+		if want, err = runNumber(args[0]); err != nil {
+			return err
+		}
+	}
+	return e.withMirror(ctx, access{doing: "runs show"}, func(_ context.Context, _ config.Settings, m *store.Mirror) error {
+		runs, err := m.Runs()
+		if err != nil {
+			return err
+		}
+		for _, r := range runs {
+			if want != 0 && r.Number != want || want == 0 && r.Kind != "sync" {
+				continue
+			}
+			rep := reportOf(r)
+			switch {
+			case e.json:
+				return e.printJSON(rep)
+			case r.Ended.IsZero():
+				e.printf("Run %d is under way or was broken off; chartcellar sync continues it.\n", r.Number)
+			case r.Kind == "decision":
+				e.printf("Run %d records a decision: %s\n", r.Number, r.Record)
+			default:
+				printReport(e.Stdout, &rep)
+			}
+			return nil
+		}
+		return usage("there is no such run; see: chartcellar runs list")
+	})
+}
+
+func (e *env) runsDecide(ctx context.Context, args []string, accept bool) error {
+	run, err := runNumber(args[0])
+	if err != nil {
+		return err
+	}
+	typ := ""
+	if len(args) == 2 {
+		typ = args[1]
+	}
+	return e.withMirror(ctx, access{doing: "runs decide", write: true}, func(ctx context.Context, _ config.Settings, m *store.Mirror) error {
+		code := map[bool]string{true: "run.accept", false: "run.reject"}[accept]
+		if err := m.Journal(store.Event{Code: code, Account: "owner", Run: run, Key: store.Key{Type: typ}}); err != nil {
+			return err
+		}
+		err := fhirsync.Decide(ctx, m, run, typ, accept, "owner")
+		if errors.Is(err, store.ErrNotFound) {
+			return usage(err.Error())
+		}
+		if err == nil {
+			e.printf("%s\n", map[bool]string{true: "Accepted: the held changes count from now on.",
+				false: "Rejected: the records stay as they were. The next run compares these types whole."}[accept])
+		}
+		return err
+	})
+}

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"chartcellar/config"
+	"chartcellar/fhirsync"
+	"chartcellar/store"
+	"chartcellar/store/index"
+)
+
+func statusCommand(e *env) *cobra.Command {
+	return command("status", "Say in a sentence how good the copy is",
+		`status looks at the mirror without opening a record. Exit codes are those of the
+last run; 12 if there never was a complete one.`, cobra.NoArgs,
+		func(ctx context.Context, _ []string) error { return e.status(ctx) })
+}
+
+// A status is what `status` shows.
+type status struct {
+	Practice string         `json:"practice"`
+	Mirror   string         `json:"mirror"`
+	Locked   bool           `json:"locked"`
+	KeyFile  bool           `json:"keyFile"` // a stolen box is readable
+	Sources  []sourceStatus `json:"sources"`
+	Records  int            `json:"records"`
+	Patients int            `json:"patients"`
+	Root     string         `json:"root"`
+	Problems []string       `json:"problems"`
+	NotSetUp []string       `json:"notSetUp"`
+}
+
+// A sourceStatus is how one EMR stands.
+type sourceStatus struct {
+	Name         string           `json:"name"`
+	LastVerdict  fhirsync.Verdict `json:"lastVerdict"` // "" before the first run
+	LastRun      time.Time        `json:"lastRun,omitzero"`
+	LastComplete time.Time        `json:"lastComplete,omitzero"`
+	Running      bool             `json:"running"` // a run is open
+	Gaps         []index.Gap      `json:"gaps"`
+}
+
+func (e *env) status(ctx context.Context) error {
+	return e.withMirror(ctx, access{doing: "status"}, func(_ context.Context, s config.Settings, m *store.Mirror) error {
+		st, err := gather(s, m)
+		if err != nil {
+			return err
+		}
+		if e.json {
+			if err := e.printJSON(st); err != nil {
+				return err
+			}
+		} else {
+			e.printStatus(st)
+		}
+		return quiet(st.exit())
+	})
+}
+
+func gather(s config.Settings, m *store.Mirror) (status, error) {
+	st := status{Practice: s.Practice, Mirror: m.ID(), Locked: m.Locked(), KeyFile: s.KeyFile != "",
+		Problems: m.Problems(), NotSetUp: []string{"second copy", "schedule", "alerts"}, Sources: []sourceStatus{}}
+	runs, err := m.Runs()
+	if err != nil {
+		return st, err
+	}
+	for _, src := range s.Sources {
+		one := sourceStatus{Name: src.Name}
+		for _, r := range runs {
+			one.add(r)
+		}
+		if one.Gaps, err = m.Gaps(src.Name); err != nil {
+			return st, err
+		}
+		st.Sources = append(st.Sources, one)
+	}
+	snap, err := m.Now()
+	if err != nil {
+		return st, err
+	}
+	counts, err := snap.Counts()
+	for t, n := range counts {
+		st.Records += n
+		if t == "Patient" {
+			st.Patients = n
+		}
+	}
+	if n, nerr := m.Checkpoints(); nerr == nil && n > 0 {
+		if c, cerr := m.ReadCheckpoint(n); cerr == nil {
+			st.Root = c.ShortRoot()
+		}
+	}
+	return st, err
+}
+
+// add takes one run into account; runs come newest first.
+func (o *sourceStatus) add(r store.RunInfo) {
+	if r.Source != o.Name || r.Kind != "sync" {
+		return
+	}
+	if r.Ended.IsZero() {
+		o.Running = true
+		return
+	}
+	rep := reportOf(r)
+	if o.LastVerdict == "" {
+		o.LastVerdict, o.LastRun = rep.Verdict, r.Ended
+	}
+	if rep.Verdict == fhirsync.Complete && o.LastComplete.IsZero() {
+		o.LastComplete = r.Ended
+	}
+}
+
+// reportOf reads the record of a run.
+func reportOf(r store.RunInfo) fhirsync.Report {
+	var rep fhirsync.Report
+	if json.Unmarshal(r.Record, &rep) != nil {
+		rep.Verdict = ""
+	}
+	if r.Kind == "decision" {
+		rep.Verdict = fhirsync.DecisionMade
+	}
+	rep.Run, rep.Source, rep.Kind, rep.Started, rep.Ended = r.Number, r.Source, r.Kind, r.Started, r.Ended
+	return rep
+}
+
+func (st status) exit() int {
+	if len(st.Problems) > 0 {
+		return exitDamage
+	}
+	code := exitGood
+	for _, s := range st.Sources {
+		if s.LastComplete.IsZero() {
+			return exitFailed
+		}
+		code = max(code, exitOf(s.LastVerdict))
+	}
+	if len(st.Sources) == 0 {
+		return exitFailed
+	}
+	return code
+}
+
+func (e *env) printStatus(st status) {
+	e.printf("%s: %d records of %d patients are in the mirror.\n", st.Practice, st.Records, st.Patients)
+	if len(st.Sources) == 0 {
+		e.printf("No EMR is connected yet. Next: chartcellar connect NAME --base https://...\n")
+	}
+	for _, s := range st.Sources {
+		e.printSource(s)
+	}
+	if st.Root != "" {
+		e.printf("Short root of the archive: %s (write it down: it proves later that nothing was changed).\n", st.Root)
+	}
+	for _, p := range st.Problems {
+		e.printf("PROBLEM: %s\n", p)
+	}
+	if st.KeyFile {
+		e.printf("WARNING: the office key lies in clear on this computer. Whoever steals it can read every record.\n")
+	}
+	e.printf("A stolen computer can also sign in to the EMR until the vendor revokes it: see the recovery sheet.\n")
+	for _, n := range st.NotSetUp {
+		e.printf("Not set up: %s.\n", n)
+	}
+}
+
+func (e *env) printSource(s sourceStatus) {
+	switch {
+	case s.LastComplete.IsZero() && s.LastVerdict == "":
+		e.printf("%s: never pulled. Next: chartcellar sync\n", s.Name)
+	case s.LastComplete.IsZero():
+		e.printf("%s: there is NO complete copy yet. The last run ended %s: %s.\n", s.Name, ago(s.LastRun), s.LastVerdict)
+	case s.LastVerdict == fhirsync.Complete:
+		e.printf("%s: complete as of %s (%s).\n", s.Name, s.LastComplete.Local().Format("2006-01-02 15:04"), ago(s.LastComplete))
+	default:
+		e.printf("%s: last complete copy %s; the run after it: %s.\n", s.Name, ago(s.LastComplete), s.LastVerdict)
+	}
+	if s.Running {
+		e.printf("%s: a run is under way or was broken off; chartcellar sync continues it.\n", s.Name)
+	}
+	for _, g := range s.Gaps {
+		e.printf("%s: GAP since %s: %s: %s.\n", s.Name, g.Since.Local().Format("2006-01-02"), g.Type, g.Reason)
+	}
+}
+
+// ago says how long ago a time is.
+func ago(t time.Time) string {
+	switch d := time.Since(t); {
+	case d < 2*time.Minute:
+		return "just now"
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d minutes ago", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d hours ago", int(d.Hours()))
+	default:
+		return fmt.Sprintf("%d days ago", int(d.Hours()/24))
+	}
+}

@@ -1,0 +1,248 @@
+// Package config is the settings file: one TOML file, one struct, defaults and
+// checks in words.
+//
+// It holds no secret and looks at nothing but the file: what the settings lead to
+// is cmd's business.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+)
+
+// Settings is the whole file.
+type Settings struct {
+	// Practice is the name that stands on reports and on the recovery sheet.
+	Practice string `toml:"practice"`
+	// Data is the folder of the mirror. Required; an absolute path on a disk of
+	// this computer.
+	Data string `toml:"data"`
+	// BoxKey is the file of the box key, outside the data folder. Required.
+	BoxKey string `toml:"box_key"`
+	// KeyFile, if set, is a file with the office key in clear: the mirror then
+	// opens without a passphrase, and a stolen box is readable.
+	KeyFile string `toml:"key_file"`
+	// ReserveMB is how many megabytes of the disk stay free. Zero, the default,
+	// means 2048 or a twentieth of the disk, whichever is more.
+	ReserveMB int64 `toml:"reserve_mb"`
+	// Sources are the connections to EMRs.
+	Sources []Source `toml:"source"`
+}
+
+// A Source is one connection to one EMR.
+type Source struct {
+	// Name is what this practice calls it: a-z, 0-9 and dashes. Required.
+	Name string `toml:"name"`
+	// Base is the FHIR address, https://... Required.
+	Base string `toml:"base"`
+	// Level is what is exported: group (needs Group), patient or system.
+	Level string `toml:"level"`
+	Group string `toml:"group"`
+	// Types are the resource types to mirror; empty means all that are offered.
+	Types []string `toml:"types"`
+	// Auth is backend-services, client-secret-basic, client-secret-post, bearer
+	// or none.
+	Auth     string `toml:"auth"`
+	ClientID string `toml:"client_id"`
+	// TokenURL is needed only where the EMR does not publish it; once found, a
+	// change of it stops the run.
+	TokenURL string `toml:"token_url"`
+	// Local allows an address on the office network.
+	Local bool `toml:"local"`
+	// CA is a file with a certificate authority to trust beside the system's.
+	CA string `toml:"ca"`
+	// Overlap is how far each run looks back before the last one. Default 10m.
+	Overlap Duration `toml:"overlap"`
+	// Rate is the number of requests a second; default 5, negative for no limit.
+	Rate float64 `toml:"rate"`
+}
+
+// A Duration is written like 10m or 24h.
+type Duration struct{ time.Duration }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	if err != nil || v < 0 {
+		return fmt.Errorf("%q is no length of time; write 10m or 24h", b)
+	}
+	d.Duration = v
+	return nil
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// ErrMissing says that there is no settings file.
+var ErrMissing = errors.New("there is no settings file")
+
+// Load reads and checks the settings file.
+func Load(path string) (Settings, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return Settings{}, ErrMissing
+	}
+	if err != nil {
+		return Settings{}, fmt.Errorf("read the settings: %w", err)
+	}
+	s, err := Parse(b)
+	if err != nil {
+		return s, fmt.Errorf("%s: %w", path, err)
+	}
+	return s, nil
+}
+
+// Parse reads and checks settings. Every error names the line or the setting and
+// what to write instead.
+func Parse(b []byte) (Settings, error) {
+	var s Settings
+	meta, err := toml.Decode(string(b), &s)
+	var bad toml.ParseError
+	if errors.As(err, &bad) {
+		return s, fmt.Errorf("line %d: %s", bad.Position.Line, bad.Message)
+	}
+	if err != nil {
+		return s, fmt.Errorf("the settings cannot be read: %w", err)
+	}
+	if unknown := meta.Undecoded(); len(unknown) > 0 {
+		return s, fmt.Errorf("%q is no setting; see `chartcellar config sample`", unknown[0].String())
+	}
+	for i := range s.Sources {
+		s.Sources[i].fill()
+	}
+	return s, s.check()
+}
+
+func (s *Source) fill() {
+	if s.Level == "" {
+		s.Level = "group"
+	}
+	if s.Auth == "" {
+		s.Auth = "backend-services"
+	}
+	if s.Overlap.Duration == 0 {
+		s.Overlap.Duration = 10 * time.Minute
+	}
+}
+
+var namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,30}$`)
+
+// check says the first thing that is wrong.
+func (s *Settings) check() error {
+	switch {
+	case !filepath.IsAbs(s.Data):
+		return fmt.Errorf("data = %q: write the full path of the folder for the mirror", s.Data)
+	case !filepath.IsAbs(s.BoxKey):
+		return fmt.Errorf("box_key = %q: write the full path of the box key's file", s.BoxKey)
+	case strings.HasPrefix(s.BoxKey, s.Data+string(filepath.Separator)):
+		return errors.New("box_key: the box key must lie outside the data folder, or a copy of the folder would hold it")
+	case s.ReserveMB < 0:
+		return errors.New("reserve_mb: write a number of megabytes, or 0 for the default")
+	}
+	seen := map[string]bool{}
+	for _, src := range s.Sources {
+		if err := src.check(); err != nil {
+			return fmt.Errorf("source %q: %w", src.Name, err)
+		}
+		if seen[src.Name] {
+			return fmt.Errorf("source %q stands twice; each needs a name of its own", src.Name)
+		}
+		seen[src.Name] = true
+	}
+	return nil
+}
+
+func (s *Source) check() error {
+	u, err := url.Parse(s.Base)
+	switch {
+	case !namePattern.MatchString(s.Name):
+		return errors.New("name: use small letters, digits and dashes, at most 31")
+	case err != nil || u.Host == "" || u.Scheme != "https" && !(s.Local && u.Scheme == "http"):
+		return errors.New("base: write the FHIR address, beginning with https://")
+	case !slices.Contains([]string{"group", "patient", "system"}, s.Level):
+		return fmt.Errorf("level = %q: write group, patient or system", s.Level)
+	case s.Level == "group" && s.Group == "":
+		return errors.New("group: write the id of the group to export, or set level")
+	case !slices.Contains([]string{"backend-services", "client-secret-basic", "client-secret-post", "bearer", "none"}, s.Auth):
+		return fmt.Errorf("auth = %q: write backend-services, client-secret-basic, client-secret-post, bearer or none", s.Auth)
+	}
+	return nil
+}
+
+// Source returns the source of that name; with "" the only one there is.
+func (s *Settings) Source(name string) (Source, error) {
+	if name == "" && len(s.Sources) == 1 {
+		return s.Sources[0], nil
+	}
+	for _, src := range s.Sources {
+		if src.Name == name {
+			return src, nil
+		}
+	}
+	switch {
+	case len(s.Sources) == 0:
+		return Source{}, errors.New("no EMR is connected yet; see `chartcellar connect --help`")
+	case name == "":
+		return Source{}, errors.New("there are several sources; name one with --source")
+	}
+	return Source{}, fmt.Errorf("there is no source %q in the settings", name)
+}
+
+// Sample returns a commented file with these settings, but for the sources.
+func Sample(s Settings) []byte {
+	return fmt.Appendf(nil, `# chartcellar: settings. Lines that begin with # are remarks.
+
+# The name that stands on reports and on the recovery sheet.
+practice = %q
+
+# The folder of the mirror, on a disk of this computer.
+data = %q
+
+# The box key. It opens no record, but lets this computer sign in to the EMR.
+# It must lie outside the data folder.
+box_key = %q
+
+# A file with the office key in clear: the mirror then opens without a
+# passphrase, and WHOEVER STEALS THE BOX CAN READ EVERY RECORD. "" for none.
+key_file = %q
+
+# Megabytes that stay free on the disk; 0 means 2048 or a twentieth of it.
+reserve_mb = %d
+
+# Each EMR is a [[source]]. "chartcellar connect" adds one at the end.
+`, s.Practice, s.Data, s.BoxKey, s.KeyFile, s.ReserveMB)
+}
+
+// Block returns a source as it is appended to the file.
+func Block(s Source) []byte {
+	quoted := make([]string, len(s.Types))
+	for i, t := range s.Types {
+		quoted[i] = fmt.Sprintf("%q", t)
+	}
+	s.fill()
+	return fmt.Appendf(nil, `
+[[source]]
+name = %q
+base = %q          # FHIR address
+level = %q         # group, patient or system
+group = %q         # id of the group, for level group
+types = [%s]       # empty: all that the EMR offers
+auth = %q          # backend-services, client-secret-basic, client-secret-post, bearer, none
+client_id = %q
+token_url = %q     # the EMR's token address; a change of it stops the run
+local = %v         # the EMR is on the office network
+ca = %q            # certificate authority to trust beside the system's
+overlap = %q       # how far each run looks back before the last one
+rate = %v          # requests a second; 0 means 5, negative no limit
+`, s.Name, s.Base, s.Level, s.Group, strings.Join(quoted, ", "), s.Auth, s.ClientID, s.TokenURL, s.Local,
+		s.CA, s.Overlap.String(), s.Rate)
+}

@@ -1,0 +1,61 @@
+package store
+
+import (
+	"path/filepath"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"chartcellar/store/archive"
+	"chartcellar/store/index"
+)
+
+// What follows is for package verify: looking at files and parts as they are.
+
+// Parts returns what the index knows of every part, in order.
+func (m *Mirror) Parts() ([]index.Part, error) {
+	var list []index.Part
+	err := m.index.EachPart(func(p index.Part) error {
+		list = append(list, p)
+		return nil
+	})
+	return list, err
+}
+
+// SumFile returns the length and the SHA-256 of a file below the data folder.
+func (m *Mirror) SumFile(name string) (size int64, sum [32]byte, err error) {
+	return archive.Sum(m.fs, m.path(filepath.FromSlash(name)))
+}
+
+// ReadPart decrypts one part and checks every frame against its leaf of the
+// log; it returns the plain bytes and the records of it. It needs a key.
+func (m *Mirror) ReadPart(n uint32) (plain int64, lines int, leaves []tlog.Hash, err error) {
+	id, err := m.key()
+	if err != nil {
+		return 0, 0, nil, err
+	}
+	p, err := m.openPart(n, id)
+	if err != nil {
+		return 0, 0, nil, err
+	}
+	defer p.Close() // read only
+	c := m.cache.codec()
+	defer m.cache.putCodec(c)
+	var buf []byte
+	for i, f := range p.Footer.Frames {
+		if buf, err = p.Frame(c, i, buf[:0]); err != nil {
+			return plain, lines, nil, err
+		}
+		plain += int64(len(buf))
+		lines += f.Lines
+	}
+	return plain, lines, p.Leaves(), nil
+}
+
+// TreeAt returns the root the log had when it had size leaves.
+func (m *Mirror) TreeAt(size int64) (tlog.Hash, error) { return m.index.TreeAt(size) }
+
+// Tree returns the size and the root of the log.
+func (m *Mirror) Tree() (size int64, root tlog.Hash, err error) { return m.index.Tree() }
+
+// LogKey returns the public key that checkpoints are signed with.
+func (m *Mirror) LogKey() string { return m.statement.LogKey }

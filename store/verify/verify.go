@@ -1,0 +1,349 @@
+// Package verify reads a mirror again and says what is wrong with it.
+//
+// It never repairs and never changes a file. Each result names how deep the
+// check went and what it did not look at (archive.md 8).
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"chartcellar/store"
+	"chartcellar/store/archive"
+	"chartcellar/store/index"
+)
+
+// A Depth is how deep a check goes.
+type Depth string
+
+// The depths.
+const (
+	Quick   Depth = "quick"   // every file is there and has its size; last part and checkpoint
+	Rolling Depth = "rolling" // one thirtieth of all bytes against the checkpoints
+	Sample  Depth = "sample"  // random records from the index to the byte
+	Full    Depth = "full"    // every byte decrypted, every root, the index rebuilt and compared
+)
+
+// A Damage is one thing that is wrong.
+type Damage struct {
+	File string `json:"file"` // below the data folder
+	What string `json:"what"`
+}
+
+// A Result is what a check found.
+type Result struct {
+	Depth      Depth         `json:"depth"`
+	Started    time.Time     `json:"started"`
+	Took       time.Duration `json:"took"`
+	Files      int           `json:"files"`
+	Bytes      int64         `json:"bytes"`   // of encrypted files that were read
+	Plain      int64         `json:"plain"`   // of records that were decrypted
+	Records    int           `json:"records"` // lines that were read
+	Root       string        `json:"root"`    // short root of the last checkpoint
+	Damage     []Damage      `json:"damage"`
+	NotChecked string        `json:"notChecked"`
+}
+
+// Good reports whether nothing is wrong.
+func (r Result) Good() bool { return len(r.Damage) == 0 }
+
+func (r *Result) bad(file, format string, a ...any) {
+	r.Damage = append(r.Damage, Damage{filepath.ToSlash(file), fmt.Sprintf(format, a...)})
+}
+
+// Options say what to check.
+type Options struct {
+	Depth   Depth
+	Samples int // records for Sample; 0: 299, which find 1 % damage at 95 %
+	Day     int // for Rolling: which thirtieth, 0-29
+	Now     func() time.Time
+	Rand    *rand.Rand                         // for Sample; nil: a random one
+	Events  func(part, parts int, plain int64) // progress; nil: nobody listens
+}
+
+// Run checks a mirror. Full and Sample need it unlocked. An error means that the
+// check could not be made; damage is in the result.
+func Run(ctx context.Context, m *store.Mirror, o Options) (Result, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Events == nil {
+		o.Events = func(int, int, int64) {}
+	}
+	r := Result{Depth: o.Depth, Started: o.Now().UTC(), Damage: []Damage{}}
+	if (o.Depth == Full || o.Depth == Sample) && m.Locked() {
+		return r, store.ErrLocked
+	}
+	parts, err := m.Parts()
+	if err != nil {
+		return r, err
+	}
+	for _, p := range m.Problems() {
+		r.bad("", "%s", p)
+	}
+	sums := checkpoints(m, &r)
+	switch o.Depth {
+	case Quick:
+		err = quick(m, &r, parts)
+		r.NotChecked = "The content of the files was not read, except that of the newest."
+	case Rolling:
+		err = rolling(ctx, m, &r, parts, sums, o.Day)
+		r.NotChecked = "29 of 30 files were not read, and nothing was decrypted."
+	case Sample:
+		err = sample(ctx, m, &r, o)
+		r.NotChecked = "Records that were not drawn were not read."
+	case Full:
+		err = full(ctx, m, &r, parts, sums, o.Events)
+		r.NotChecked = "Whether the EMR still holds the same was not asked."
+	default:
+		return r, fmt.Errorf("verify: there is no depth %q", o.Depth)
+	}
+	r.Took = o.Now().Sub(r.Started)
+	return r, err
+}
+
+// checkpoints checks every checkpoint's signature and its root against the log,
+// and returns the sums they state.
+func checkpoints(m *store.Mirror, r *Result) map[string][32]byte {
+	sums := map[string][32]byte{}
+	n, err := m.Checkpoints()
+	if err != nil {
+		r.bad("index.db", "the number of checkpoints cannot be read")
+		return sums
+	}
+	for i := 1; i <= n; i++ {
+		name := fmt.Sprintf("checkpoints/%012d", i)
+		c, err := m.ReadCheckpoint(i)
+		if err != nil {
+			r.bad(name, "%s", plain(err))
+			continue
+		}
+		root, err := m.TreeAt(c.Size)
+		if err != nil || root != c.Root {
+			r.bad(name, "the signed root is not the root of this archive")
+		}
+		for f, sum := range c.Files {
+			sums[f] = sum
+		}
+		r.Root = c.ShortRoot()
+		r.Files++
+	}
+	return sums
+}
+
+// plain says what an error means for a file.
+func plain(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "missing"
+	case errors.Is(err, store.ErrDamaged):
+		return "damaged: its content is not what was written"
+	}
+	return "cannot be read"
+}
+
+func partName(n uint32) string { return filepath.ToSlash(archive.PartNumber(n).Name()) }
+
+// checkSum reads a part's file and compares it with index and checkpoint.
+func checkSum(m *store.Mirror, r *Result, p index.Part, sums map[string][32]byte) error {
+	name := partName(p.Number)
+	size, sum, err := m.SumFile(name)
+	signed, covered := sums[name]
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		r.bad(name, "missing")
+		return nil
+	case err != nil:
+		return err
+	case size != p.Size:
+		r.bad(name, "has %d bytes, must have %d", size, p.Size)
+	case sum != p.SHA256, covered && sum != signed:
+		r.bad(name, "damaged: its SHA-256 is not the one that was signed")
+	}
+	r.Files++
+	r.Bytes += size
+	return nil
+}
+
+func quick(m *store.Mirror, r *Result, parts []index.Part) error {
+	// Sizes were compared when the mirror was opened; that is in Problems.
+	r.Files += len(parts)
+	if len(parts) == 0 {
+		return nil
+	}
+	return checkSum(m, r, parts[len(parts)-1], nil)
+}
+
+func rolling(ctx context.Context, m *store.Mirror, r *Result, parts []index.Part, sums map[string][32]byte, day int) error {
+	for _, p := range parts {
+		if int(p.Number)%30 != day%30 {
+			continue
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := checkSum(m, r, p, sums); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sample reads random records through the index.
+func sample(ctx context.Context, m *store.Mirror, r *Result, o Options) error {
+	if o.Samples == 0 {
+		o.Samples = 299
+	}
+	if o.Rand == nil {
+		o.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	}
+	snap, err := m.Now()
+	if err != nil {
+		return err
+	}
+	n, damaged, err := snap.Sample(ctx, o.Samples, o.Rand)
+	for _, d := range damaged {
+		r.bad(partName(d.Part), "damaged: a record of type %s cannot be read", d.Type)
+	}
+	r.Records = n
+	return err
+}
+
+// full decrypts everything. It rebuilds the index beside the one in use, which
+// reads every line; only when that meets damage is each part looked at by itself,
+// to name all that is wrong.
+func full(ctx context.Context, m *store.Mirror, r *Result, parts []index.Part, sums map[string][32]byte, tell func(int, int, int64)) error {
+	if err := everyPart(ctx, m, r, parts, sums, tell); err != nil || !r.Good() {
+		return err
+	}
+	diffs, err := m.CompareIndex(ctx, 100)
+	if errors.Is(err, store.ErrDamaged) {
+		r.bad("parts", "the index cannot be rebuilt from the archive: %s", plain(err))
+		return nil
+	}
+	if len(diffs) > 0 {
+		r.bad("index.db", "differs from the archive in %d or more rows; `chartcellar index rebuild` makes it anew", len(diffs))
+	}
+	return err
+}
+
+// everyPart reads every part with a worker for each core, and the log with it.
+func everyPart(ctx context.Context, m *store.Mirror, r *Result, parts []index.Part, sums map[string][32]byte, tell func(int, int, int64)) error {
+	type outcome struct {
+		r      Result
+		leaves []tlog.Hash
+		err    error
+	}
+	out := make([]outcome, len(parts))
+	todo := make(chan int)
+	var wg sync.WaitGroup
+	var mu sync.Mutex // covers done and plain
+	done, bytes := 0, int64(0)
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for i := range todo {
+				o := &out[i]
+				o.leaves, o.err = onePart(m, &o.r, parts[i], sums)
+				mu.Lock()
+				done++
+				bytes += o.r.Plain
+				tell(done, len(parts), bytes)
+				mu.Unlock()
+			}
+		})
+	}
+	for i := range parts {
+		if ctx.Err() != nil {
+			break
+		}
+		todo <- i
+	}
+	close(todo)
+	wg.Wait()
+	tree := &log{}
+	for i := range out {
+		if err := errors.Join(ctx.Err(), out[i].err); err != nil {
+			return err
+		}
+		r.Files, r.Bytes = r.Files+out[i].r.Files, r.Bytes+out[i].r.Bytes
+		r.Plain, r.Records = r.Plain+out[i].r.Plain, r.Records+out[i].r.Records
+		r.Damage = append(r.Damage, out[i].r.Damage...)
+		tree.add(out[i].leaves)
+	}
+	return tree.check(m, r)
+}
+
+func onePart(m *store.Mirror, r *Result, p index.Part, sums map[string][32]byte) ([]tlog.Hash, error) {
+	if err := checkSum(m, r, p, sums); err != nil {
+		return nil, err
+	}
+	plainBytes, lines, leaves, err := m.ReadPart(p.Number)
+	r.Plain, r.Records = plainBytes, lines
+	if errors.Is(err, store.ErrDamaged) && r.Good() {
+		r.bad(partName(p.Number), "%s", plain(err))
+	}
+	if errors.Is(err, store.ErrDamaged) || errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return leaves, err
+}
+
+// A log is the Merkle log as the parts themselves give it.
+type log struct {
+	hashes []tlog.Hash
+	size   int64
+}
+
+func (l *log) add(leaves []tlog.Hash) {
+	for _, leaf := range leaves {
+		more, err := tlog.StoredHashesForRecordHash(l.size, leaf, l)
+		if err != nil {
+			return // the size is wrong then, and check says so
+		}
+		l.hashes = append(l.hashes, more...)
+		l.size++
+	}
+}
+
+// ReadHashes implements tlog.HashReader.
+func (l *log) ReadHashes(at []int64) ([]tlog.Hash, error) {
+	var out []tlog.Hash
+	for _, i := range at {
+		if i >= int64(len(l.hashes)) {
+			return nil, errors.New("no such hash")
+		}
+		out = append(out, l.hashes[i])
+	}
+	return out, nil
+}
+
+// check compares the log of the parts with the last signed root.
+func (l *log) check(m *store.Mirror, r *Result) error {
+	if !r.Good() {
+		return nil
+	}
+	n, err := m.Checkpoints()
+	if err != nil || n == 0 {
+		return err
+	}
+	c, err := m.ReadCheckpoint(n)
+	if err != nil {
+		return err
+	}
+	root, err := tlog.TreeHash(c.Size, l)
+	if err != nil || root != c.Root {
+		r.bad(fmt.Sprintf("checkpoints/%012d", n), "the parts do not give the root that was signed")
+	}
+	slices.SortFunc(r.Damage, func(a, b Damage) int { return len(a.File) - len(b.File) })
+	return nil
+}
