@@ -31,7 +31,7 @@ type pipe struct {
 	scans  chan *scanJob  // in order, to the assembler
 	frames chan *frameJob // in order, to the writer
 	decide []index.Decision
-	bufs   sync.Pool
+	bufs   chan []byte // free frame buffers
 
 	// mu covers uncounted: what was seen since the last part.
 	mu        sync.Mutex
@@ -77,14 +77,11 @@ type line struct {
 	typ      string
 	from, to int // in the chunk
 	entry    index.Entry
-	change   bool
-	before   int64 // length of the version before
 }
 
 func newPipe(ctx context.Context, r *Run) (*pipe, error) {
 	p := &pipe{run: r, work: make(chan func(*worker), 4), scans: make(chan *scanJob, 6),
-		frames: make(chan *frameJob, 16), uncounted: index.Counts{}}
-	p.bufs.New = func() any { return make([]byte, 0, archive.FrameBytes+4096) }
+		frames: make(chan *frameJob, 16), uncounted: index.Counts{}, bufs: make(chan []byte, 64)}
 	p.ctx, p.cancel = context.WithCancelCause(ctx)
 	w, err := newWriter(p)
 	if err != nil {
@@ -342,7 +339,7 @@ func (a *assembler) keep(c *Chunk, l *line) error {
 		f = nil
 	}
 	if f == nil {
-		f = &frameJob{kind: kind, typ: l.typ, plain: a.p.bufs.Get().([]byte)[:0]}
+		f = &frameJob{kind: kind, typ: l.typ, plain: a.p.buffer()}
 		a.open[k] = f
 	}
 	l.entry.Line = uint16(len(f.entries))
@@ -365,7 +362,7 @@ func (p *pipe) ship(f *frameJob) error {
 	}
 	return send(p, p.work, func(w *worker) {
 		defer close(f.done)
-		f.packed = p.bufs.Get().([]byte)
+		f.packed = p.buffer()
 		f.frame, f.err = w.codec.Encode(f.kind, f.typ, f.plain, f.packed)
 		p.recycle(f.plain)
 		f.plain = nil
@@ -374,8 +371,22 @@ func (p *pipe) ship(f *frameJob) error {
 
 // recycle gives a buffer back unless one huge line made it grow.
 func (p *pipe) recycle(b []byte) {
-	if cap(b) <= 2*archive.FrameBytes {
-		p.bufs.Put(b[:0]) //nolint:staticcheck // the slice header is small
+	if cap(b) > 2*archive.FrameBytes {
+		return
+	}
+	select {
+	case p.bufs <- b[:0]:
+	default:
+	}
+}
+
+// buffer returns an empty frame buffer.
+func (p *pipe) buffer() []byte {
+	select {
+	case b := <-p.bufs:
+		return b
+	default:
+		return make([]byte, 0, archive.FrameBytes+4096)
 	}
 }
 

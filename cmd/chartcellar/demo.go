@@ -222,13 +222,13 @@ func (d *demo) secondPull(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.say("A DAY LATER The EMR has %d new, %d edited and %d deleted records.", sum(day.Created), sum(day.Edited), sum(day.Deleted))
+	d.say("NEXT DAY   The EMR has %d new, %d edited and %d deleted records.", sum(day.Created), sum(day.Edited), sum(day.Deleted))
 	r, err := d.pull(ctx)
 	if err != nil {
 		return err
 	}
 	t := total(r)
-	d.say("SECOND PULL %s: only %d records came: %d new, %d changed, %d removed at the EMR (kept here).", r.Verdict, t.Lines, t.New, t.Changed, t.Removed)
+	d.say("2ND PULL   %s: only %d records came: %d new, %d changed, %d removed at the EMR (kept here).", r.Verdict, t.Lines, t.New, t.Changed, t.Removed)
 	return d.compare(ctx)
 }
 

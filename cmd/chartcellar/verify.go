@@ -66,7 +66,7 @@ func (e *env) printVerify(r verify.Result) {
 	if r.Plain > 0 {
 		e.printf(", %d MB of records", r.Plain>>20)
 	}
-	e.printf(", in %.1f s.\n", r.Took.Seconds())
+	e.printf(", in %d ms.\n", r.Took.Milliseconds())
 	for _, d := range r.Damage {
 		e.printf("DAMAGE  %s: %s\n", d.File, d.What)
 	}

@@ -90,7 +90,7 @@ func (g *generator) each(typ string, n, of int, fn func(id string, line []byte) 
 // find makes the records of the one patient that an id belongs to: ids end in
 // the patient's number and the record's.
 func (g *generator) find(typ, id string) ([]byte, bool) {
-	lines := []string{}
+	var lines []string
 	if m := g.makers[typ]; m != nil {
 		parts := strings.Split(id, "-")
 		if len(parts) < 2 {

@@ -49,7 +49,12 @@ func (e *EMR) RegisterKey(clientID string, jwks []byte) error {
 		case k.Kty == "RSA":
 			c.keys[k.Kid] = &rsa.PublicKey{N: number(k.N), E: int(number(k.E).Int64())}
 		case k.Kty == "EC" && k.Crv == "P-384":
-			c.keys[k.Kid] = &ecdsa.PublicKey{Curve: elliptic.P384(), X: number(k.X), Y: number(k.Y)}
+			point := append([]byte{4}, append(number(k.X).FillBytes(make([]byte, 48)), number(k.Y).FillBytes(make([]byte, 48))...)...)
+			key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P384(), point)
+			if err != nil {
+				return errors.New("the JWKS has a point that is not on P-384")
+			}
+			c.keys[k.Kid] = key
 		default:
 			return errors.New("the JWKS has a key of another kind")
 		}

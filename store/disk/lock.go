@@ -28,7 +28,8 @@ func TakeLock(name, note string) (*Lock, string, error) {
 		f.Close() // nothing was written
 		return nil, string(holder), err
 	}
-	if err := f.Truncate(0); err == nil {
+	err = f.Truncate(0)
+	if err == nil {
 		_, err = f.WriteAt([]byte(note), 0)
 	}
 	if err != nil {
