@@ -379,6 +379,11 @@ func (f *fetcher) account(n int, state fileState) {
 	f.s.report.Files++
 	f.s.report.Bytes += state.Bytes
 	f.s.report.Wire += state.Wire
+	if f.e.Request.Since.IsZero() {
+		f.s.listed[file.Type] += state.Lines
+	} else {
+		f.s.since[file.Type] += state.Lines
+	}
 	if state.Failed != "" {
 		f.s.fail(file.Type, "a file could not be read: "+state.Failed)
 	}

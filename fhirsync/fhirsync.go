@@ -99,6 +99,8 @@ type syncer struct {
 	job    job
 	report Report
 	failed map[string]string // type -> why its cursor stays; "" stands for all
+	listed map[string]int    // type -> lines of full listings
+	since  map[string]int    // type -> lines of changes
 }
 
 // Sync brings the mirror up to date with one source. A run that was killed is
@@ -108,7 +110,7 @@ type syncer struct {
 // away, the disk is full, ctx ended) and that nothing is lost.
 func Sync(ctx context.Context, o Options) (*Report, error) {
 	o.fill()
-	s := &syncer{o: o, m: o.Mirror, failed: map[string]string{}}
+	s := &syncer{o: o, m: o.Mirror, failed: map[string]string{}, listed: map[string]int{}, since: map[string]int{}}
 	if err := s.cleanUp(ctx); err != nil {
 		return nil, err
 	}
@@ -250,8 +252,11 @@ func (s *syncer) plan(ctx context.Context) error {
 	var since time.Time
 	for _, t := range types {
 		c, ok := cursors[t]
-		if s.o.Full || !ok || c.Since.IsZero() {
+		known := ok && !c.Since.IsZero()
+		if s.o.Full || !known {
 			full = append(full, t)
+		}
+		if !known {
 			continue
 		}
 		changed = append(changed, t)
@@ -266,8 +271,9 @@ func (s *syncer) plan(ctx context.Context) error {
 				Level: s.o.Source.Level, Group: s.o.Source.Group, Types: types, Since: since}})
 		}
 	}
-	add(full, time.Time{})
+	// Changes come first, also of a full run: a full export lists no deletions.
 	add(changed, since)
+	add(full, time.Time{})
 	// The run stands in the archive before the EMR is asked for anything.
 	if err := s.run.Start(ctx); err != nil {
 		return err

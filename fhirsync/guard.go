@@ -72,7 +72,7 @@ func (s *syncer) nothing(map[string]Past) bool {
 		return false
 	}
 	for _, r := range s.report.Types {
-		if r.Lines > 0 {
+		if r.Listed > 0 {
 			return false
 		}
 	}
@@ -96,9 +96,9 @@ func Suspect(r TypeRow, past Past) string {
 	if !r.Full || r.Gap != "" {
 		return ""
 	}
-	lost := past.Records - (r.Lines - r.Duplicates - r.Quarantine)
+	lost := past.Records - r.Removed - (r.Listed - r.Quarantine)
 	switch {
-	case past.Records > 100 && r.Lines == 0:
+	case past.Records > 100 && r.Listed == 0:
 		return fmt.Sprintf("the EMR gave none; there were %d", past.Records)
 	case r.Type == "Patient" && over(lost, 5, past.Records, 0.001):
 		return fmt.Sprintf("the EMR gave %d patients fewer than the %d before", lost, past.Records)

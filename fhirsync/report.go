@@ -51,6 +51,7 @@ type TypeRow struct {
 	Type     string `json:"type"`
 	Full     bool   `json:"full"`     // compared whole, not only changes
 	Manifest int    `json:"manifest"` // lines the EMR announced; -1: it did not say
+	Listed   int    `json:"listed"`   // lines of the full listing, each record once
 	index.Count
 	Gap  string `json:"gap,omitempty"`  // why its cursor stays
 	Held string `json:"held,omitempty"` // what a person must look at
@@ -126,12 +127,9 @@ func (s *syncer) table(counts index.Counts) {
 		}
 		return rows[t]
 	}
-	s.report.Full = true
 	for _, e := range s.job.Exports {
-		full := e.Request.Since.IsZero()
-		s.report.Full = s.report.Full && full
 		for _, t := range e.Request.Types {
-			row(t).Full = full
+			row(t).Full = row(t).Full || e.Request.Since.IsZero()
 		}
 		for _, f := range e.Manifest.Output {
 			r := row(f.Type)
@@ -150,7 +148,10 @@ func (s *syncer) table(counts index.Counts) {
 			row(t)
 		}
 	}
+	s.report.Full = len(s.job.Exports) > 0
 	for _, r := range rows {
+		s.report.Full = s.report.Full && r.Full
+		r.Listed = s.listed[r.Type] - max(0, r.Duplicates-s.since[r.Type])
 		s.gapOf(r)
 		s.report.Types = append(s.report.Types, *r)
 	}
@@ -241,9 +242,13 @@ func (s *syncer) newCursors() (since map[string]index.Cursor, full map[string]ti
 			s.report.Notes = append(s.report.Notes, note)
 		}
 		for _, t := range e.Request.Types {
-			since[t] = index.Cursor{Source: s.o.Source.Name, Mode: "bulk", Group: s.o.Source.Group,
-				Scope: s.scope(), Type: t, Since: at, Run: s.report.Run}
-			full[t] = old[t].Full
+			if c, ok := since[t]; !ok || at.Before(c.Since) {
+				since[t] = index.Cursor{Source: s.o.Source.Name, Mode: "bulk", Group: s.o.Source.Group,
+					Scope: s.scope(), Type: t, Since: at, Run: s.report.Run}
+			}
+			if full[t].IsZero() {
+				full[t] = old[t].Full
+			}
 			if e.Request.Since.IsZero() {
 				full[t] = s.report.Started
 			}

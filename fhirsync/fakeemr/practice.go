@@ -438,7 +438,9 @@ func (e *EMR) Changes(n int) (Day, error) {
 			}
 			d.Created[[...]string{"Encounter", "Observation"}[i]]++
 		}
-		if err := e.Edit("Observation", p.id("obs", 0), func(m map[string]any) { m["status"] = "corrected" }); err != nil {
+		if err := e.Edit("Observation", p.id("obs", 0), func(m map[string]any) {
+			m["status"], m["note"] = "corrected", []any{map[string]string{"text": fmt.Sprintf("corrected on day %d", n)}}
+		}); err != nil {
 			return d, err
 		}
 		d.Edited["Observation"]++

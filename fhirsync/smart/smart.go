@@ -278,6 +278,9 @@ func (s *Source) Granted() (scopes []string, said bool) {
 
 // fetch gets one token with one POST: an assertion is never sent twice (P12).
 func (s *Source) fetch(ctx context.Context) (*oauth2.Token, error) {
+	if skew, ok := s.skew(); ok && skew.Abs() > s.maxSkew {
+		return nil, &Error{err: ErrClock}
+	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	conf := clientcredentials.Config{TokenURL: s.o.TokenURL, Scopes: s.o.Scopes}
@@ -305,6 +308,13 @@ func (s *Source) fetch(ctx context.Context) (*oauth2.Token, error) {
 	return t, nil
 }
 
+func (s *Source) skew() (time.Duration, bool) {
+	if s.o.Skew == nil {
+		return 0, false
+	}
+	return s.o.Skew()
+}
+
 // tokenError keeps the code and the status; the body stays out of it.
 func tokenError(err error) error {
 	var r *oauth2.RetrieveError
@@ -319,13 +329,6 @@ func tokenError(err error) error {
 
 // assertion makes a new signed assertion (P10, P11).
 func (s *Source) assertion() (string, error) {
-	now := s.o.Now()
-	if s.o.Skew != nil {
-		skew, ok := s.o.Skew()
-		if ok && skew.Abs() > s.maxSkew {
-			return "", ErrClock
-		}
-		now = now.Add(skew)
-	}
-	return s.o.Key.assert(s.o.ClientID, s.o.TokenURL, now, s.assertAt)
+	skew, _ := s.skew()
+	return s.o.Key.assert(s.o.ClientID, s.o.TokenURL, s.o.Now().Add(skew), s.assertAt)
 }
