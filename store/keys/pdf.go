@@ -19,8 +19,7 @@ var fontBold []byte
 var fontMono []byte
 
 // PDF returns the sheet as one page for A4 and Letter, readable when printed
-// in grey: the key as text with check letters and as a QR code. The same sheet
-// gives the same bytes.
+// in grey: the key as text with check letters and as a QR code.
 func (s Sheet) PDF() ([]byte, error) {
 	p := fpdf.New("P", "mm", "A4", "")
 	p.SetCreationDate(s.Created)

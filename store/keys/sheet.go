@@ -1,7 +1,6 @@
 package keys
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"strings"
 	"time"
@@ -53,14 +52,19 @@ func group(s string) string {
 	return strings.Join(parts, " ")
 }
 
-// Check returns the two check letters of a line of the key, from 1. They
-// depend on the line's number, so that swapped lines are found.
+// Check returns the two check letters of a line of the key, from 1. They are a
+// weighted sum modulo a prime: any one wrong character, any two exchanged ones
+// and any two exchanged lines give other letters.
 func Check(number int, line string) string {
-	plain := strings.ToUpper(strings.Map(keyRune, line))
-	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s", number, plain))
-	n := uint(sum[0])<<8 | uint(sum[1])
-	k := uint(len(letters))
-	return string([]byte{letters[n%k], letters[n/k%k]})
+	const prime = 317
+	n := number * 101
+	weight := 0
+	for _, r := range strings.ToUpper(strings.Map(keyRune, line)) {
+		weight++
+		n += weight * int(r)
+	}
+	n %= prime
+	return string([]byte{letters[n%len(letters)], letters[n/len(letters)]})
 }
 
 // keyRune drops what a person adds between the characters of a key.
@@ -166,8 +170,8 @@ var sheetWords = []string{
 	"This paper opens every patient record in the office copy of this practice.",
 	"Keep it where you keep what must not burn and must not be found: a safe, a",
 	"bank box, your lawyer. Not in the office, not in a photograph, not in a mail.",
-	"Whoever holds it can read all charts. If it is lost, make a new one at once",
-	"with: chartcellar keys",
+	"Whoever holds it can read all charts. If it may be in wrong hands, make a new",
+	"mirror with a new sheet (chartcellar init), pull again, and destroy the old.",
 }
 
 func wrap(s string, n int) []string {
