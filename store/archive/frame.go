@@ -71,9 +71,9 @@ func (c *Codec) Encode(kind FrameKind, typ string, plain, buf []byte) (Frame, er
 // after Writer.Add.
 func (f Frame) Bytes() []byte { return f.zstd }
 
-// decode appends the lines of a frame to dst and checks them against the
+// Decode appends the lines of a frame to dst and checks them against the
 // frame table: length, number of lines and leaf hash.
-func (c *Codec) decode(info FrameInfo, packed, dst []byte) ([]byte, error) {
+func (c *Codec) Decode(info FrameInfo, packed, dst []byte) ([]byte, error) {
 	plain, err := c.dec.DecodeAll(packed, dst)
 	if err != nil {
 		return nil, fmt.Errorf("decompress: %v: %w", err, ErrDamaged)
@@ -84,6 +84,13 @@ func (c *Codec) decode(info FrameInfo, packed, dst []byte) ([]byte, error) {
 		return nil, fmt.Errorf("lines do not match the frame table: %w", ErrDamaged)
 	}
 	return plain, nil
+}
+
+// LeafHash returns the RFC 6962 leaf hash of a frame with that salt and those
+// lines.
+func LeafHash(salt, plain []byte) []byte {
+	_, leaf := (&Codec{}).leafHash(salt, plain)
+	return leaf[:]
 }
 
 // leafHash returns the RFC 6962 hash of the leaf of a frame: the leaf is

@@ -138,7 +138,7 @@ func (p *Part) Frame(c *Codec, i int, dst []byte) ([]byte, error) {
 	if err := p.readAt(packed, info.At); err != nil {
 		return nil, fmt.Errorf("read frame %d of part %d: %w", i, p.Footer.Part, err)
 	}
-	plain, err := c.decode(info, packed, dst)
+	plain, err := c.Decode(info, packed, dst)
 	if err != nil {
 		return nil, fmt.Errorf("read frame %d of part %d: %w", i, p.Footer.Part, err)
 	}

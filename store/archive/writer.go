@@ -102,7 +102,7 @@ func (w *Writer) Seal(foot Footer) (Sealed, error) {
 		leaves = append(leaves, tlog.Hash(f.Leaf))
 	}
 	leaves = append(leaves, tlog.RecordHash(payload))
-	if err := w.finish(appendFooter(nil, payload, w.at)); err != nil {
+	if err := w.finish(AppendFooter(nil, payload, w.at)); err != nil {
 		return Sealed{}, fmt.Errorf("seal part %d: %w", foot.Part, err)
 	}
 	s := Sealed{Part: foot.Part, Size: w.count.n, Leaves: leaves, Frames: w.frames}
@@ -147,9 +147,9 @@ func Name(fsys disk.FS, root string, n PartNumber) error {
 	return disk.Commit(fsys, name+disk.TempSuffix, name)
 }
 
-// appendFooter appends the skippable frame: magic, payload length, payload
+// AppendFooter appends the skippable frame: magic, payload length, payload
 // (the JSON, the frame's own offset, footerMagic).
-func appendFooter(dst, payload []byte, at int64) []byte {
+func AppendFooter(dst, payload []byte, at int64) []byte {
 	dst = binary.LittleEndian.AppendUint32(dst, skippableMagic)
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(payload)+16))
 	dst = append(dst, payload...)
