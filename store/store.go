@@ -340,3 +340,6 @@ func (m *Mirror) AddSlot(person, password string) error {
 	}
 	return disk.WriteFile(m.fs, m.path("slots", fmt.Sprintf("%s-%04d.age", person, n+1)), slot)
 }
+
+// DropCache forgets every record in memory; the mirror stays unlocked.
+func (m *Mirror) DropCache() { m.cache.drop() }

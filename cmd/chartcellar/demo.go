@@ -251,15 +251,15 @@ func (d *demo) killed(ctx context.Context) error {
 	}
 	child := exec.CommandContext(ctx, self, "--config", d.settings, "--json", "sync")
 	struck := make(chan error, 1)
+	if err := child.Start(); err != nil {
+		return fmt.Errorf("demo: start a pull: %w", err)
+	}
 	d.emr.Set(fakeemr.Faults{OnFile: func(int) {
 		select {
 		case struck <- child.Process.Kill():
 		default:
 		}
 	}})
-	if err := child.Start(); err != nil {
-		return fmt.Errorf("demo: start a pull: %w", err)
-	}
 	werr := child.Wait()
 	d.emr.Set(fakeemr.Faults{})
 	if werr == nil {
