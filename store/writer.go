@@ -219,6 +219,9 @@ func (m *Mirror) quarantineLines(n archive.PartNumber, bad []badLine) error {
 	if err != nil {
 		return err
 	}
+	if err := m.fs.Mkdir(m.path("quarantine")); err != nil {
+		return err
+	}
 	for i := 1; ; i++ {
 		name := m.path("quarantine", fmt.Sprintf("%012d-%d.lines.age", n, i))
 		err := disk.WriteFile(m.fs, name, sealed)

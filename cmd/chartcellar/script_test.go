@@ -41,6 +41,7 @@ func TestScripts(t *testing.T) {
 			"emr":   e.control,
 			"flip":  flip,
 			"equal": equalNDJSON,
+			"needs": needs,
 		},
 	})
 }
@@ -120,6 +121,15 @@ func (e *emrs) control(ts *testscript.TestScript, _ bool, args []string) {
 	default:
 		ts.Fatalf("emr: %s?", args[0])
 	}
+}
+
+// needs says that programs are missing: a script is then left out, but never in
+// CI: [!exec:age] needs age
+func needs(ts *testscript.TestScript, _ bool, args []string) {
+	if os.Getenv("CHARTCELLAR_CI") != "" {
+		ts.Fatalf("%v is not installed", args)
+	}
+	ts.Logf("left out: %s, because %v is not installed", ts.Name(), args)
 }
 
 // flip flips a bit in the middle of the only file that matches.

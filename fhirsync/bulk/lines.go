@@ -6,11 +6,9 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
+	"hash/crc32"
 	"io"
 
 	"chartcellar/fhirsync/rest"
@@ -44,11 +42,23 @@ type Chunk struct {
 }
 
 // A Prefix says how much of a file is done: bytes of the normalised file, their
-// lines and their SHA-256.
+// lines, and two checksums, CRC-32C and CRC-32. They tell whether the server
+// gives the same file again; what is stored is hashed by the store.
 type Prefix struct {
-	Bytes  int64  `json:"bytes"`
-	Lines  int    `json:"lines"`
-	SHA256 string `json:"sha256"`
+	Bytes      int64  `json:"bytes"`
+	Lines      int    `json:"lines"`
+	Castagnoli uint32 `json:"crc32c"`
+	IEEE       uint32 `json:"crc32"`
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// add extends the prefix by some lines.
+func (p *Prefix) add(lines []byte, count int) {
+	p.Bytes += int64(len(lines))
+	p.Lines += count
+	p.Castagnoli = crc32.Update(p.Castagnoli, castagnoli, lines)
+	p.IEEE = crc32.Update(p.IEEE, crc32.IEEETable, lines)
 }
 
 // Lines reads one file. It is used by one goroutine.
@@ -57,7 +67,6 @@ type Lines struct {
 	in     *bufio.Reader
 	wire   *wireCounter
 	gz     bool
-	sum    hash.Hash // of the normalised bytes so far
 	done   Prefix
 	plain  int64
 	first  bool
@@ -86,7 +95,7 @@ func Open(ctx context.Context, c Client, f File, token bool) (*Lines, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Lines{stream: s, wire: &wireCounter{r: s.Body}, sum: sha256.New(), first: true}
+	l := &Lines{stream: s, wire: &wireCounter{r: s.Body}, first: true}
 	if err := l.unpack(); err != nil {
 		l.Close()
 		return nil, err
@@ -149,9 +158,7 @@ func (l *Lines) Next(buf []byte) (Chunk, error) {
 	if c.Count == 0 {
 		return c, l.err
 	}
-	l.sum.Write(c.Lines)
-	l.done.Bytes += int64(len(c.Lines))
-	l.done.Lines += c.Count
+	l.done.add(c.Lines, c.Count)
 	return c, nil
 }
 
@@ -243,7 +250,7 @@ func (l *Lines) Skip(ctx context.Context, p Prefix) error {
 		}
 		buf = c.Lines
 	}
-	if l.Done().SHA256 != p.SHA256 {
+	if l.done != p {
 		return ErrChanged
 	}
 	return nil
@@ -265,18 +272,12 @@ func (l *Lines) skipChunk(buf []byte, limit int64) (Chunk, error) {
 	if int64(len(c.Lines)) > limit {
 		return c, ErrChanged
 	}
-	l.sum.Write(c.Lines)
-	l.done.Bytes += int64(len(c.Lines))
-	l.done.Lines += c.Count
+	l.done.add(c.Lines, c.Count)
 	return c, nil
 }
 
 // Done returns how much has been read.
-func (l *Lines) Done() Prefix {
-	p := l.done
-	p.SHA256 = hex.EncodeToString(l.sum.Sum(nil))
-	return p
-}
+func (l *Lines) Done() Prefix { return l.done }
 
 // Framed reports whether the end of the file was marked by more than the end
 // of the connection (P70).

@@ -333,6 +333,9 @@ func (e *EMR) manifestLists(m map[string]any, j *job, f Faults, base string) {
 }
 
 func (e *EMR) countLines(p exportPart, f Faults) int {
+	if dir, ok := e.base.(*folder); ok && p.since.IsZero() && e.untouched(p.typ) && f.plainFile(p.typ) {
+		return dir.lines[p.typ][p.n]
+	}
 	n := 0
 	e.lines(p, f, func([]byte) error { n++; return nil }) // counting cannot fail
 	return n

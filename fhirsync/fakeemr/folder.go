@@ -17,6 +17,7 @@ import (
 // A folder is a base of NDJSON files.
 type folder struct {
 	files map[string][]string // by type, in order
+	lines map[string][]int    // lines of each file
 	names []string
 }
 
@@ -25,7 +26,7 @@ func openFolder(dir string) (*folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the folder of NDJSON files: %w", err)
 	}
-	f := &folder{files: map[string][]string{}}
+	f := &folder{files: map[string][]string{}, lines: map[string][]int{}}
 	for _, e := range entries {
 		name := strings.TrimSuffix(e.Name(), ".gz")
 		stem, ok := strings.CutSuffix(name, ".ndjson")
@@ -43,7 +44,44 @@ func openFolder(dir string) (*folder, error) {
 	if len(f.names) == 0 {
 		return nil, errors.New("open the folder of NDJSON files: it has none")
 	}
-	return f, nil
+	return f, f.count()
+}
+
+// count counts the lines of every file once, for the manifests.
+func (f *folder) count() error {
+	buf := make([]byte, 256<<10)
+	for t, list := range f.files {
+		for n := range list {
+			r, err := f.open(t, n)
+			if err != nil {
+				return err
+			}
+			lines, last := 0, byte('\n')
+			for err == nil {
+				var got int
+				got, err = r.Read(buf)
+				lines += bytes.Count(buf[:got], []byte{'\n'})
+				if got > 0 {
+					last = buf[got-1]
+				}
+			}
+			if last != '\n' {
+				lines++
+			}
+			if err = errors.Join(ignoreEOF(err), r.Close()); err != nil {
+				return err
+			}
+			f.lines[t] = append(f.lines[t], lines)
+		}
+	}
+	return nil
+}
+
+func ignoreEOF(err error) error {
+	if err == io.EOF {
+		return nil
+	}
+	return err
 }
 
 func (f *folder) types() []string { return slices.Clone(f.names) }

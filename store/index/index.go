@@ -170,11 +170,16 @@ func (d *DB) open(path string, create bool) error {
 	if err != nil {
 		return fmt.Errorf("open the index: %v: %w", err, ErrBad)
 	}
+	d.db.AllocSize = allocSize
 	if create {
 		return d.db.Update(d.create)
 	}
 	return nil
 }
+
+// allocSize is by how much the file grows at a time: bbolt's 16 MiB would be
+// most of a small practice's index.
+const allocSize = 1 << 20
 
 // boltOptions are those of deps.md 7.
 func boltOptions() *bolt.Options {

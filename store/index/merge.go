@@ -420,7 +420,7 @@ func newBuilder(path string) (*builder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create the new index: %w", err)
 	}
-	db.NoSync, db.NoFreelistSync = true, true
+	db.NoSync, db.NoFreelistSync, db.AllocSize = true, true, allocSize
 	b := &builder{db: db}
 	return b, b.with(func(tx *bolt.Tx) error {
 		for _, name := range buckets {
