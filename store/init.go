@@ -44,6 +44,9 @@ func Init(o InitOptions) (NewMirror, error) {
 	} else if there {
 		return n, fmt.Errorf("there is already a mirror in %s", o.Dir)
 	}
+	if err := checkLocal(o.FS, o.Dir); err != nil {
+		return n, err
+	}
 	office, err := age.GenerateX25519Identity()
 	if err != nil {
 		return n, fmt.Errorf("make the office key: %w", err)
@@ -157,6 +160,22 @@ func writeMirror(o *InitOptions, s keys.Statement, secrets map[string][]byte) ([
 // folders are the folders of a mirror.
 var folders = []string{"mirror", "parts", "attachments", "checkpoints", "slots", "secrets",
 	"journal", "quarantine", "index.runs"}
+
+// checkLocal makes the folder and refuses one on a network drive: no lock and no
+// sync there can be relied on.
+func checkLocal(fsys disk.FS, dir string) error {
+	if err := fsys.Mkdir(dir); err != nil {
+		return fmt.Errorf("make the data folder: %w", err)
+	}
+	remote, err := disk.OnNetwork(dir)
+	if err != nil {
+		return fmt.Errorf("look at the data folder: %w", err)
+	}
+	if remote {
+		return ErrNetwork
+	}
+	return nil
+}
 
 func newUUID() (string, error) {
 	var b [16]byte

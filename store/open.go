@@ -50,6 +50,9 @@ func Open(ctx context.Context, o Options) (*Mirror, error) {
 	if !there {
 		return nil, ErrNoMirror
 	}
+	if err := checkLocal(o.FS, o.Dir); err != nil {
+		return nil, err
+	}
 	m := &Mirror{dir: o.Dir, fs: o.FS, now: o.Now, log: o.Log, box: o.Box, reserve: o.Reserve,
 		witness: o.Witness, cache: newFrameCache(cacheBytes)}
 	if err := m.takeLock(&o); err != nil {

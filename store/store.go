@@ -46,6 +46,8 @@ var (
 	ErrDamaged = archive.ErrDamaged
 	// ErrNewer says that the mirror was written by a newer release.
 	ErrNewer = archive.ErrNewer
+	// ErrNetwork says that the folder is on a network drive.
+	ErrNetwork = errors.New("the folder is on a network drive")
 	// ErrFull says that the disk has reached the reserve (I13).
 	ErrFull = errors.New("the disk is nearly full")
 	// ErrRolledBack says that the folder is older than what this computer saw.

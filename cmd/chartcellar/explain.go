@@ -101,6 +101,9 @@ func explainStore(err error) *plainError {
 	case errors.Is(err, store.ErrLocked):
 		return &plainError{exitLocked, "The mirror is locked: this needs a passphrase, and none that fits was given.",
 			nothingLost, "Run it again and type your passphrase, or use the recovery sheet: --sheet FILE"}
+	case errors.Is(err, store.ErrNetwork):
+		return &plainError{exitUsage, "The folder is on a network drive, where a power cut could damage the mirror.", nothingLost,
+			"Choose a folder on a disk of this computer."}
 	case errors.Is(err, store.ErrFull):
 		return &plainError{exitFailed, sentence(err.Error()), "Nothing is lost: what was stored is kept, and the pull goes on where it stopped.",
 			"Make room on the disk, then run: chartcellar sync"}
