@@ -95,7 +95,7 @@ func TestAssertion(t *testing.T) {
 				if len(form) != 4 {
 					t.Errorf("the form has %d fields: %v", len(form), form)
 				}
-				sig, err := jose.ParseSigned(form.Get("client_assertion"), []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
+				sig, err := jose.ParseSignedCompact(form.Get("client_assertion"), []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
 				if err != nil {
 					t.Fatal(err)
 				}

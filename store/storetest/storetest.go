@@ -96,10 +96,24 @@ func (d *Disk) step() (happens bool, err error) {
 
 func (d *Disk) do(f func() error) error {
 	happens, err := d.step()
-	if happens {
-		return errors.Join(f(), err)
+	if !happens {
+		return err
+	}
+	if ferr := f(); ferr != nil {
+		d.missed(err)
+		return ferr
 	}
 	return err
+}
+
+// missed takes back that the disk broke, if it was in an operation that failed
+// by itself.
+func (d *Disk) missed(err error) {
+	if err != nil {
+		d.mu.Lock()
+		d.struck = false
+		d.mu.Unlock()
+	}
 }
 
 func (d *Disk) remember(u undo) {
