@@ -7,6 +7,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
+	"sync"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -166,30 +168,98 @@ func (r *runFile) source() source {
 	}
 }
 
-// mergeEntries writes current, versions and pending from all sources.
+// A rowBatch is some finished rows on their way into the new file. Their bytes
+// lie in arena, which lives as long as the transaction that takes them.
+type rowBatch struct {
+	arena []byte
+	rows  []mergedRow
+	err   error
+}
+
+type mergedRow struct {
+	bucket []byte
+	start  int // of the key in arena
+	key    int // its end, where the value begins
+	value  int // the value's end
+}
+
+// batchRows is how many rows a rowBatch takes.
+const batchRows = 4096
+
+// mergeEntries writes current, versions and pending from all sources: one
+// goroutine reads, resolves and encodes, the caller's fills the file.
 func (d *DB) mergeEntries(ctx context.Context, out *builder, in []source, states States) error {
-	return eachGroup(ctx, in, func(list []Entry) error {
+	ctx, cancel := context.WithCancel(ctx)
+	batches := make(chan *rowBatch, 4)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() {
+		defer close(batches)
+		d.resolveAll(ctx, in, states, batches)
+	})
+	for b := range batches {
+		if b.err != nil {
+			return b.err
+		}
+		for _, r := range b.rows {
+			if err := out.putRow(r.bucket, b.arena[r.start:r.key], b.arena[r.key:r.value]); err != nil {
+				return err
+			}
+		}
+	}
+	return ctx.Err()
+}
+
+// resolveAll sends the rows of every record, in the order of their keys.
+func (d *DB) resolveAll(ctx context.Context, in []source, states States, to chan<- *rowBatch) {
+	b := &rowBatch{}
+	send := func() error {
+		select {
+		case to <- b:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		b = &rowBatch{}
+		return nil
+	}
+	err := eachGroup(ctx, in, func(list []Entry) error {
 		Mark(list)
 		current, wait := split(list, states)
 		for i := range list {
-			e := &list[i]
-			bucket, key := bVersions, e.Key[:]
+			bucket := bVersions
 			switch {
 			case i == current:
 				bucket = bCurrent
 			case wait(i):
-				bucket, key = bPending, versionKey(e)
-			default:
-				key = versionKey(e)
+				bucket = bPending
 			}
-			if err := out.with(func(tx *bolt.Tx) error {
-				return d.putEntry(tx.Bucket(bucket), key, e)
-			}); err != nil {
-				return err
-			}
+			d.addRow(b, bucket, &list[i])
+		}
+		if len(b.rows) >= batchRows {
+			return send()
 		}
 		return nil
 	})
+	b.err = err
+	if err == nil || ctx.Err() == nil {
+		send() // an ended context is reported by the receiver
+	}
+}
+
+// addRow appends one row as it stands in the file, with its checksum.
+func (d *DB) addRow(b *rowBatch, bucket []byte, e *Entry) {
+	r := mergedRow{bucket: bucket, start: len(b.arena)}
+	b.arena = append(b.arena, e.Key[:]...)
+	if &bucket[0] != &bCurrent[0] {
+		b.arena = binary.BigEndian.AppendUint64(b.arena, e.order())
+	}
+	r.key = len(b.arena)
+	b.arena = d.appendEntry(b.arena, e)
+	sum := crc32.Checksum(b.arena[r.start:], castagnoli)
+	b.arena = binary.LittleEndian.AppendUint32(b.arena, sum)
+	r.value = len(b.arena)
+	b.rows = append(b.rows, r)
 }
 
 // eachGroup merges sorted sources and calls fn for all entries of each key, in
@@ -455,6 +525,11 @@ func (b *builder) with(fn func(*bolt.Tx) error) error {
 	}
 	b.n++
 	return fn(b.tx)
+}
+
+// putRow puts a row whose bytes stay as they are until the end of the merge.
+func (b *builder) putRow(bucket, k, v []byte) error {
+	return b.with(func(tx *bolt.Tx) error { return tx.Bucket(bucket).Put(k, v) })
 }
 
 func (b *builder) putRaw(bucket, k, v []byte) error {
