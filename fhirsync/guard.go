@@ -102,6 +102,8 @@ func Suspect(r TypeRow, past Past) string {
 		return fmt.Sprintf("the EMR gave none; there were %d", past.Records)
 	case r.Type == "Patient" && over(lost, 5, past.Records, 0.001):
 		return fmt.Sprintf("the EMR gave %d patients fewer than the %d before", lost, past.Records)
+	case r.Type == "Patient" && past.Records > 0 && over(r.New, 20, past.Records, 0.2):
+		return fmt.Sprintf("%d patients are new where there were %d: are they this practice's?", r.New, past.Records)
 	case over(lost, 20, past.Records, 0.01):
 		return fmt.Sprintf("the EMR gave %d records fewer than the %d before", lost, past.Records)
 	case over(r.Changed, 200, past.Records, 0.2) && sizeChange(r) > 0.4:

@@ -492,6 +492,13 @@ func TestShortTokens(t *testing.T) {
 	f.equal(t)
 }
 
+// newPatients is a full listing with n patients that were not known.
+func newPatients(n int) fhirsync.TypeRow {
+	r := fhirsync.TypeRow{Type: "Patient", Full: true, Listed: 1000}
+	r.Lines, r.New = 1000, n
+	return r
+}
+
 func TestSuspect(t *testing.T) {
 	row := func(typ string, lines int, full bool) fhirsync.TypeRow {
 		r := fhirsync.TypeRow{Type: typ, Full: full}
@@ -515,6 +522,9 @@ func TestSuspect(t *testing.T) {
 		{"5 patients fewer", row("Patient", 95, true), fhirsync.Past{Records: 100}, false},
 		{"6 patients fewer", row("Patient", 94, true), fhirsync.Past{Records: 100}, true},
 		{"fewer, but only changes were asked for", row("Patient", 4, false), fhirsync.Past{Records: 100}, false},
+		{"21 new patients of 100", newPatients(21), fhirsync.Past{Records: 100}, true},
+		{"20 new patients of 100", newPatients(20), fhirsync.Past{Records: 100}, false},
+		{"the first patients", newPatients(500), fhirsync.Past{}, false},
 		{"none where there were 101", row("X", 0, true), fhirsync.Past{Records: 101}, true},
 		{"none where there were few", row("X", 0, true), fhirsync.Past{Records: 20}, false},
 	}

@@ -51,6 +51,27 @@ func (m *Mirror) ReadPart(n uint32) (plain int64, lines int, leaves []tlog.Hash,
 	return plain, lines, p.Leaves(), nil
 }
 
+// TypeSizes returns the compressed bytes of all frames by resource type. It needs
+// a key.
+func (m *Mirror) TypeSizes() (map[string]int64, error) {
+	sizes := map[string]int64{}
+	parts, err := m.Parts()
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range parts {
+		p, err := m.usePart(part.Number)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range p.Footer.Frames {
+			sizes[f.Type] += f.Size
+		}
+		m.cache.release(p)
+	}
+	return sizes, nil
+}
+
 // TreeAt returns the root the log had when it had size leaves.
 func (m *Mirror) TreeAt(size int64) (tlog.Hash, error) { return m.index.TreeAt(size) }
 

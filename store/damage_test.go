@@ -13,6 +13,7 @@ import (
 	"testing"
 	"unicode/utf16"
 
+	"golang.org/x/mod/sumdb/note"
 	"pgregory.net/rapid"
 
 	"chartcellar/store"
@@ -432,4 +433,42 @@ func decideAll(t *testing.T, p *practice, accept bool) {
 			}
 		}
 	}
+}
+
+// FuzzCheckpoint: no bytes are taken for a checkpoint that the log key has not
+// signed.
+func FuzzCheckpoint(f *testing.F) {
+	skey, vkey, err := keys.NewLogKey("m")
+	if err != nil {
+		f.Fatal(err)
+	}
+	signer, err := note.NewSigner(skey)
+	if err != nil {
+		f.Fatal(err)
+	}
+	good, err := note.Sign(&note.Note{Text: "chartcellar/m\n3\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n" +
+		strings.Repeat("ab", 32) + "  parts/x\n"}, signer)
+	if err != nil {
+		f.Fatal(err)
+	}
+	if c, err := store.ParseCheckpoint(good, vkey); err != nil || c.Size != 3 || len(c.Files) != 1 {
+		f.Fatalf("ParseCheckpoint = %+v, %v", c, err)
+	}
+	f.Add(good)
+	f.Fuzz(func(t *testing.T, file []byte) {
+		if _, err := store.ParseCheckpoint(file, vkey); err == nil && !bytes.Equal(file, good) {
+			if _, err := note.Open(file, note.VerifierList(verifier(t, vkey))); err != nil {
+				t.Error("took an unsigned checkpoint")
+			}
+		}
+	})
+}
+
+func verifier(t *testing.T, vkey string) note.Verifier {
+	t.Helper()
+	v, err := note.NewVerifier(vkey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
 }
