@@ -225,7 +225,7 @@ func TestFaults(t *testing.T) {
 		{"F12: hidden gzip", fakeemr.Faults{Gzip: "hidden"}, fhirsync.Complete, ""},
 		{"F12: gzip in gzip", fakeemr.Faults{Gzip: "double"}, fhirsync.FailedRun, ""},
 		{"F12: wrong checksum", fakeemr.Faults{Gzip: "crc"}, fhirsync.FailedRun, ""},
-		{"F12: bomb", fakeemr.Faults{Gzip: "bomb"}, fhirsync.FailedRun, ""},
+		{"F12: bomb", fakeemr.Faults{Gzip: "bomb", FileType: "Condition"}, fhirsync.WithGaps, "Condition"},
 		{"F13: mark, carriage returns, no last newline", fakeemr.Faults{BOM: true, CRLF: true, NoLastNewline: true}, fhirsync.Complete, ""},
 		{"F13: one long line", fakeemr.Faults{Extra: []string{long, "", " "}, ExtraType: "Observation", NoCount: true}, fhirsync.Complete, ""},
 		{"F13: a line that is no JSON", fakeemr.Faults{Extra: []string{`{"resourceType":`}, ExtraType: "Condition"}, fhirsync.WithGaps, "Condition"},

@@ -539,6 +539,9 @@ func (e *EMR) sendBroken(w http.ResponseWriter, p exportPart, f Faults, body []b
 		body = zip(body)
 		body[len(body)-6] ^= 1
 	case "bomb":
+		if f.FileType != "" && f.FileType != p.typ {
+			break
+		}
 		w.Header().Set("Content-Encoding", "gzip")
 		body = zip(append([]byte(`{"resourceType":"`), bytes.Repeat([]byte{'A'}, 256<<20)...))
 	}

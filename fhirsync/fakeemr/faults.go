@@ -55,10 +55,10 @@ type Faults struct {
 	ExtraType     string
 	BOM, CRLF     bool
 	NoLastNewline bool
-	ExpireFiles   int // so many file requests answer 410 until the manifest is read again (P76)
-	FileStatus    int // status of file requests of FileStatusType, for ever
-	FileType      string
-	Drip          int // bytes per second of file bodies
+	ExpireFiles   int    // so many file requests answer 410 until the manifest is read again (P76)
+	FileStatus    int    // status of file requests of FileStatusType, for ever
+	FileType      string // also the type of a bomb
+	Drip          int    // bytes per second of file bodies
 
 	// Hooks are called before the reply is sent; n counts from 1.
 	OnKickOff, OnPoll, OnFile, OnDelete func(n int)
