@@ -157,6 +157,31 @@ func equalNDJSON(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+// startEMR starts an EMR whose client office has the secret s, and writes its CA
+// into dir.
+func startEMR(t *testing.T, dir string, p fakeemr.Practice) (emr *fakeemr.EMR, ca string) {
+	t.Helper()
+	emr, err := fakeemr.Start(fakeemr.Options{Practice: p, Polls: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { emr.Close() })
+	emr.RegisterSecret("office", "s")
+	ca = filepath.Join(dir, "ca.pem")
+	if err := os.WriteFile(ca, emr.CAPEM(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return emr, ca
+}
+
+// setUp are the commands that make a mirror in dir and connect it.
+func setUp(dir, ca string, emr *fakeemr.EMR) [][]string {
+	return [][]string{
+		{"init", "--data", filepath.Join(dir, "m"), "--key-file", filepath.Join(dir, "s", "key"), "--reserve-mb", "1"},
+		{"connect", "emr", "--base", emr.BaseURL(), "--ca", ca, "--local", "--level", "system",
+			"--auth", "client-secret-basic", "--client-id", "office", "--rate", "-1"}}
+}
+
 // loops is how thorough the crash test is: .ci/run turns it up.
 var loops = flag.Int("crash.loops", 6, "how many times the pull is killed")
 
@@ -165,16 +190,7 @@ var loops = flag.Int("crash.loops", 6, "how many times the pull is killed")
 // file is fetched twice, and the mirror equals the EMR.
 func TestCrashLoops(t *testing.T) {
 	dir := t.TempDir()
-	emr, err := fakeemr.Start(fakeemr.Options{Practice: fakeemr.Practice{Patients: 40, Seed: 9, Years: 4}, Polls: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer emr.Close()
-	emr.RegisterSecret("office", "s")
-	ca := filepath.Join(dir, "ca.pem")
-	if err := os.WriteFile(ca, emr.CAPEM(), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	emr, ca := startEMR(t, dir, fakeemr.Practice{Patients: 40, Seed: 9, Years: 4})
 	cli := func(wait time.Duration, args ...string) (string, error) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -200,9 +216,9 @@ func TestCrashLoops(t *testing.T) {
 		}
 		return out
 	}
-	must("init", "--data", filepath.Join(dir, "m"), "--key-file", filepath.Join(dir, "s", "key"), "--reserve-mb", "1")
-	must("connect", "emr", "--base", emr.BaseURL(), "--ca", ca, "--local", "--level", "system",
-		"--auth", "client-secret-basic", "--client-id", "office", "--rate", "-1")
+	for _, args := range setUp(dir, ca, emr) {
+		must(args...)
+	}
 	start := time.Now()
 	must("sync")
 	length := time.Since(start)
@@ -298,25 +314,13 @@ func forgetJob(t *testing.T, dir string) {
 // and a second writer says who holds the mirror.
 func TestReadersDuringAPull(t *testing.T) {
 	dir := t.TempDir()
-	emr, err := fakeemr.Start(fakeemr.Options{Practice: fakeemr.Practice{Patients: 10, Seed: 9, Years: 2}, Polls: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer emr.Close()
-	emr.RegisterSecret("office", "s")
-	ca := filepath.Join(dir, "ca.pem")
-	if err := os.WriteFile(ca, emr.CAPEM(), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	emr, ca := startEMR(t, dir, fakeemr.Practice{Patients: 10, Seed: 9, Years: 2})
 	command := func(args ...string) *exec.Cmd {
 		c := exec.CommandContext(t.Context(), "chartcellar", args...)
 		c.Env = append(os.Environ(), "CHARTCELLAR_CONFIG="+filepath.Join(dir, "s", "settings.toml"), "CHARTCELLAR_CLIENT_SECRET=s")
 		return c
 	}
-	for _, args := range [][]string{
-		{"init", "--data", filepath.Join(dir, "m"), "--key-file", filepath.Join(dir, "s", "key"), "--reserve-mb", "1"},
-		{"connect", "emr", "--base", emr.BaseURL(), "--ca", ca, "--local", "--level", "system", "--auth", "client-secret-basic", "--client-id", "office", "--rate", "-1"},
-		{"sync"}} {
+	for _, args := range append(setUp(dir, ca, emr), []string{"sync"}) {
 		if out, err := command(args...).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %v\n%s", args, err, out)
 		}

@@ -127,8 +127,8 @@ func (d *DB) copyRest(tx *bolt.Tx, out *builder) error {
 	})
 }
 
-// A source gives entries in order; ok is false at its end.
-type source func() (e Entry, ok bool, err error)
+// A source gives entries in order.
+type source = sorted[Entry]
 
 // entrySources are the ordered lists a merge reads: all, or those of one type.
 func (d *DB) entrySources(tx *bolt.Tx, runs []*runFile, typ byte) []source {
@@ -265,27 +265,24 @@ func (d *DB) addRow(b *rowBatch, bucket []byte, e *Entry) {
 // eachGroup merges sorted sources and calls fn for all entries of each key, in
 // the order of their commits. The list is valid during the call.
 func eachGroup(ctx context.Context, in []source, fn func([]Entry) error) error {
-	h := &entryHeap{}
-	for _, s := range in {
-		if err := h.add(s); err != nil {
-			return err
-		}
+	h, err := newMergeHeap(in, func(a, b *Entry) bool { return compare(a, b) < 0 })
+	if err != nil {
+		return err
 	}
-	heap.Init(h)
 	var group []Entry
 	for n := 0; h.Len() > 0; n++ {
 		if n%batch == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		top := &h.rows[0]
-		if len(group) > 0 && group[0].Key != top.e.Key {
+		top := &h.rows[0].v
+		if len(group) > 0 && group[0].Key != top.Key {
 			if err := fn(group); err != nil {
 				return err
 			}
 			group = group[:0]
 		}
-		if len(group) == 0 || group[len(group)-1].Loc != top.e.Loc {
-			group = append(group, top.e)
+		if len(group) == 0 || group[len(group)-1].Loc != top.Loc {
+			group = append(group, *top)
 		}
 		if err := h.advance(); err != nil {
 			return err
@@ -297,33 +294,49 @@ func eachGroup(ctx context.Context, in []source, fn func([]Entry) error) error {
 	return nil
 }
 
-type entryHeap struct{ rows []entryRow }
+// A sorted gives values in order; ok is false at its end.
+type sorted[T any] func() (v T, ok bool, err error)
 
-type entryRow struct {
-	e    Entry
-	next source
+// A mergeHeap merges sorted lists: its first row holds the least value.
+type mergeHeap[T any] struct {
+	rows []heapRow[T]
+	less func(a, b *T) bool
 }
 
-func (h *entryHeap) Len() int           { return len(h.rows) }
-func (h *entryHeap) Less(i, j int) bool { return compare(&h.rows[i].e, &h.rows[j].e) < 0 }
-func (h *entryHeap) Swap(i, j int)      { h.rows[i], h.rows[j] = h.rows[j], h.rows[i] }
-func (h *entryHeap) Push(x any)         { h.rows = append(h.rows, x.(entryRow)) }
-func (h *entryHeap) Pop() any {
+type heapRow[T any] struct {
+	v    T
+	next sorted[T]
+}
+
+func (h *mergeHeap[T]) Len() int           { return len(h.rows) }
+func (h *mergeHeap[T]) Less(i, j int) bool { return h.less(&h.rows[i].v, &h.rows[j].v) }
+func (h *mergeHeap[T]) Swap(i, j int)      { h.rows[i], h.rows[j] = h.rows[j], h.rows[i] }
+func (h *mergeHeap[T]) Push(x any)         { h.rows = append(h.rows, x.(heapRow[T])) }
+func (h *mergeHeap[T]) Pop() any {
 	last := h.rows[len(h.rows)-1]
 	h.rows = h.rows[:len(h.rows)-1]
 	return last
 }
 
-func (h *entryHeap) add(s source) error {
-	e, ok, err := s()
-	if ok && err == nil {
-		h.rows = append(h.rows, entryRow{e, s})
+// newMergeHeap reads the first value of each list.
+func newMergeHeap[T any](in []sorted[T], less func(a, b *T) bool) (*mergeHeap[T], error) {
+	h := &mergeHeap[T]{less: less}
+	for _, next := range in {
+		v, ok, err := next()
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			h.rows = append(h.rows, heapRow[T]{v, next})
+		}
 	}
-	return err
+	heap.Init(h)
+	return h, nil
 }
 
-func (h *entryHeap) advance() error {
-	e, ok, err := h.rows[0].next()
+// advance takes the least value away.
+func (h *mergeHeap[T]) advance() error {
+	v, ok, err := h.rows[0].next()
 	if err != nil {
 		return err
 	}
@@ -331,7 +344,7 @@ func (h *entryHeap) advance() error {
 		heap.Pop(h)
 		return nil
 	}
-	h.rows[0].e = e
+	h.rows[0].v = v
 	heap.Fix(h, 0)
 	return nil
 }
@@ -371,32 +384,26 @@ func (d *DB) Twice(ctx context.Context) (map[byte]int, error) {
 
 // mergePatients writes the lists of the patients.
 func (d *DB) mergePatients(ctx context.Context, out *builder, tx *bolt.Tx, runs []*runFile) error {
-	h := &patientHeap{}
 	c := tx.Bucket(bPatient).Cursor()
 	next := c.First
-	err := h.add(func() ([]byte, []byte, error) {
+	in := []sorted[patientList]{func() (patientList, bool, error) {
 		k, v := next()
 		next = c.Next
-		if k == nil {
-			return nil, nil, nil
-		}
 		value, err := checked(k, v)
-		return k, value, err
-	})
+		return patientList{k, value}, k != nil, err
+	}}
 	for _, r := range runs {
-		if err == nil {
-			err = h.add(r.patientLists())
-		}
+		in = append(in, r.patientLists())
 	}
+	h, err := newMergeHeap(in, func(a, b *patientList) bool { return bytes.Compare(a.key, b.key) < 0 })
 	if err != nil {
 		return err
 	}
-	heap.Init(h)
 	for n := 0; h.Len() > 0; n++ {
 		if n%batch == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		top := h.rows[0]
+		top := h.rows[0].v
 		if err := out.with(func(tx *bolt.Tx) error {
 			return put(tx.Bucket(bPatient), top.key, top.value)
 		}); err != nil {
@@ -409,19 +416,19 @@ func (d *DB) mergePatients(ctx context.Context, out *builder, tx *bolt.Tx, runs 
 	return nil
 }
 
-// A lists gives one packed patient list after the other; a nil key at the end.
-type lists func() (key, value []byte, err error)
+// A patientList is a packed list of one patient in one part.
+type patientList struct{ key, value []byte }
 
 // patientLists packs the patient rows of a run file.
-func (r *runFile) patientLists() lists {
+func (r *runFile) patientLists() sorted[patientList] {
 	rows := r.patients()
 	row, err := rows.next()
-	return func() ([]byte, []byte, error) {
+	return func() (patientList, bool, error) {
 		for err == nil && row != nil && Patient(row[:8]) == (Patient{}) {
 			row, err = rows.next()
 		}
 		if err != nil || row == nil {
-			return nil, nil, err
+			return patientList{}, false, err
 		}
 		p, line := patientAt(row)
 		key := binary.BigEndian.AppendUint32(append([]byte{}, p[:]...), line.Part)
@@ -434,47 +441,8 @@ func (r *runFile) patientLists() lists {
 			value = packPatientLine(value, l.Type, l.Frame, l.Line)
 			row, err = rows.next()
 		}
-		return key, value, err
+		return patientList{key, value}, true, err
 	}
-}
-
-type patientHeap struct{ rows []listRow }
-
-type listRow struct {
-	key, value []byte
-	next       lists
-}
-
-func (h *patientHeap) Len() int           { return len(h.rows) }
-func (h *patientHeap) Less(i, j int) bool { return bytes.Compare(h.rows[i].key, h.rows[j].key) < 0 }
-func (h *patientHeap) Swap(i, j int)      { h.rows[i], h.rows[j] = h.rows[j], h.rows[i] }
-func (h *patientHeap) Push(x any)         { h.rows = append(h.rows, x.(listRow)) }
-func (h *patientHeap) Pop() any {
-	last := h.rows[len(h.rows)-1]
-	h.rows = h.rows[:len(h.rows)-1]
-	return last
-}
-
-func (h *patientHeap) add(next lists) error {
-	k, v, err := next()
-	if k != nil && err == nil {
-		h.rows = append(h.rows, listRow{k, v, next})
-	}
-	return err
-}
-
-func (h *patientHeap) advance() error {
-	k, v, err := h.rows[0].next()
-	if err != nil {
-		return err
-	}
-	if k == nil {
-		heap.Pop(h)
-		return nil
-	}
-	h.rows[0].key, h.rows[0].value = k, v
-	heap.Fix(h, 0)
-	return nil
 }
 
 // A builder fills a new index file with rows in ascending order, without a
