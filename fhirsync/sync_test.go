@@ -457,6 +457,43 @@ func TestBrokenOff(t *testing.T) {
 	}
 }
 
+// TestFinishedFilesStay: what was made durable is not fetched again: a full run
+// that is broken off in its second export goes on without the files of the first.
+func TestFinishedFilesStay(t *testing.T) {
+	f := newOffice(t, small())
+	f.sync(t)
+	if _, err := f.emr.Changes(1); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	f.emr.Set(fakeemr.Faults{OnFile: func(int) {
+		if f.emr.Served().KickOffs == 3 { // the first run's, the changes', everything's
+			cancel()
+		}
+	}})
+	_, err := fhirsync.Sync(ctx, fhirsync.Options{Source: f.source, Client: f.client, Tokens: f.tokens, Mirror: f.m,
+		Full: true, Poll: time.Millisecond})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("Sync = %v, want canceled", err)
+	}
+	f.emr.Set(fakeemr.Faults{})
+	before := f.emr.Served()
+	if err := f.m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f.open(t)
+	if r := f.sync(t); r.Verdict != fhirsync.Complete || !r.Resumed {
+		t.Errorf("the resumed run: %q, resumed %v", r.Verdict, r.Resumed)
+	}
+	for name, times := range f.emr.Served().Files {
+		if strings.HasPrefix(name, "j2 ") && (times != 1 || before.Files[name] != 1) {
+			t.Errorf("%s was fetched %d times", name, times)
+		}
+	}
+	f.equal(t)
+}
+
 func TestLostKickOff(t *testing.T) {
 	f := newOffice(t, small())
 	f.emr.Set(fakeemr.Faults{LostKickOff: 1, SingleSlot: true})
