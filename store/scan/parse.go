@@ -1,126 +1,34 @@
 package scan
 
 import (
-	"bytes"
 	"encoding/binary"
 	"math/bits"
 )
 
-// The members that are noted: of the root and of meta.
-const (
-	keyNone = iota
-	keyType
-	keyID
-	keyMeta
-	keyPatient // from here in the order in which they name the patient
-	keySubject
-	keyBeneficiary
-	keyFor
-	keyIndividual
-	keyParticipant
-	keyActor
-	keyTarget
-	keySource
-	keyVersionID
-	keyLastUpdated
-	keyCount
-)
+// maxCuts is how many cuts are remembered before white space is left to the
+// hashing (Scanner.hashLoose): a line of blanks must not cost many times its size.
+const maxCuts = 4096
 
-func rootKey(name []byte) int {
-	switch string(name) {
-	case "resourceType":
-		return keyType
-	case "id":
-		return keyID
-	case "meta":
-		return keyMeta
-	case "patient":
-		return keyPatient
-	case "subject":
-		return keySubject
-	case "beneficiary":
-		return keyBeneficiary
-	case "for":
-		return keyFor
-	case "individual":
-		return keyIndividual
-	case "participant":
-		return keyParticipant
-	case "actor":
-		return keyActor
-	case "target":
-		return keyTarget
-	case "source":
-		return keySource
-	}
-	return keyNone
-}
-
-func metaKey(name []byte) int {
-	switch string(name) {
-	case "versionId":
-		return keyVersionID
-	case "lastUpdated":
-		return keyLastUpdated
-	}
-	return keyNone
-}
-
-// attachmentNames reports whether a member of that name holds FHIR Attachments
-// (R4: every element of type Attachment, and value[x] of that type).
-func attachmentNames(name []byte) bool {
-	switch string(name) {
-	case "attachment", "valueAttachment", "contentAttachment", "sourceAttachment",
-		"defaultValueAttachment", "photo", "presentedForm", "content", "document", "image":
-		return true
-	}
-	return false
-}
-
-// members are the noted members of an object whose names must not repeat.
-type members struct {
-	at    [keyCount]span
-	names [][]byte
-	seen  uint64
-	twice bool
-}
-
-func (m *members) reset() {
-	m.at = [keyCount]span{}
-	m.names, m.seen, m.twice = m.names[:0], 0, false
-}
-
-// note remembers a name and reports a repetition; the bits of seen spare most
-// of the comparisons.
-func (m *members) note(name []byte) {
-	last := byte(0)
-	if len(name) > 0 {
-		last = name[len(name)-1]
-	}
-	bit := uint64(1) << ((uint(len(name))*7 + uint(last)*31) & 63)
-	if m.seen&bit != 0 {
-		for _, n := range m.names {
-			if bytes.Equal(n, name) {
-				m.twice = true
-			}
-		}
-	}
-	m.seen |= bit
-	m.names = append(m.names, name)
-}
-
-// space skips white space from i and notes it as left out.
+// space skips white space from i and notes it as left out. The loops below ask
+// first, to save the call where there is none.
 func (s *Scanner) space(i int) int {
-	b := s.b
-	if i >= len(b) || b[i] > ' ' {
-		return i
+	if i < len(s.b) && s.b[i] <= ' ' {
+		return s.blanks(i)
 	}
-	from := i
+	return i
+}
+
+func (s *Scanner) blanks(i int) int {
+	b, from := s.b, i
 	for i < len(b) && (b[i] == ' ' || b[i] == '\t' || b[i] == '\n' || b[i] == '\r') {
 		i++
 	}
-	if i > from {
+	switch {
+	case i == from:
+	case len(s.cuts) < maxCuts:
 		s.cuts = append(s.cuts, span{from, i})
+	default:
+		s.loose = true
 	}
 	return i
 }
@@ -135,7 +43,7 @@ func (s *Scanner) value(i, depth int, attachment bool) (int, error) {
 	case c == '"':
 		return s.str(i + 1)
 	case c == '{':
-		return s.object(i, depth+1, attachment, nil)
+		return s.object(i, depth+1, attachment)
 	case c == '[':
 		return s.array(i, depth+1, attachment)
 	case c == '-' || c >= '0' && c <= '9':
@@ -150,9 +58,49 @@ func (s *Scanner) value(i, depth int, attachment bool) (int, error) {
 	return i, &SyntaxError{i}
 }
 
-// object checks the object whose brace is at i. If note is set its members are
-// noted there; attachment says that its url is one of an attachment.
-func (s *Scanner) object(i, depth int, attachment bool, note *members) (int, error) {
+// name checks the name of a member, which starts at i, and the colon behind it.
+// It returns the end of the name and the start of the value.
+func (s *Scanner) name(i int) (end, value int, err error) {
+	b := s.b
+	if i >= len(b) || b[i] != '"' {
+		return i, i, &SyntaxError{i}
+	}
+	if end, err = s.str(i + 1); err != nil {
+		return i, end, err
+	}
+	i = end
+	if i < len(b) && b[i] <= ' ' {
+		i = s.blanks(i)
+	}
+	if i >= len(b) || b[i] != ':' {
+		return i, i, &SyntaxError{i}
+	}
+	if i++; i < len(b) && b[i] <= ' ' {
+		i = s.blanks(i)
+	}
+	return end, i, nil
+}
+
+// next skips white space and what stands behind a value: a comma, with the white
+// space behind it, or the closing byte. more is true behind a comma.
+func (s *Scanner) next(i int, closing byte) (at int, more bool, err error) {
+	b := s.b
+	if i < len(b) && b[i] <= ' ' {
+		i = s.blanks(i)
+	}
+	if i >= len(b) || b[i] != ',' && b[i] != closing {
+		return i, false, &SyntaxError{i}
+	}
+	more = b[i] == ','
+	if i++; more && i < len(b) && b[i] <= ' ' {
+		i = s.blanks(i)
+	}
+	return i, more, nil
+}
+
+// object checks the object whose brace is at i; attachment says that its url is
+// one of an attachment.
+func (s *Scanner) object(i, depth int, attachment bool) (int, error) {
 	if depth > MaxDepth {
 		return i, ErrTooDeep
 	}
@@ -161,35 +109,63 @@ func (s *Scanner) object(i, depth int, attachment bool, note *members) (int, err
 	if i < len(b) && b[i] == '}' {
 		return i + 1, nil
 	}
-	comma, kept := -1, false
-	for {
-		start, cuts := i, len(s.cuts)
-		if i >= len(b) || b[i] != '"' {
-			return i, &SyntaxError{i}
+	for more := true; more; {
+		end, from, err := s.name(i)
+		if err != nil {
+			return from, err
 		}
-		end, err := s.str(i + 1)
+		if from < len(b) && b[from] == '"' {
+			name := b[i+1 : end-1]
+			if i, err = s.str(from + 1); err == nil && attachment && string(name) == "url" {
+				s.cutQuery(from, i)
+			}
+		} else {
+			i, err = s.member(from, depth, b[i+1:end-1])
+		}
 		if err != nil {
 			return i, err
 		}
-		name := b[i+1 : end-1]
-		if i = s.space(end); i >= len(b) || b[i] != ':' {
-			return i, &SyntaxError{i}
-		}
-		i = s.space(i + 1)
-		from := i
-		which := keyNone
-		if note != nil {
-			which = s.noteName(note, b[start:end], name)
-		}
-		if i, err = s.member(i, depth, name, which); err != nil {
+		if i+1 < len(b) && b[i] == ',' && b[i+1] == '"' {
+			i++ // the common case of next
+		} else if i, more, err = s.next(i, '}'); err != nil {
 			return i, err
 		}
-		if note != nil {
-			note.at[which] = span{from, i}
+	}
+	return i, nil
+}
+
+// member checks the value of a member that is no string.
+func (s *Scanner) member(i, depth int, name []byte) (int, error) {
+	if i < len(s.b) && (s.b[i] == '{' || s.b[i] == '[') {
+		return s.value(i, depth, attachmentNames(name))
+	}
+	return s.value(i, depth, false)
+}
+
+// noted is object for the root and its meta: it notes the members.
+func (s *Scanner) noted(i, depth int, note *members) (int, error) {
+	b := s.b
+	i = s.space(i + 1)
+	if i < len(b) && b[i] == '}' {
+		return i + 1, nil
+	}
+	comma, kept := -1, false
+	for {
+		start, cuts := i, len(s.cuts)
+		end, from, err := s.name(i)
+		if err != nil {
+			return from, err
 		}
-		if attachment && string(name) == "url" && b[from] == '"' {
-			s.cutQuery(from, i)
+		which := s.noteName(note, b[start:end])
+		if which == keyMeta && from < len(b) && b[from] == '{' {
+			i, err = s.noted(from, depth+1, &s.meta)
+		} else {
+			i, err = s.member(from, depth, b[start+1:end-1])
 		}
+		if err != nil {
+			return i, err
+		}
+		note.at[which] = span{from, i}
 		out := which == keyVersionID || which == keyLastUpdated
 		if out {
 			s.cuts = append(s.cuts[:cuts], span{start, i})
@@ -210,43 +186,14 @@ func (s *Scanner) object(i, depth int, attachment bool, note *members) (int, err
 	}
 }
 
-// find returns the value of a member of the object at i, which is known to be
-// valid; the zero span if there is none.
-func (s *Scanner) find(i int, name string) span {
-	b, cuts := s.b, len(s.cuts)
-	defer func() { s.cuts = s.cuts[:cuts] }()
-	for i = s.space(i + 1); b[i] == '"'; {
-		end, _ := s.str(i + 1)
-		from := s.space(s.space(end) + 1)
-		to, _ := s.value(from, 0, false)
-		if string(b[i+1:end-1]) == name {
-			return span{from, to}
-		}
-		if i = s.space(to); b[i] == ',' {
-			i = s.space(i + 1)
-		}
-	}
-	return span{}
-}
-
 // noteName notes a member's name and returns which one it is.
-func (s *Scanner) noteName(note *members, quoted, name []byte) int {
-	if bytes.IndexByte(name, '\\') >= 0 {
-		name = unquote(quoted)
-	}
+func (s *Scanner) noteName(note *members, quoted []byte) int {
+	name := unescaped(quoted)
 	note.note(name)
 	if note == &s.meta {
 		return metaKey(name)
 	}
 	return rootKey(name)
-}
-
-// member checks the value of a member.
-func (s *Scanner) member(i, depth int, name []byte, which int) (int, error) {
-	if which == keyMeta && i < len(s.b) && s.b[i] == '{' {
-		return s.object(i, depth+1, false, &s.meta)
-	}
-	return s.value(i, depth, attachmentNames(name))
 }
 
 // cutComma leaves out the comma that goes with a member of meta that is left
@@ -277,29 +224,20 @@ func (s *Scanner) array(i, depth int, attachment bool) (int, error) {
 	if depth > MaxDepth {
 		return i, ErrTooDeep
 	}
-	b := s.b
 	i = s.space(i + 1)
-	if i < len(b) && b[i] == ']' {
+	if i < len(s.b) && s.b[i] == ']' {
 		return i + 1, nil
 	}
-	for {
+	for more := true; more; {
 		var err error
 		if i, err = s.value(i, depth, attachment); err != nil {
 			return i, err
 		}
-		i = s.space(i)
-		if i >= len(b) {
-			return i, &SyntaxError{i}
-		}
-		switch b[i] {
-		case ']':
-			return i + 1, nil
-		case ',':
-			i = s.space(i + 1)
-		default:
-			return i, &SyntaxError{i}
+		if i, more, err = s.next(i, ']'); err != nil {
+			return i, err
 		}
 	}
+	return i, nil
 }
 
 const (
@@ -307,38 +245,58 @@ const (
 	highs = 0x8080808080808080
 )
 
-// str returns the end of the string whose first byte behind the quote is at i:
-// it looks at eight bytes at a time for a quote, a backslash or a control.
+// marks returns the high bits of the bytes of x that are a quote, a backslash or
+// a control character. Only the lowest is exact: the subtractions borrow from the
+// bytes above a hit.
+func marks(x uint64) uint64 {
+	q, e := x^(ones*'"'), x^(ones*'\\')
+	return ((q-ones)&^q | (e-ones)&^e | (x-ones*' ')&^x) & highs
+}
+
+// plain returns the place of the first quote, backslash or control character
+// at i or behind it, len(b) if there is none.
+func plain(b []byte, i int) int {
+	for ; i+8 <= len(b); i += 8 {
+		if hit := marks(binary.LittleEndian.Uint64(b[i:])); hit != 0 {
+			return i + bits.TrailingZeros64(hit)/8
+		}
+	}
+	for ; i < len(b); i++ {
+		if c := b[i]; c == '"' || c == '\\' || c < ' ' {
+			return i
+		}
+	}
+	return i
+}
+
+// str returns the end of the string whose first byte behind the quote is at i.
 func (s *Scanner) str(i int) (int, error) {
 	b := s.b
-	for {
-		for i+8 <= len(b) {
-			x := binary.LittleEndian.Uint64(b[i:])
-			q, e := x^(ones*'"'), x^(ones*'\\')
-			hit := ((q-ones)&^q | (e-ones)&^e | (x-ones*' ')&^x) & highs
-			if hit != 0 {
-				i += bits.TrailingZeros64(hit) / 8
-				break
+	for ; i+8 <= len(b); i += 8 { // as plain, without the call: most strings end here
+		if hit := marks(binary.LittleEndian.Uint64(b[i:])); hit != 0 {
+			i += bits.TrailingZeros64(hit) / 8
+			if b[i] == '"' {
+				return i + 1, nil
 			}
-			i += 8
+			break
 		}
+	}
+	for {
+		i = plain(b, i)
 		if i >= len(b) {
 			return i, &SyntaxError{i}
 		}
-		switch c := b[i]; {
-		case c == '"':
+		if b[i] == '"' {
 			return i + 1, nil
-		case c < ' ':
-			return i, &SyntaxError{i}
-		case c == '\\':
-			n := escape(b[i:])
-			if n == 0 {
-				return i, &SyntaxError{i}
-			}
-			i += n
-		default:
-			i++
 		}
+		n := 0
+		if b[i] == '\\' {
+			n = escape(b[i:])
+		}
+		if n == 0 {
+			return i, &SyntaxError{i}
+		}
+		i += n
 	}
 }
 

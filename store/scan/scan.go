@@ -8,10 +8,8 @@
 package scan
 
 import (
-	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
@@ -45,25 +43,28 @@ func (e *SyntaxError) Error() string { return fmt.Sprintf("not valid JSON at byt
 func (e *SyntaxError) Unwrap() error { return ErrSyntax }
 
 // Facts are what the mirror needs to know of a resource. The slices point into
-// the line or into the Scanner and are valid until its next call.
+// the line or into the Scanner, must not be changed, and are valid until its next
+// call. Strings are unescaped; what is no string counts as absent.
 type Facts struct {
-	Type, ID    []byte
-	VersionID   []byte   // meta.versionId as written, without quotes; nil if none
-	LastUpdated []byte   // meta.lastUpdated as written; nil if none
+	Type, ID    []byte   // a name of 1-64 letters; 1-1024 bytes of any text (P119)
+	VersionID   []byte   // meta.versionId; nil if none
+	LastUpdated []byte   // meta.lastUpdated, see LastUpdatedMillis; nil if none
 	Patient     []byte   // id of the patient it belongs to (see Scanner.Facts); nil if none
-	Subsetted   bool     // the source says it is not whole (P52)
+	Subsetted   bool     // meta.tag has the code SUBSETTED, of any system (P52)
 	Fingerprint [16]byte // set by Line only
 }
 
 // A Scanner scans one line after the other. It is used by one goroutine at a
-// time.
+// time. It keeps the last line until its next call.
 type Scanner struct {
-	mac  hash.Hash
-	sum  []byte
-	b    []byte
-	cuts []span // what the fingerprint leaves out, in order
-	root members
-	meta members
+	mac   hash.Hash
+	sum   []byte
+	buf   []byte
+	b     []byte // the line
+	cuts  []span // what the fingerprint leaves out, in order
+	loose bool   // more white space is to be left out than cuts says
+	root  members
+	meta  members
 }
 
 type span struct{ from, to int }
@@ -82,101 +83,92 @@ func New(key [32]byte) *Scanner {
 //     the comma behind it if there is one,
 //   - from an attachment's url its query, from '?' to the end of the string.
 //
-// An attachment is an object that is the value, or an element of the array that
-// is the value, of a member named as in attachmentNames. So
-// {"meta":{"versionId":"7","profile":["p"]}, "id":"a"} is hashed as
-// {"meta":{"profile":["p"]},"id":"a"}. Everything else counts: order of members,
-// text of numbers, tags (archive.md 5).
+// An attachment is an object that is the value, or an element of the array (or of
+// arrays in it) that is the value, of a member named as in attachmentNames, at any
+// depth; these names, url and '?' count only if they are written without escapes.
+// So
+//
+//	{"meta":{"versionId":"7","profile":["p"]}, "resourceType":"X","id":"a","photo":[{"url":"u?k=1"}]}
+//
+// is hashed as
+//
+//	{"meta":{"profile":["p"]},"resourceType":"X","id":"a","photo":[{"url":"u"}]}
+//
+// and a meta that held nothing else is hashed as {}, which is not the same as no
+// meta. Everything else counts: order of members, text of numbers and strings,
+// tags, security labels (archive.md 5). The errors are those of Facts.
 func (s *Scanner) Line(line []byte) (Facts, error) {
 	f, err := s.Facts(line)
 	if err != nil {
 		return f, err
 	}
-	s.mac.Reset()
-	at := 0
-	for _, c := range s.cuts {
-		if c.from > at {
-			s.mac.Write(line[at:c.from])
-		}
-		at = c.to
-	}
-	s.mac.Write(line[at:])
-	s.sum = s.mac.Sum(s.sum[:0])
+	s.hash()
 	f.Fingerprint = [16]byte(s.sum)
 	return f, nil
 }
 
-// Facts is Line without the fingerprint.
+// Facts is Line without the fingerprint. It proves that the line is one JSON
+// object (RFC 8259) in UTF-8, at most MaxDepth deep, that neither the root nor its
+// meta has two members of one name (after unescaping, upper and lower case apart),
+// and that it has a type and an id; else the error wraps one of this package's and
+// the facts are zero. White space may stand around it.
 //
 // The patient of a Patient is itself. Of any other resource it is the first
 // reference of the form Patient/id (also absolute, also with /_history/n) in the
 // root members patient, subject, beneficiary, for, individual, participant
-// (their member actor), actor, target and source, in this order.
+// (their member actor), actor, target and source, in this order, each an object
+// or a list of them. References with a query or a fragment name nobody.
 func (s *Scanner) Facts(line []byte) (Facts, error) {
-	s.b, s.cuts = line, s.cuts[:0]
+	s.b, s.cuts, s.loose = line, s.cuts[:0], false
+	if cap(s.cuts) > 16*maxCuts {
+		s.cuts = nil // a line of a million queries must not weigh on the next
+	}
 	s.root.reset()
 	s.meta.reset()
 	if !utf8.Valid(line) {
 		return Facts{}, ErrNotUTF8
 	}
 	i := s.space(0)
-	if i >= len(line) || line[i] != '{' {
-		if end, err := s.value(i, 0, false); err != nil || s.space(end) != len(line) {
-			return Facts{}, &SyntaxError{i}
-		}
-		return Facts{}, ErrNotObject
+	whole := i < len(line) && line[i] == '{'
+	var err error
+	if whole {
+		i, err = s.noted(i, 1, &s.root)
+	} else {
+		i, err = s.value(i, 0, false)
 	}
-	end, err := s.object(i, 1, false, &s.root)
 	if err != nil {
 		return Facts{}, err
 	}
-	if end = s.space(end); end != len(line) {
-		return Facts{}, &SyntaxError{end}
+	if i = s.space(i); i != len(line) {
+		return Facts{}, &SyntaxError{i}
+	}
+	if !whole {
+		return Facts{}, ErrNotObject
 	}
 	return s.collect()
 }
 
 // collect reads the facts from the members that were noted.
 func (s *Scanner) collect() (Facts, error) {
-	var f Facts
-	if s.root.twice || s.meta.twice {
-		return f, ErrDuplicateKey
+	if s.root.repeats() || s.meta.repeats() {
+		return Facts{}, ErrDuplicateKey
 	}
-	f.Type = s.text(s.root.at[keyType])
+	f := Facts{Type: s.text(s.root.at[keyType]), ID: s.text(s.root.at[keyID])}
 	if !typeName(f.Type) {
-		return f, ErrNoType
+		return Facts{}, ErrNoType
 	}
-	f.ID = s.text(s.root.at[keyID])
 	if len(f.ID) == 0 || len(f.ID) > maxID {
-		return f, ErrNoID
+		return Facts{}, ErrNoID
 	}
 	f.VersionID = s.text(s.meta.at[keyVersionID])
 	f.LastUpdated = s.text(s.meta.at[keyLastUpdated])
-	if m := s.root.at[keyMeta]; m.to > 0 {
-		f.Subsetted = subsetted(s.b[m.from:m.to])
-	}
+	f.Subsetted = s.subsetted()
 	if string(f.Type) == "Patient" {
 		f.Patient = f.ID
 	} else {
 		f.Patient = s.patient()
 	}
 	return f, nil
-}
-
-// text returns the content of a string; nil if the span is no string.
-func (s *Scanner) text(v span) []byte {
-	if v.to-v.from < 2 || s.b[v.from] != '"' {
-		return nil
-	}
-	in := s.b[v.from+1 : v.to-1]
-	if bytes.IndexByte(in, '\\') < 0 {
-		return in
-	}
-	var out string
-	if json.Unmarshal(s.b[v.from:v.to], &out) != nil {
-		return nil
-	}
-	return []byte(out)
 }
 
 func typeName(b []byte) bool {
@@ -189,25 +181,4 @@ func typeName(b []byte) bool {
 		}
 	}
 	return true
-}
-
-// subsetted looks for the tag of Bulk Data and search summaries.
-func subsetted(meta []byte) bool {
-	if !bytes.Contains(meta, []byte("SUBSETTED")) {
-		return false
-	}
-	var m struct {
-		Tag []struct {
-			Code string `json:"code"`
-		} `json:"tag"`
-	}
-	if json.Unmarshal(meta, &m) != nil {
-		return false
-	}
-	for _, t := range m.Tag {
-		if t.Code == "SUBSETTED" {
-			return true
-		}
-	}
-	return false
 }
