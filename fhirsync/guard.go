@@ -44,7 +44,7 @@ func (s *syncer) before() (map[string]Past, error) {
 	if err != nil {
 		return nil, err
 	}
-	counts, err := snap.Counts()
+	counts, err := snap.Counts(s.o.Source.Name)
 	for t, n := range counts {
 		p := past[t]
 		p.Records = n

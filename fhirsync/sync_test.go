@@ -406,7 +406,7 @@ func (f *office) count(t *testing.T, typ string) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := snap.Counts()
+	n, err := snap.Counts("")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,6 +43,9 @@ func (c Checkpoint) text(origin string, parts []index.Part) string {
 	for _, p := range parts {
 		name := filepath.ToSlash(archive.PartNumber(p.Number).Name())
 		fmt.Fprintf(&b, "%x  %s\n", p.SHA256, name)
+		for _, f := range p.Files {
+			fmt.Fprintf(&b, "%x  %s\n", f.SHA256, f.Name)
+		}
 	}
 	return b.String()
 }

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"time"
 
 	"chartcellar/store/archive"
 	"chartcellar/store/index"
@@ -15,17 +16,49 @@ import (
 )
 
 // Counts returns how many records of each type the snapshot holds that were
-// not removed at the source, by resource type; types that FHIR R4 does not name
-// stand together under "".
-func (s *Snapshot) Counts() (map[string]int, error) {
+// not removed at the source, by resource type, of one source or of all ("");
+// types that FHIR R4 does not name stand together under "".
+func (s *Snapshot) Counts(source string) (map[string]int, error) {
+	own := s.runsOf(source)
 	counts := map[string]int{}
 	err := s.m.index.EachCurrent(0, s.part, s.states, func(e *index.Entry) error {
-		if e.Flags&index.Tombstone == 0 {
+		if e.Flags&index.Tombstone == 0 && (source == "" || own[e.Run]) {
 			counts[index.TypeName(e.Key.Type())]++
 		}
 		return nil
 	})
 	return counts, err
+}
+
+// Dated returns how many records of a type of one source the snapshot holds whose
+// lastUpdated is before t, tombstones left out.
+func (s *Snapshot) Dated(source, typ string, t time.Time) (int, error) {
+	own, n, ms := s.runsOf(source), 0, t.UnixMilli()
+	err := s.m.index.EachCurrent(index.TypeByte(typ), s.part, s.states, func(e *index.Entry) error {
+		if e.Flags&index.Tombstone == 0 && own[e.Run] && e.Updated < ms {
+			n++
+		}
+		return nil
+	})
+	return n, err
+}
+
+// lineOf reads the line behind an entry of a record, checked against the entry,
+// and its id.
+func (s *Snapshot) lineOf(e *index.Entry) (raw []byte, id string, err error) {
+	f, err := s.m.frame(e.Part, int(e.Frame))
+	if err != nil {
+		return nil, "", err
+	}
+	raw, ok := archive.Line(f.plain, int(e.Line))
+	if !ok {
+		return nil, "", fmt.Errorf("the index points to no line: %w", index.ErrBad)
+	}
+	facts, err := scan.New(index.FingerprintKey(s.m.mirrorKey)).Line(raw)
+	if err != nil || facts.Fingerprint != e.Fingerprint {
+		return nil, "", fmt.Errorf("the index points to another record: %w", index.ErrBad)
+	}
+	return raw, string(facts.ID), nil
 }
 
 // Types returns the names of the types that the snapshot has parts of.

@@ -233,7 +233,9 @@ func (m *Mirror) rebuildNow(ctx context.Context, cause error) error {
 	if err := m.rebuild(ctx); err != nil {
 		return fmt.Errorf("rebuild the index: %w", err)
 	}
-	m.problem("The index did not match the archive and was rebuilt from it. No record was lost.")
+	if !errors.Is(cause, index.ErrFormat) {
+		m.problem("The index did not match the archive and was rebuilt from it. No record was lost.")
+	}
 	var err error
 	if m.index, err = index.Open(m.indexOptions(), false); err != nil {
 		return err
@@ -302,7 +304,16 @@ func (m *Mirror) recoverParts() error {
 	if err != nil {
 		return err
 	}
+	if err := m.recoverAttachments(); err != nil {
+		return err
+	}
 	return m.index.EachPart(func(p index.Part) error {
+		for _, f := range p.Files {
+			info, err := m.fs.Stat(m.path(filepath.FromSlash(f.Name)))
+			if err != nil || info.Size() != f.Size {
+				m.problem("The attachment file %s is missing or has the wrong size.", filepath.Base(f.Name))
+			}
+		}
 		if !found[p.Number] {
 			m.problem("Part %d of the archive is missing.", p.Number)
 			return nil
@@ -313,6 +324,26 @@ func (m *Mirror) recoverParts() error {
 		}
 		return err
 	})
+}
+
+// recoverAttachments puts aside attachments that were on their way in. One that
+// has its final name stays, whether or not a line names it.
+func (m *Mirror) recoverAttachments() error {
+	files, err := m.fs.ReadDir(m.path("attachments"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("list the attachments: %w", err)
+	}
+	for _, f := range files {
+		if strings.HasSuffix(f.Name(), disk.TempSuffix) {
+			if _, err := disk.Quarantine(m.fs, m.dir, m.path("attachments", f.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // finishPart names a temporary part if it is the recorded one.
@@ -353,14 +384,19 @@ func (m *Mirror) settle(ctx context.Context) error {
 	return m.checkpoint()
 }
 
-// removeSpentRuns removes run files that no committed part names.
+// removeSpentRuns removes run files that no committed part names, and what
+// listings of closed runs have seen.
 func (m *Mirror) removeSpentRuns() error {
 	keep := map[string]bool{}
 	err := m.index.EachPart(func(p index.Part) error {
 		if p.RunFile != ([32]byte{}) {
 			keep[fmt.Sprintf("%d.run", p.Number)] = true
 		}
-		return nil
+		r, known, err := m.index.Run(p.Run)
+		if known && r.Ended.IsZero() {
+			keep[fmt.Sprintf("%d.seen", p.Number)] = true
+		}
+		return err
 	})
 	if err != nil {
 		return err
@@ -373,7 +409,8 @@ func (m *Mirror) removeSpentRuns() error {
 		return err
 	}
 	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), ".run") && !keep[e.Name()] {
+		spent := strings.HasSuffix(e.Name(), ".run") || strings.HasSuffix(e.Name(), ".seen")
+		if spent && !keep[e.Name()] {
 			if err := disk.RemoveSpent(m.fs, m.path("index.runs", e.Name())); err != nil {
 				return err
 			}

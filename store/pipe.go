@@ -38,6 +38,9 @@ type pipe struct {
 	uncounted index.Counts
 	size      int64 // compressed bytes in the part being written
 	watched   map[index.Key]bool
+	blobs     map[index.BlobName]bool // contents on their way into a part
+
+	targets targets
 }
 
 // A closing is the end of a run.
@@ -53,6 +56,7 @@ type worker struct {
 	codec *archive.Codec
 	keys  []index.Key
 	lines []line
+	known map[string]bool // references that were noted lately
 }
 
 // A scanJob is a chunk on its way through a worker.
@@ -60,6 +64,7 @@ type scanJob struct {
 	chunk Chunk
 	done  chan struct{}
 	kept  []line
+	seen  []index.Key // of a listing: every record
 	bad   []badLine
 	count index.Counts
 	err   error
@@ -77,6 +82,7 @@ type line struct {
 	typ      string
 	from, to int // in the chunk
 	entry    index.Entry
+	wants    []index.Want
 }
 
 func newPipe(ctx context.Context, r *Run) (*pipe, error) {
@@ -112,7 +118,7 @@ func (p *pipe) stop() {
 func (p *pipe) fail(err error) { p.cancel(err) }
 
 func (p *pipe) worker() {
-	w := &worker{scan: scan.New(index.FingerprintKey(p.run.m.mirrorKey)),
+	w := &worker{scan: scan.New(index.FingerprintKey(p.run.m.mirrorKey)), known: map[string]bool{},
 		hash: p.run.m.index.Hasher(p.run.state.Source), codec: archive.NewCodec()}
 	for {
 		select {
@@ -238,6 +244,7 @@ type assembler struct {
 	open     map[frameKey]*frameJob
 	lines    int // kept in this part
 	seen     int // read since the last part
+	listed   []index.Key
 	began    time.Time
 	progress map[string]json.RawMessage
 	bad      []badLine
@@ -253,7 +260,9 @@ type frameJob struct {
 	kind    archive.FrameKind
 	typ     string
 	plain   []byte
-	entries []index.Entry // their Frame is set by the writer
+	entries []index.Entry // their Part and Frame are set by the writer
+	ours    []oursLine    // likewise
+	wants   []index.Want
 	done    chan struct{}
 	frame   archive.Frame
 	packed  []byte
@@ -264,6 +273,7 @@ type frameJob struct {
 // A sealJob is a part boundary.
 type sealJob struct {
 	progress map[string]json.RawMessage
+	listed   []index.Key
 	bad      []badLine
 	flush    *flushJob // nil: nobody waits
 }
@@ -307,7 +317,13 @@ func (a *assembler) take(j *scanJob) error {
 			return err
 		}
 	}
+	for i := range j.chunk.ours {
+		if err := a.keepOurs(&j.chunk.ours[i]); err != nil {
+			return err
+		}
+	}
 	a.p.note(j.count)
+	a.listed = append(a.listed, j.seen...)
 	for _, c := range j.count {
 		a.seen += c.Lines
 	}
@@ -329,24 +345,43 @@ func (a *assembler) keep(c *Chunk, l *line) error {
 	if c.tomb != nil {
 		kind, from = archive.Deleted, c.made
 	}
-	k := frameKey{kind, l.typ}
-	n := l.to - l.from + 1
+	f, err := a.frame(frameKey{kind, l.typ}, from[l.from:l.to])
+	if err != nil {
+		return err
+	}
+	l.entry.Line = uint16(len(f.entries))
+	f.entries = append(f.entries, l.entry)
+	f.wants = append(f.wants, l.wants...)
+	return nil
+}
+
+func (a *assembler) keepOurs(o *oursLine) error {
+	f, err := a.frame(frameKey{archive.Ours, o.typ}, o.raw)
+	if err != nil {
+		return err
+	}
+	o.line = uint16(len(f.ours))
+	f.ours = append(f.ours, *o)
+	return nil
+}
+
+// frame appends a line to the open frame of its kind and type; a full one is
+// shipped first.
+func (a *assembler) frame(k frameKey, raw []byte) (*frameJob, error) {
 	f := a.open[k]
-	if f != nil && len(f.plain)+n > archive.FrameBytes {
+	if f != nil && len(f.plain)+len(raw)+1 > archive.FrameBytes {
 		if err := a.ship(k, f); err != nil {
-			return err
+			return nil, err
 		}
 		f = nil
 	}
 	if f == nil {
-		f = &frameJob{kind: kind, typ: l.typ, plain: a.p.buffer()}
+		f = &frameJob{kind: k.kind, typ: k.typ, plain: a.p.buffer()}
 		a.open[k] = f
 	}
-	l.entry.Line = uint16(len(f.entries))
-	f.plain = append(append(f.plain, from[l.from:l.to]...), '\n')
-	f.entries = append(f.entries, l.entry)
+	f.plain = append(append(f.plain, raw...), '\n')
 	a.lines++
-	return nil
+	return f, nil
 }
 
 // ship sends a frame to a worker, and its place in the order to the writer.
@@ -407,8 +442,8 @@ func (a *assembler) seal(flush *flushJob) error {
 			return err
 		}
 	}
-	job := &frameJob{seal: &sealJob{progress: a.progress, bad: a.bad, flush: flush}}
-	a.progress, a.bad = map[string]json.RawMessage{}, nil
+	job := &frameJob{seal: &sealJob{progress: a.progress, listed: a.listed, bad: a.bad, flush: flush}}
+	a.progress, a.listed, a.bad = map[string]json.RawMessage{}, nil, nil
 	a.lines, a.seen, a.began = 0, 0, a.p.run.m.now()
 	return send(a.p, a.p.frames, job)
 }

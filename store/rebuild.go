@@ -210,8 +210,9 @@ func (m *Mirror) newPartScanner(db *index.DB) *partScanner {
 		scan: scan.New(index.FingerprintKey(m.mirrorKey)), hash: map[string]*index.Hasher{}}
 }
 
-// line fills the entry of one stored line.
-func (w *partScanner) line(e *index.Entry, raw []byte, h *index.Hasher, kind archive.FrameKind) error {
+// line fills the entry of one stored line and notes the attachments it wants.
+func (w *partScanner) line(s *scannedPart, source string, e *index.Entry, raw []byte, kind archive.FrameKind) error {
+	h := w.hasher(source)
 	e.Length = uint32(len(raw))
 	if kind == archive.Deleted {
 		t, ok := parseTombstone(raw)
@@ -232,7 +233,17 @@ func (w *partScanner) line(e *index.Entry, raw []byte, h *index.Hasher, kind arc
 	if ms, ok := scan.LastUpdatedMillis(f.LastUpdated); ok {
 		e.Updated = ms
 	}
+	s.commit.Wants = append(s.commit.Wants, wantsOf(w.scan, source, &f)...)
 	return nil
+}
+
+// wantsOf returns the attachments that the line last scanned names by an address.
+func wantsOf(sc *scan.Scanner, source string, f *scan.Facts) (list []index.Want) {
+	sc.Links(func(a scan.Link) {
+		list = append(list, index.Want{Source: source, Type: string(f.Type), ID: string(f.ID),
+			URL: a.URL, ContentType: a.ContentType, Hash: a.Hash, Size: a.Size})
+	})
+	return list
 }
 
 // cutLine returns the first line, without its newline, and the rest.
@@ -260,7 +271,6 @@ func (w *partScanner) hasher(source string) *index.Hasher {
 }
 
 func (w *partScanner) frames(p *archive.Part, s *scannedPart) error {
-	h := w.hasher(p.Footer.Source)
 	c := &s.commit
 	for i, info := range p.Footer.Frames {
 		plain, err := p.Frame(w.codec, i, w.buf[:0])
@@ -270,7 +280,9 @@ func (w *partScanner) frames(p *archive.Part, s *scannedPart) error {
 		w.buf = plain
 		c.Part.Lines += info.Lines
 		if info.Kind == archive.Ours {
-			s.noteJournal(info, plain)
+			if err := s.noteOurs(i, info, plain, p.Footer.Source); err != nil {
+				return fmt.Errorf("part %d: %w", s.n, err)
+			}
 			continue
 		}
 		c.Part.Types = addType(c.Part.Types, info.Type)
@@ -279,7 +291,7 @@ func (w *partScanner) frames(p *archive.Part, s *scannedPart) error {
 			plain = rest
 			e := index.Entry{Run: p.Footer.Run,
 				Loc: index.Loc{Part: uint32(s.n), Frame: uint16(i), Line: uint16(n)}}
-			if err := w.line(&e, raw, h, info.Kind); err != nil {
+			if err := w.line(s, p.Footer.Source, &e, raw, info.Kind); err != nil {
 				return fmt.Errorf("part %d: %w", s.n, err)
 			}
 			c.Entries = append(c.Entries, e)
@@ -288,18 +300,36 @@ func (w *partScanner) frames(p *archive.Part, s *scannedPart) error {
 	return nil
 }
 
-// noteJournal remembers where the journal's chain stands in this part.
-func (s *scannedPart) noteJournal(info archive.FrameInfo, plain []byte) {
-	if info.Type != "AuditEvent" {
-		return
-	}
-	for len(plain) > 0 {
+// noteOurs takes from a frame of ours what belongs into the index: where the
+// journal's chain stands, the contents of attachments, and their links.
+func (s *scannedPart) noteOurs(frame int, info archive.FrameInfo, plain []byte, source string) error {
+	for n := 0; len(plain) > 0; n++ {
 		raw, rest := cutLine(plain)
 		plain = rest
-		if seq, prev, ok := journal.Packed(raw); ok {
-			s.packed = &packed{seq, prev}
+		loc := index.Loc{Part: uint32(s.n), Frame: uint16(frame), Line: uint16(n)}
+		switch info.Type {
+		case "AuditEvent":
+			if seq, prev, ok := journal.Packed(raw); ok {
+				s.packed = &packed{seq, prev}
+			}
+		case "Binary":
+			name, size, err := parseBlob(raw)
+			if err != nil {
+				return err
+			}
+			s.commit.Blobs = append(s.commit.Blobs, index.Blob{Name: name, Loc: loc, Size: size})
+		case "Parameters":
+			l, file, err := parseLink(raw, source)
+			if err != nil {
+				return err
+			}
+			if file != nil {
+				s.commit.Blobs = append(s.commit.Blobs, index.Blob{Name: l.Name, Loc: loc, Size: l.Size, File: file})
+			}
+			s.commit.Links = append(s.commit.Links, l)
 		}
 	}
+	return nil
 }
 
 // file reads one part whole.

@@ -20,6 +20,7 @@ import (
 type Run struct {
 	m       *Mirror
 	n       uint32
+	spec    RunSpec
 	state   index.RunState
 	resumed bool
 	pipe    *pipe
@@ -32,6 +33,11 @@ type Run struct {
 type RunSpec struct {
 	Source string
 	Kind   string // sync, decision, journal
+	// Base is the source's FHIR address; a reference that begins with it is one
+	// to a record of the source.
+	Base string
+	// References asks for Unresolved at the end.
+	References bool
 }
 
 // OpenRun returns the run of a source that was started and never closed; ok is
@@ -63,7 +69,7 @@ func (m *Mirror) Begin(ctx context.Context, spec RunSpec) (*Run, error) {
 }
 
 func (m *Mirror) begin(ctx context.Context, spec RunSpec) (*Run, error) {
-	r := &Run{m: m}
+	r := &Run{m: m, spec: spec}
 	n, state, open, err := m.OpenRun(spec.Source)
 	if err != nil {
 		return nil, err
@@ -124,7 +130,11 @@ type Chunk struct {
 	// before. Name "" records nothing.
 	Name     string
 	Progress json.RawMessage
+	// Listing says that the lines belong to a whole listing of their types: Absent
+	// then tells which records it lacked.
+	Listing bool
 
+	ours []oursLine // instead of lines
 	tomb *Tombstone // instead of lines
 	made []byte     // the tombstone's line
 }

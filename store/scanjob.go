@@ -27,8 +27,11 @@ type badLine struct {
 // scan looks at every line of a chunk and decides what is to be kept.
 func (p *pipe) scan(w *worker, j *scanJob) error {
 	j.count = index.Counts{}
-	if j.chunk.tomb != nil {
+	switch {
+	case j.chunk.tomb != nil:
 		return p.bury(w, j)
+	case len(j.chunk.ours) > 0:
+		return nil
 	}
 	w.keys, w.lines = w.keys[:0], w.lines[:0]
 	b := j.chunk.Lines
@@ -68,8 +71,13 @@ func (p *pipe) scanLine(w *worker, j *scanJob, from, to int) {
 	if ms, ok := scan.LastUpdatedMillis(f.LastUpdated); ok {
 		e.Updated = ms
 	}
+	l := line{typ: typeString(f.Type), from: from, to: to, entry: e}
+	l.wants = wantsOf(w.scan, p.run.state.Source, &f)
+	if p.run.spec.References {
+		p.noteReferences(w)
+	}
 	w.keys = append(w.keys, key)
-	w.lines = append(w.lines, line{typ: typeString(f.Type), from: from, to: to, entry: e})
+	w.lines = append(w.lines, l)
 }
 
 // typeString returns the type's name without an allocation for known ones.
@@ -83,6 +91,9 @@ func typeString(b []byte) string {
 // compare drops the lines that bring nothing new.
 func (p *pipe) compare(w *worker, j *scanJob) error {
 	p.meet(w.keys)
+	if j.chunk.Listing {
+		j.seen = append(j.seen, w.keys...)
+	}
 	return p.run.m.index.Newest(w.keys, false, func(i int, old index.Entry, found bool) error {
 		l := &w.lines[i]
 		c := j.count[l.typ]
@@ -102,6 +113,13 @@ func (p *pipe) compare(w *worker, j *scanJob) error {
 			}
 		default:
 			c.Changed++
+			switch {
+			case old.Updated == 0 || old.Flags&index.Tombstone != 0:
+			case l.entry.Updated == old.Updated:
+				c.Silent++
+			case l.entry.Updated < old.Updated:
+				c.Regressed++
+			}
 			c.SizeBefore += int64(old.Length)
 			c.SizeAfter += int64(l.entry.Length)
 			j.kept = append(j.kept, *l)

@@ -276,7 +276,7 @@ func TestTwiceInOneRun(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			n, err := s.Counts()
+			n, err := s.Counts("")
 			if err != nil || n["Observation"] != 4+many {
 				t.Errorf("Counts = %v, %v; want %d", n, err, 4+many)
 			}

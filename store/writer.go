@@ -16,7 +16,7 @@ import (
 )
 
 // directEntries is how many entries of a part go into the index one by one;
-// with more, or once one part of the run had more, they go into a run file.
+// with more, or while earlier ones wait for the merge, they go into a run file.
 const directEntries = 4_000
 
 // A writer writes the parts of a run. It is one goroutine.
@@ -26,13 +26,20 @@ type writer struct {
 	part    *archive.Writer // nil between parts
 	number  archive.PartNumber
 	entries []index.Entry
+	wants   []index.Want
+	blobs   []index.Blob
+	links   []index.Link
 	types   []string
 	lines   int
-	files   bool // entries of this run go into run files
+	listed  []listedPart
 }
 
 func newWriter(p *pipe) (*writer, error) {
-	w := &writer{p: p, m: p.run.m, files: p.run.m.index.NeedsMerge()}
+	w := &writer{p: p, m: p.run.m}
+	var err error
+	if w.listed, err = p.run.listed(); err != nil {
+		return nil, err
+	}
 	last, _, err := w.m.index.LastPart()
 	w.number = archive.PartNumber(last.Number)
 	return w, err
@@ -85,6 +92,8 @@ func (w *writer) take(f *frameJob) error {
 		f.entries[i].Part, f.entries[i].Frame = uint32(w.number), n
 	}
 	w.entries = append(w.entries, f.entries...)
+	w.wants = append(w.wants, f.wants...)
+	w.takeOurs(f.ours, n)
 	w.lines += f.frame.Info.Lines
 	if f.kind != archive.Ours && !slices.Contains(w.types, f.typ) {
 		w.types = append(w.types, f.typ)
@@ -128,7 +137,7 @@ func (w *writer) seal(s *sealJob) error {
 		end = s.flush.end
 	}
 	r := w.p.run
-	idle := w.part == nil && len(s.progress) == 0 && len(s.bad) == 0 && len(r.gaps) == 0
+	idle := w.part == nil && len(s.progress) == 0 && len(s.bad) == 0 && len(r.gaps) == 0 && len(s.listed) == 0
 	if idle && end == nil {
 		return nil
 	}
@@ -136,6 +145,9 @@ func (w *writer) seal(s *sealJob) error {
 		return err
 	}
 	if err := w.m.quarantineLines(w.number, s.bad); err != nil {
+		return w.full(err)
+	}
+	if err := w.list(s); err != nil {
 		return w.full(err)
 	}
 	changes := r.changes(w.p.take(), s.progress, end)
@@ -151,6 +163,7 @@ func (w *writer) seal(s *sealJob) error {
 	}
 	r.committed()
 	w.entries, w.types, w.lines = w.entries[:0], nil, 0
+	w.wants, w.blobs, w.links = nil, nil, nil
 	w.p.setSize(0)
 	return nil
 }
@@ -177,11 +190,12 @@ func (w *writer) write(changes index.Changes) (index.Commit, error) {
 	}
 	slices.Sort(w.types)
 	c := index.Commit{Hashes: sealed.Leaves, Changes: changes, Entries: w.entries,
+		Wants: w.wants, Blobs: w.blobs, Links: w.links,
 		Part: index.Part{Number: uint32(w.number), Size: sealed.Size, SHA256: sealed.SHA256,
 			Run: r.n, Lines: w.lines, Types: w.types}}
 	index.Sort(c.Entries)
-	w.files = w.files || len(w.entries) > directEntries
-	if w.files && len(c.Entries) > 0 {
+	files := w.m.index.NeedsMerge() || len(w.entries) > directEntries
+	if files && len(c.Entries) > 0 {
 		if c.Part.RunFile, err = w.m.index.WriteRunFile(uint32(w.number), c.Entries); err != nil {
 			return c, err
 		}
@@ -190,13 +204,15 @@ func (w *writer) write(changes index.Changes) (index.Commit, error) {
 	return c, nil
 }
 
+func (w *writer) full(err error) error { return w.m.full(err) }
+
 // full gives the ballast up when a write failed because the disk is full, and
 // says so.
-func (w *writer) full(err error) error {
+func (m *Mirror) full(err error) error {
 	if err == nil || !isFull(err) {
 		return err
 	}
-	if rerr := disk.RemoveSpent(w.m.fs, w.m.path("ballast")); rerr != nil {
+	if rerr := disk.RemoveSpent(m.fs, m.path("ballast")); rerr != nil {
 		return errors.Join(err, rerr)
 	}
 	return fmt.Errorf("%w: %v", ErrFull, err)

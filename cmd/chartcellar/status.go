@@ -83,7 +83,7 @@ func gather(s config.Settings, m *store.Mirror) (status, error) {
 	if err != nil {
 		return st, err
 	}
-	counts, err := snap.Counts()
+	counts, err := snap.Counts("")
 	for t, n := range counts {
 		st.Records += n
 		if t == "Patient" {

@@ -144,13 +144,14 @@ func RemoveTemp(fsys FS, name string) error {
 }
 
 // RemoveSpent removes a file whose content has become part of another durable
-// file: a sorted run after the merge (.run), a journal segment after packing
-// (under journal/), the lock's socket (.sock) and the ballast. Any other name
-// is refused.
+// file: a sorted run after the merge (.run), what a listing saw after its run is
+// closed (.seen), a journal segment after packing (under journal/), the lock's
+// socket (.sock) and the ballast. Any other name is refused.
 func RemoveSpent(fsys FS, name string) error {
 	base := filepath.Base(name)
 	folder := filepath.Base(filepath.Dir(name))
 	ok := base == "ballast" || strings.HasSuffix(base, ".run") ||
+		strings.HasSuffix(base, ".seen") ||
 		strings.HasSuffix(base, ".sock") || folder == "journal"
 	if !ok {
 		return fmt.Errorf("remove %s: not a file that may be removed", base)

@@ -20,6 +20,15 @@ type Part struct {
 	Leaves  int64    `json:"leaves"`  // size of the Merkle log after it
 	Types   []string `json:"types"`   // resource types of its record frames
 	RunFile [32]byte `json:"runFile"` // SHA-256 of index.runs/N.run; zero once merged
+	// Files are the attachment files that this part is the first to name.
+	Files []File `json:"files,omitempty"`
+}
+
+// A File is an attachment with a file of its own.
+type File struct {
+	Name   string   `json:"name"`   // below the data folder, with '/'
+	Size   int64    `json:"size"`   // of the encrypted file
+	SHA256 [32]byte `json:"sha256"` // of the encrypted file
 }
 
 // A Commit is everything that becomes durable together with one part.
@@ -28,6 +37,9 @@ type Commit struct {
 	Hashes  []tlog.Hash // leaf hashes of its frames and footer
 	Entries []Entry     // sorted by Sort; none when they are in the part's run file
 	Changes Changes
+	Wants   []Want // attachments that its records name
+	Blobs   []Blob // attachments that its lines hold or name
+	Links   []Link // attachments of records
 }
 
 // Commit is the commit point C2: one transaction. When it returns nil the part
@@ -56,6 +68,9 @@ func (d *DB) commit(tx *bolt.Tx, c *Commit, states States) error {
 		return err
 	}
 	c.Part.Leaves = leaves
+	if err := d.attach(tx, c); err != nil {
+		return err
+	}
 	if err := putPart(tx, c.Part); err != nil {
 		return err
 	}
@@ -186,6 +201,9 @@ func (d *DB) applyRun(tx *bolt.Tx, p Part, c *Changes, states States) error {
 		r.States, r.Ended, r.Record = c.Close.States, c.Close.Ended, c.Close.Record
 		r.Proposed, r.Closing, r.Counts = c.Close.Proposed, p.Number, c.Close.Counts
 		if err := d.putCursors(tx, c.Close.Cursors); err != nil {
+			return err
+		}
+		if err := d.putAbsent(tx, r.Source, c.Close.Absent); err != nil {
 			return err
 		}
 		if err := dropProgress(tx, p.Run); err != nil {

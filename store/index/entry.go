@@ -15,6 +15,10 @@ type Key [16]byte
 // Type returns the key's type byte.
 func (k Key) Type() byte { return k[0] }
 
+// Short returns the 8 bytes behind the type as a number, for lists of keys of one
+// type.
+func (k Key) Short() uint64 { return binary.BigEndian.Uint64(k[1:9]) }
+
 // A Patient stands for a patient of a source: 8 bytes of the keyed hash of the
 // Patient record; zero for none.
 type Patient [8]byte

@@ -30,12 +30,14 @@ import (
 )
 
 // Format is the number of the index's layout. Another number means: rebuild.
-const Format = 1
+const Format = 2
 
 var (
 	// ErrBad says that the index is not what the archive says: it is to be
 	// rebuilt. Nothing is lost by that.
 	ErrBad = errors.New("the index does not match the archive")
+	// ErrFormat is an ErrBad: the index is good, but of an earlier release.
+	ErrFormat = fmt.Errorf("the index is of another format: %w", ErrBad)
 	// ErrHeld says that another process has the index open.
 	ErrHeld = errors.New("the index is open in another process")
 )
@@ -53,9 +55,15 @@ var (
 	bCursors  = []byte("cursors")
 	bGaps     = []byte("gaps")
 	bJobs     = []byte("jobs")
+	bWanted   = []byte("wanted")
+	bLinks    = []byte("links")
+	bBlobs    = []byte("blobs")
+	bAbsent   = []byte("absent")
 
-	buckets = [][]byte{bMeta, bCurrent, bVersions, bPending, bPatient, bParts,
-		bTree, bRuns, bProgress, bCursors, bGaps, bJobs}
+	// copied are the buckets that a merge takes over as they are.
+	copied = [][]byte{bMeta, bTree, bRuns, bProgress, bCursors, bGaps, bJobs, bWanted, bLinks,
+		bBlobs, bAbsent}
+	buckets = append([][]byte{bCurrent, bVersions, bPending, bPatient, bParts}, copied...)
 )
 
 // A Sealer seals small values; the box key is one.
@@ -209,14 +217,13 @@ func (d *DB) load() error {
 	d.states = States{}
 	d.files = map[uint32]bool{}
 	return d.db.View(func(tx *bolt.Tx) error {
+		if err := checkFormat(tx); err != nil {
+			return err
+		}
 		for _, b := range buckets {
 			if tx.Bucket(b) == nil {
 				return fmt.Errorf("index without %s: %w", b, ErrBad)
 			}
-		}
-		format, err := get(tx.Bucket(bMeta), []byte("format"))
-		if err != nil || len(format) != 1 || format[0] != Format {
-			return fmt.Errorf("index of another format: %w", ErrBad)
 		}
 		id, err := get(tx.Bucket(bMeta), []byte("mirror"))
 		if err != nil || string(id) != d.id {
@@ -224,6 +231,18 @@ func (d *DB) load() error {
 		}
 		return d.loadState(tx)
 	})
+}
+
+func checkFormat(tx *bolt.Tx) error {
+	b := tx.Bucket(bMeta)
+	if b == nil {
+		return fmt.Errorf("index without %s: %w", bMeta, ErrBad)
+	}
+	format, err := get(b, []byte("format"))
+	if err == nil && len(format) == 1 && format[0] != Format {
+		err = ErrFormat
+	}
+	return err
 }
 
 func (d *DB) loadState(tx *bolt.Tx) error {
@@ -355,8 +374,8 @@ func Probe(path string) (err error) {
 		if tx.Size() > info.Size() {
 			return fmt.Errorf("probe the index: the file is cut: %w", ErrBad)
 		}
-		if clean(tx) {
-			return nil
+		if err := checkFormat(tx); err != nil || clean(tx) {
+			return err
 		}
 		return walk(tx)
 	})

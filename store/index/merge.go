@@ -115,7 +115,7 @@ func (d *DB) mergeInto(ctx context.Context, temp string, files []uint32) error {
 
 // copyRest copies what the merge does not change.
 func (d *DB) copyRest(tx *bolt.Tx, out *builder) error {
-	for _, name := range [][]byte{bMeta, bTree, bRuns, bProgress, bCursors, bGaps, bJobs} {
+	for _, name := range copied {
 		err := tx.Bucket(name).ForEach(func(k, v []byte) error { return out.putRaw(name, k, v) })
 		if err != nil {
 			return err

@@ -47,7 +47,7 @@ func (r *Rebuild) DB() *DB { return r.d }
 // of the entries need only say Tombstone and Subsetted.
 func (r *Rebuild) Add(c Commit) error {
 	r.entries = append(r.entries, c.Entries...)
-	c.Entries, c.Part.RunFile = nil, [32]byte{}
+	c.Entries, c.Part.RunFile, c.Part.Files = nil, [32]byte{}, nil
 	if r.tx == nil {
 		tx, err := r.d.db.Begin(true)
 		if err != nil {
@@ -144,13 +144,13 @@ type Difference struct {
 }
 
 // Compare compares what must be equal in an index and its rebuild: records,
-// versions, patients, parts and the log. It returns at most max differences.
+// versions, patients, parts, attachments and the log. It returns at most max differences.
 // Entries that wait in either must have been merged and folded.
 func Compare(ctx context.Context, kept, rebuilt *DB, max int) ([]Difference, error) {
 	var diffs []Difference
 	err := kept.view(func(a *bolt.Tx) error {
 		return rebuilt.view(func(b *bolt.Tx) error {
-			for _, name := range [][]byte{bCurrent, bVersions, bPending, bPatient, bParts, bTree} {
+			for _, name := range [][]byte{bCurrent, bVersions, bPending, bPatient, bParts, bLinks, bBlobs, bTree} {
 				found, err := compareBucket(ctx, a.Bucket(name), b.Bucket(name), max-len(diffs))
 				for _, f := range found {
 					diffs = append(diffs, Difference{string(name), f})

@@ -78,6 +78,8 @@ type Count struct {
 	Removed    int `json:"removed,omitempty"`    // tombstones
 	Duplicates int `json:"duplicates,omitempty"` // the same record twice in one run
 	Quarantine int `json:"quarantine,omitempty"` // lines that are no resource
+	Silent     int `json:"silent,omitempty"`     // of changed: lastUpdated stayed as it was
+	Regressed  int `json:"regressed,omitempty"`  // of changed: lastUpdated went back
 	// Sizes of changed records before and after: the guard looks at them.
 	SizeBefore int64 `json:"sizeBefore,omitempty"`
 	SizeAfter  int64 `json:"sizeAfter,omitempty"`
@@ -92,6 +94,8 @@ func (c *Count) Add(o Count) {
 	c.Removed += o.Removed
 	c.Duplicates += o.Duplicates
 	c.Quarantine += o.Quarantine
+	c.Silent += o.Silent
+	c.Regressed += o.Regressed
 	c.SizeBefore += o.SizeBefore
 	c.SizeAfter += o.SizeAfter
 }
@@ -108,7 +112,7 @@ func (c Counts) Add(o Counts) {
 // A Cursor is where the next run of one stream continues.
 type Cursor struct {
 	Source string    `json:"source"`
-	Mode   string    `json:"mode"`            // "bulk"
+	Mode   string    `json:"mode"`            // bulk, search
 	Group  string    `json:"group,omitempty"` // for Group exports
 	Scope  string    `json:"scope,omitempty"` // what else decides the content: level, parameters
 	Type   string    `json:"type"`
@@ -127,6 +131,7 @@ type Gap struct {
 	Source string    `json:"source"`
 	Kind   string    `json:"kind"` // page, file, line, attachment, patient, type
 	Type   string    `json:"type,omitempty"`
+	Ref    string    `json:"ref,omitempty"` // of which record, as Type/id
 	Reason string    `json:"reason"`
 	Since  time.Time `json:"since"`
 	Tries  int       `json:"tries"`
@@ -154,6 +159,9 @@ type Closing struct {
 	Proposed []Cursor        `json:"proposed,omitempty"` // of held types
 	Counts   Counts          `json:"counts,omitempty"`   // the run's, corrected
 	Record   json.RawMessage `json:"record,omitempty"`
+	// Absent are, for each type that was listed whole, the records that the
+	// listing lacked: they take the place of the type's marks before.
+	Absent map[string][]Absence `json:"absent,omitempty"`
 }
 
 // A Decision accepts or rejects one held type of a run.

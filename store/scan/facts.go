@@ -31,8 +31,8 @@ func unescaped(quoted []byte) []byte {
 // find returns the value of the first member of that name of the object at i,
 // which is known to be valid; the zero span if there is none.
 func (s *Scanner) find(i int, name string) span {
-	b, cuts := s.b, len(s.cuts)
-	defer func() { s.cuts = s.cuts[:cuts] }()
+	b := s.b
+	defer s.quietly()()
 	for i = s.space(i + 1); b[i] == '"'; {
 		end, _ := s.str(i + 1)
 		from := s.space(s.space(end) + 1)
@@ -47,6 +47,13 @@ func (s *Scanner) find(i int, name string) span {
 	return span{}
 }
 
+// quietly returns what forgets the notes that are taken from now on: for
+// looking at a part of the line again.
+func (s *Scanner) quietly() func() {
+	cuts, links, refs := len(s.cuts), len(s.links), len(s.refs)
+	return func() { s.cuts, s.links, s.refs = s.cuts[:cuts], s.links[:links], s.refs[:refs] }
+}
+
 // each calls yes with the place of the object at i, or of every object in the
 // array at i, until yes returns true.
 func (s *Scanner) each(i int, yes func(i int) bool) {
@@ -57,8 +64,7 @@ func (s *Scanner) each(i int, yes func(i int) bool) {
 	if s.b[i] != '[' {
 		return
 	}
-	cuts := len(s.cuts)
-	defer func() { s.cuts = s.cuts[:cuts] }()
+	defer s.quietly()()
 	for i = s.space(i + 1); s.b[i] != ']'; {
 		if s.b[i] == '{' && yes(i) {
 			return
@@ -114,19 +120,10 @@ func (s *Scanner) reference(i int, nested bool) []byte {
 // patientID returns the id in a reference to a Patient: Patient/id, also
 // absolute, also with /_history/version; nil for anything else.
 func patientID(ref []byte) []byte {
-	if bytes.ContainsAny(ref, "?#") {
-		return nil
+	if _, typ, id, ok := splitReference(ref); ok && string(typ) == "Patient" {
+		return id
 	}
-	ref, _, _ = bytes.Cut(ref, []byte("/_history/"))
-	i := bytes.LastIndex(ref, []byte("Patient/"))
-	if i < 0 || i > 0 && ref[i-1] != '/' {
-		return nil
-	}
-	id := ref[i+len("Patient/"):]
-	if len(id) == 0 || bytes.IndexByte(id, '/') >= 0 {
-		return nil
-	}
-	return id
+	return nil
 }
 
 // instants are the forms of an instant that servers write.

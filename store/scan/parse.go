@@ -104,7 +104,7 @@ func (s *Scanner) object(i, depth int, attachment bool) (int, error) {
 	if depth > MaxDepth {
 		return i, ErrTooDeep
 	}
-	b := s.b
+	b, start, linked := s.b, i, false
 	i = s.space(i + 1)
 	if i < len(b) && b[i] == '}' {
 		return i + 1, nil
@@ -116,8 +116,14 @@ func (s *Scanner) object(i, depth int, attachment bool) (int, error) {
 		}
 		if from < len(b) && b[from] == '"' {
 			name := b[i+1 : end-1]
-			if i, err = s.str(from + 1); err == nil && attachment && string(name) == "url" {
+			i, err = s.str(from + 1)
+			switch {
+			case err != nil:
+			case attachment && string(name) == "url":
 				s.cutQuery(from, i)
+				linked = true
+			case string(name) == "reference":
+				s.noteReference(span{from, i})
 			}
 		} else {
 			i, err = s.member(from, depth, b[i+1:end-1])
@@ -130,6 +136,9 @@ func (s *Scanner) object(i, depth int, attachment bool) (int, error) {
 		} else if i, more, err = s.next(i, '}'); err != nil {
 			return i, err
 		}
+	}
+	if linked {
+		s.links = append(s.links, span{start, i})
 	}
 	return i, nil
 }

@@ -63,6 +63,8 @@ type Scanner struct {
 	b     []byte // the line
 	cuts  []span // what the fingerprint leaves out, in order
 	loose bool   // more white space is to be left out than cuts says
+	links []span // attachments with a url
+	refs  []span // values of members named reference, at most maxReferences
 	root  members
 	meta  members
 }
@@ -120,6 +122,7 @@ func (s *Scanner) Line(line []byte) (Facts, error) {
 // or a list of them. References with a query or a fragment name nobody.
 func (s *Scanner) Facts(line []byte) (Facts, error) {
 	s.b, s.cuts, s.loose = line, s.cuts[:0], false
+	s.links, s.refs = s.links[:0], s.refs[:0]
 	if cap(s.cuts) > 16*maxCuts {
 		s.cuts = nil // a line of a million queries must not weigh on the next
 	}

@@ -154,24 +154,42 @@ func plain(err error) string {
 
 func partName(n uint32) string { return filepath.ToSlash(archive.PartNumber(n).Name()) }
 
-// checkSum reads a part's file and compares it with index and checkpoint.
+// checkSum reads a part's file, and the attachment files that it is the first to
+// name, and compares them with index and checkpoint.
 func checkSum(m *store.Mirror, r *Result, p index.Part, sums map[string][32]byte) error {
-	name := partName(p.Number)
-	size, sum, err := m.SumFile(name)
-	signed, covered := sums[name]
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		r.bad(name, "missing")
-		return nil
-	case err != nil:
-		return err
-	case size != p.Size:
-		r.bad(name, "has %d bytes, must have %d", size, p.Size)
-	case sum != p.SHA256, covered && sum != signed:
-		r.bad(name, "damaged: its SHA-256 is not the one that was signed")
+	files := append([]index.File{{Name: partName(p.Number), Size: p.Size, SHA256: p.SHA256}}, p.Files...)
+	for _, f := range files {
+		size, sum, err := m.SumFile(f.Name)
+		signed, covered := sums[f.Name]
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			r.bad(f.Name, "missing")
+			continue
+		case err != nil:
+			return err
+		case size != f.Size:
+			r.bad(f.Name, "has %d bytes, must have %d", size, f.Size)
+		case sum != f.SHA256, covered && sum != signed:
+			r.bad(f.Name, "damaged: its SHA-256 is not the one that was signed")
+		}
+		r.Files++
+		r.Bytes += size
 	}
-	r.Files++
-	r.Bytes += size
+	return nil
+}
+
+// attachments decrypts the attachment files of a part whole.
+func attachments(m *store.Mirror, r *Result, p index.Part) error {
+	for _, f := range p.Files {
+		n, err := m.ReadAttachment(f)
+		r.Plain += n
+		switch {
+		case errors.Is(err, store.ErrDamaged):
+			r.bad(f.Name, "%s", plain(err))
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return err
+		}
+	}
 	return nil
 }
 
@@ -287,8 +305,11 @@ func onePart(m *store.Mirror, r *Result, p index.Part, sums map[string][32]byte)
 	if err := checkSum(m, r, p, sums); err != nil {
 		return nil, err
 	}
+	if err := attachments(m, r, p); err != nil {
+		return nil, err
+	}
 	plainBytes, lines, leaves, err := m.ReadPart(p.Number)
-	r.Plain, r.Records = plainBytes, lines
+	r.Plain, r.Records = r.Plain+plainBytes, lines
 	if errors.Is(err, store.ErrDamaged) && r.Good() {
 		r.bad(partName(p.Number), "%s", plain(err))
 	}
