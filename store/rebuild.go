@@ -200,6 +200,7 @@ type partScanner struct {
 	m     *Mirror
 	codec *archive.Codec
 	scan  *scan.Scanner
+	facts scan.Facts // of the line last scanned
 	db    *index.DB
 	hash  map[string]*index.Hasher
 	buf   []byte
@@ -212,6 +213,15 @@ func (m *Mirror) newPartScanner(db *index.DB) *partScanner {
 
 // line fills the entry of one stored line and notes the attachments it wants.
 func (w *partScanner) line(s *scannedPart, source string, e *index.Entry, raw []byte, kind archive.FrameKind) error {
+	if err := w.entry(source, e, raw, kind); err != nil || kind == archive.Deleted {
+		return err
+	}
+	s.commit.Wants = append(s.commit.Wants, wantsOf(w.scan, source, &w.facts)...)
+	return nil
+}
+
+// entry fills the entry of one stored line.
+func (w *partScanner) entry(source string, e *index.Entry, raw []byte, kind archive.FrameKind) error {
 	h := w.hasher(source)
 	e.Length = uint32(len(raw))
 	if kind == archive.Deleted {
@@ -233,7 +243,7 @@ func (w *partScanner) line(s *scannedPart, source string, e *index.Entry, raw []
 	if ms, ok := scan.LastUpdatedMillis(f.LastUpdated); ok {
 		e.Updated = ms
 	}
-	s.commit.Wants = append(s.commit.Wants, wantsOf(w.scan, source, &f)...)
+	w.facts = f
 	return nil
 }
 

@@ -40,12 +40,14 @@ the same run. It exits with 12 if a bar is missed.`, cobra.NoArgs,
 	c.Flags().StringVar(&o.data, "data", "", "folder of NDJSON files to clone (default: an invented practice)")
 	c.Flags().IntVar(&o.resources, "resources", 235_000, "at least so many resources")
 	c.Flags().StringVar(&o.dir, "dir", "", "where to work (default: the folder for temporary files)")
+	c.Flags().BoolVar(&o.keep, "keep", false, "leave the files behind")
 	return c
 }
 
 type benchOptions struct {
 	data, dir string
 	resources int
+	keep      bool
 }
 
 // A bench is one measurement. Figures are in its table, in the order in which
@@ -87,7 +89,12 @@ func (e *env) bench(ctx context.Context, o benchOptions) error {
 	}
 	b := &bench{e: e, o: o, dir: dir, input: filepath.Join(dir, "input"), cfg: filepath.Join(dir, "s", "settings.toml")}
 	err = b.all(ctx)
-	if err := errors.Join(err, os.RemoveAll(dir)); err != nil {
+	if o.keep {
+		b.e.printf("The files are in %s\n", dir)
+	} else {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	if err != nil {
 		return err
 	}
 	return b.print()

@@ -70,6 +70,9 @@ func (r *Rebuild) Add(c Commit) error {
 	return nil
 }
 
+// Flush makes what was added readable through DB, but for the entries.
+func (r *Rebuild) Flush() error { return r.flush() }
+
 func (r *Rebuild) flush() error {
 	if r.tx == nil {
 		return nil
