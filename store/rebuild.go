@@ -203,7 +203,7 @@ type partScanner struct {
 	facts scan.Facts // of the line last scanned
 	db    *index.DB
 	hash  map[string]*index.Hasher
-	buf   []byte
+	buf   archive.Buffer
 }
 
 func (m *Mirror) newPartScanner(db *index.DB) *partScanner {
@@ -281,31 +281,31 @@ func (w *partScanner) hasher(source string) *index.Hasher {
 }
 
 func (w *partScanner) frames(p *archive.Part, s *scannedPart) error {
-	c := &s.commit
-	for i, info := range p.Footer.Frames {
-		plain, err := p.Frame(w.codec, i, w.buf[:0])
-		if err != nil {
+	err := p.Each(w.codec, &w.buf, 0, len(p.Footer.Frames), func(i int, plain []byte) error {
+		return w.frame(p, s, i, plain)
+	})
+	if err != nil {
+		return fmt.Errorf("part %d: %w", s.n, err)
+	}
+	return nil
+}
+
+func (w *partScanner) frame(p *archive.Part, s *scannedPart, i int, plain []byte) error {
+	c, info := &s.commit, &p.Footer.Frames[i]
+	c.Part.Lines += info.Lines
+	if info.Kind == archive.Ours {
+		return s.noteOurs(i, *info, plain, p.Footer.Source)
+	}
+	c.Part.Types = addType(c.Part.Types, info.Type)
+	for n := 0; len(plain) > 0; n++ {
+		raw, rest := cutLine(plain)
+		plain = rest
+		e := index.Entry{Run: p.Footer.Run,
+			Loc: index.Loc{Part: uint32(s.n), Frame: uint16(i), Line: uint16(n)}}
+		if err := w.line(s, p.Footer.Source, &e, raw, info.Kind); err != nil {
 			return err
 		}
-		w.buf = plain
-		c.Part.Lines += info.Lines
-		if info.Kind == archive.Ours {
-			if err := s.noteOurs(i, info, plain, p.Footer.Source); err != nil {
-				return fmt.Errorf("part %d: %w", s.n, err)
-			}
-			continue
-		}
-		c.Part.Types = addType(c.Part.Types, info.Type)
-		for n := 0; len(plain) > 0; n++ {
-			raw, rest := cutLine(plain)
-			plain = rest
-			e := index.Entry{Run: p.Footer.Run,
-				Loc: index.Loc{Part: uint32(s.n), Frame: uint16(i), Line: uint16(n)}}
-			if err := w.line(s, p.Footer.Source, &e, raw, info.Kind); err != nil {
-				return fmt.Errorf("part %d: %w", s.n, err)
-			}
-			c.Entries = append(c.Entries, e)
-		}
+		c.Entries = append(c.Entries, e)
 	}
 	return nil
 }

@@ -106,33 +106,41 @@ func (o *OpenPart) Leaves() []tlog.Hash { return o.commit.Hashes }
 // Close closes the file.
 func (o *OpenPart) Close() error { return o.file.Close() }
 
-// Frame reads one frame and returns the bytes and the number of its lines.
-func (d *Reader) Frame(o *OpenPart, n int) (plain int64, lines int, err error) {
-	w, info, foot := d.scan, o.file.Footer.Frames[n], &o.file.Footer
-	b, err := o.file.Frame(w.codec, n, w.buf[:0])
+// Frames reads the frames from, from+1, ... to-1 and returns the bytes and the
+// number of their lines.
+func (d *Reader) Frames(o *OpenPart, from, to int) (plain int64, lines int, err error) {
+	err = o.file.Each(d.scan.codec, &d.scan.buf, from, to, func(n int, b []byte) error {
+		info := &o.file.Footer.Frames[n]
+		plain, lines = plain+info.Plain, lines+info.Lines
+		return d.frame(o, n, b)
+	})
 	if err != nil {
-		return 0, 0, err
+		return plain, lines, fmt.Errorf("part %d: %w", o.commit.Part.Number, err)
 	}
-	w.buf = b
+	return plain, lines, nil
+}
+
+func (d *Reader) frame(o *OpenPart, n int, b []byte) error {
+	info, foot := &o.file.Footer.Frames[n], &o.file.Footer
 	if info.Kind == archive.Ours {
 		s := &scannedPart{n: foot.Part}
-		err = s.noteOurs(n, info, b, foot.Source)
+		err := s.noteOurs(n, *info, b, foot.Source)
 		o.mu.Lock()
 		o.ours[n] = s
 		o.mu.Unlock()
-		return info.Plain, info.Lines, err
+		return err
 	}
 	for i := 0; len(b) > 0; i++ {
 		raw, rest := cutLine(b)
 		b = rest
 		e := index.Entry{Run: foot.Run,
 			Loc: index.Loc{Part: uint32(foot.Part), Frame: uint16(n), Line: uint16(i)}}
-		if err := w.entry(foot.Source, &e, raw, info.Kind); err != nil {
-			return 0, 0, fmt.Errorf("part %d: %w", foot.Part, err)
+		if err := d.scan.entry(foot.Source, &e, raw, info.Kind); err != nil {
+			return err
 		}
 		d.tally.Add(&e)
 	}
-	return info.Plain, info.Lines, nil
+	return nil
 }
 
 // Index returns what the index itself comes to, for Differences. It may run

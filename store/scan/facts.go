@@ -137,7 +137,7 @@ const maxInstant = 64
 // without an offset it is taken as UTC, and a leap second (FHIR allows :60) is
 // the first second of the next minute. ok is false if it cannot be read.
 func LastUpdatedMillis(b []byte) (ms int64, ok bool) {
-	if len(b) > maxInstant {
+	if len(b) == 0 || len(b) > maxInstant {
 		return 0, false
 	}
 	const second = len("2006-01-02T15:04:") // time.Parse knows no 60

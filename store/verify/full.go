@@ -183,18 +183,10 @@ func (f *reading) work(ctx context.Context) error {
 
 // frames reads unitFrames frames of part i from frame n.
 func (f *reading) frames(r *store.Reader, i, n int) error {
-	o := &f.out[i]
-	var bytes int64
-	records := 0
-	for last := min(n+unitFrames, o.part.Frames()); n < last; n++ {
-		b, lines, err := r.Frame(o.part, n)
-		if err != nil {
-			if err := f.found(i, err); err != nil {
-				return err
-			}
-			break
-		}
-		bytes, records = bytes+b, records+lines
+	part := f.out[i].part
+	bytes, records, err := r.Frames(part, n, min(n+unitFrames, part.Frames()))
+	if err := f.found(i, err); err != nil {
+		return err
 	}
 	return f.add(i, bytes, records)
 }
