@@ -43,6 +43,10 @@ type pipe struct {
 	targets targets
 }
 
+// framesAhead is how many frames may wait for the writer, so that the workers go
+// on while it waits for the disk. Most are a tenth of archive.FrameBytes by then.
+const framesAhead = 128
+
 // A closing is the end of a run.
 type closing struct {
 	index.Closing
@@ -54,6 +58,7 @@ type worker struct {
 	scan  *scan.Scanner
 	hash  *index.Hasher
 	codec *archive.Codec
+	pack  []byte // a frame that is being packed
 	keys  []index.Key
 	lines []line
 	known map[string]bool // references that were noted lately
@@ -87,7 +92,7 @@ type line struct {
 
 func newPipe(ctx context.Context, r *Run) (*pipe, error) {
 	p := &pipe{run: r, work: make(chan func(*worker), 4), scans: make(chan *scanJob, 6),
-		frames: make(chan *frameJob, 16), uncounted: index.Counts{}, bufs: make(chan []byte, 64)}
+		frames: make(chan *frameJob, framesAhead), uncounted: index.Counts{}, bufs: make(chan []byte, 16)}
 	p.ctx, p.cancel = context.WithCancelCause(ctx)
 	w, err := newWriter(p)
 	if err != nil {
@@ -265,7 +270,6 @@ type frameJob struct {
 	wants   []index.Want
 	done    chan struct{}
 	frame   archive.Frame
-	packed  []byte
 	err     error
 	seal    *sealJob
 }
@@ -397,8 +401,8 @@ func (p *pipe) ship(f *frameJob) error {
 	}
 	return send(p, p.work, func(w *worker) {
 		defer close(f.done)
-		f.packed = p.buffer()
-		f.frame, f.err = w.codec.Encode(f.kind, f.typ, f.plain, f.packed)
+		f.frame, f.err = w.codec.Encode(f.kind, f.typ, f.plain, w.pack)
+		w.pack = f.frame.Detach()
 		p.recycle(f.plain)
 		f.plain = nil
 	})

@@ -72,9 +72,19 @@ func (c *Codec) Encode(kind FrameKind, typ string, plain, buf []byte) (Frame, er
 	}, nil
 }
 
-// Bytes returns the compressed bytes, so that their buffer can be used again
-// after Writer.Add.
-func (f Frame) Bytes() []byte { return f.zstd }
+// Bytes returns the compressed bytes.
+func (f *Frame) Bytes() []byte { return f.zstd }
+
+// Detach gives the frame a copy of its own of the compressed bytes and returns
+// the buffer they were in, for the next Encode.
+func (f *Frame) Detach() []byte {
+	buf := f.zstd
+	f.zstd = bytes.Clone(buf)
+	if cap(buf) > 4*FrameBytes {
+		return nil // one huge line made it grow
+	}
+	return buf
+}
 
 // Decode appends the lines of a frame to dst and checks them against the
 // frame table: length, number of lines and leaf hash.
