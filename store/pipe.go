@@ -45,7 +45,7 @@ type pipe struct {
 
 // framesAhead is how many frames may wait for the writer, so that the workers go
 // on while it waits for the disk. Most are a tenth of archive.FrameBytes by then.
-const framesAhead = 128
+const framesAhead = 64
 
 // A closing is the end of a run.
 type closing struct {

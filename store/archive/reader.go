@@ -178,7 +178,7 @@ func (p *Part) Each(c *Codec, b *Buffer, from, to int, fn func(i int, plain []by
 			if err := fn(from, plain); err != nil {
 				return err
 			}
-			if b.plain = plain; cap(plain) > 4*FrameBytes {
+			if b.plain = plain; cap(plain) > 2*FrameBytes {
 				b.plain = nil // one huge line made it grow
 			}
 		}

@@ -18,8 +18,8 @@ import (
 	"chartcellar/store/index"
 )
 
-// unitFrames is how many frames a worker reads at a time: about 2 MiB.
-const unitFrames = 16
+// unitFrames is how many frames a worker reads at a time: about 2.5 MiB.
+const unitFrames = 8
 
 // A reading is a full check under way: one pass over all parts, each frame of
 // which is decrypted, checked against the log and compared with the index.
