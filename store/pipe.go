@@ -88,6 +88,7 @@ type line struct {
 	from, to int // in the chunk
 	entry    index.Entry
 	wants    []index.Want
+	last     bool // of the chunk, or before a line of another type
 }
 
 func newPipe(ctx context.Context, r *Run) (*pipe, error) {
@@ -249,6 +250,7 @@ type assembler struct {
 	open     map[frameKey]*frameJob
 	lines    int // kept in this part
 	seen     int // read since the last part
+	most     int // about how many lines a frame has
 	listed   []index.Key
 	began    time.Time
 	progress map[string]json.RawMessage
@@ -354,6 +356,9 @@ func (a *assembler) keep(c *Chunk, l *line) error {
 		return err
 	}
 	l.entry.Line = uint16(len(f.entries))
+	if f.entries == nil {
+		f.entries = make([]index.Entry, 0, a.most)
+	}
 	f.entries = append(f.entries, l.entry)
 	f.wants = append(f.wants, l.wants...)
 	return nil
@@ -391,6 +396,7 @@ func (a *assembler) frame(k frameKey, raw []byte) (*frameJob, error) {
 // ship sends a frame to a worker, and its place in the order to the writer.
 func (a *assembler) ship(k frameKey, f *frameJob) error {
 	delete(a.open, k)
+	a.most = max(16, len(f.entries)+len(f.entries)/8)
 	return a.p.ship(f)
 }
 
