@@ -41,6 +41,8 @@ type Report struct {
 	Bytes   int64     `json:"bytes"` // of the files, unpacked
 	Wire    int64     `json:"wire"`  // over the network
 	Notes   []string  `json:"notes,omitempty"`
+	// Waited is how long the run slept because the export was not ready.
+	Waited time.Duration `json:"waited,omitempty"`
 
 	interrupted bool
 	broken      bool // the export failed
