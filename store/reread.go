@@ -57,7 +57,7 @@ func (d *Reader) Done() {
 // An OpenPart is a part that is being read. Its frames may be read by many
 // goroutines, in any order.
 type OpenPart struct {
-	file   *archive.Part
+	file   *archive.Part // nil once it is closed: footers would add up
 	commit index.Commit
 
 	// mu covers what our own frames hold, by frame.
@@ -103,8 +103,18 @@ func (o *OpenPart) Frames() int { return len(o.file.Footer.Frames) }
 // Leaves returns the part's leaves of the log.
 func (o *OpenPart) Leaves() []tlog.Hash { return o.commit.Hashes }
 
-// Close closes the file.
-func (o *OpenPart) Close() error { return o.file.Close() }
+// Close closes the file. No frame can be read after it.
+func (o *OpenPart) Close() error {
+	for n := range o.Frames() {
+		if s := o.ours[n]; s != nil {
+			o.commit.Blobs = append(o.commit.Blobs, s.commit.Blobs...)
+			o.commit.Links = append(o.commit.Links, s.commit.Links...)
+		}
+	}
+	err := o.file.Close()
+	o.file, o.ours = nil, nil
+	return err
+}
 
 // Frames reads the frames from, from+1, ... to-1 and returns the bytes and the
 // number of their lines.
@@ -150,7 +160,8 @@ func (r *Reading) Index(ctx context.Context) (index.Kept, error) {
 }
 
 // Differences returns the parts of the index that are not what the archive says,
-// once every part was read whole and without damage and all Readers are done.
+// once every part was read whole, without damage, and closed, and all Readers are
+// done.
 func (r *Reading) Differences(ctx context.Context, kept index.Kept) (list []string, err error) {
 	numbers, err := r.m.partNumbers()
 	if err != nil {
@@ -168,12 +179,6 @@ func (r *Reading) Differences(ctx context.Context, kept index.Kept) (list []stri
 	}
 	defer func() { err = errors.Join(err, made.Discard()) }()
 	for _, o := range r.parts {
-		for n := range o.Frames() {
-			if s := o.ours[n]; s != nil {
-				o.commit.Blobs = append(o.commit.Blobs, s.commit.Blobs...)
-				o.commit.Links = append(o.commit.Links, s.commit.Links...)
-			}
-		}
 		if err := made.Add(o.commit); err != nil {
 			return nil, err
 		}

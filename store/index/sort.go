@@ -29,11 +29,27 @@ func Sort(entries []Entry) {
 		}
 		return order(entries[a.at].order(), entries[b.at].order())
 	})
-	sorted := make([]Entry, len(entries))
-	for i, h := range list {
-		sorted[i] = entries[h.at]
+	arrange(entries, list)
+}
+
+// arrange brings the entries into the order of their handles, without a second
+// list of them.
+func arrange(entries []Entry, list []handle) {
+	for i := range list {
+		if list[i].at == uint32(i) {
+			continue
+		}
+		first, to := entries[i], uint32(i)
+		for {
+			from := list[to].at
+			list[to].at = to
+			if from == uint32(i) {
+				entries[to] = first
+				break
+			}
+			entries[to], to = entries[from], from
+		}
 	}
-	copy(entries, sorted)
 }
 
 // byPatient returns the entries that have a patient behind those that have none,
