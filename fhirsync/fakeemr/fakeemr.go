@@ -41,6 +41,21 @@ type Options struct {
 	Polls int
 	// Plain serves http instead of https: for benchmarks.
 	Plain bool
+	// MaxCount is the most that a page of a search holds; 0: 200.
+	MaxCount int
+	// NoExport, NoSearch and NoHistory leave out what the EMR can do: bulk
+	// exports, searches by type, histories.
+	NoExport, NoSearch, NoHistory bool
+	// SearchTypes are the only types that can be searched; nil: all.
+	SearchTypes []string
+	// HiddenTypes are neither exported nor searchable, but readable by id (P92).
+	HiddenTypes []string
+	// HideBinary hides Binary, and the statement does not name it either.
+	HideBinary bool
+	// BigAttachment is the size of one more attachment, of the document
+	// DocumentReference/doc-big of the generator's first patient; 0: none. Its
+	// Binary/bin-big can be read by id only.
+	BigAttachment int64
 	// Addr is the address of the EMR's listener; "": any free port.
 	Addr string
 }
@@ -60,6 +75,7 @@ type EMR struct {
 	fileURL string
 	evilURL string
 	opened  time.Time // when the base records were committed
+	lists   lists
 
 	// mu covers what follows.
 	mu      sync.Mutex
@@ -71,6 +87,7 @@ type EMR struct {
 	jobs    map[string]*job
 	nextJob int
 	ledger  ledger
+	results results
 }
 
 // Served counts what the EMR was asked for.
@@ -88,6 +105,11 @@ type Served struct {
 	Deletes     int            // jobs deleted by the client
 	LiveJobs    int            // jobs that are there now
 	MaxLiveJobs int
+	Searches    int // searches begun
+	Counts      int // searches that want the number only
+	Histories   int // histories begun
+	Pages       int // pages of searches and histories
+	Attachments int // requests for Binary and for signed links
 	Writes      int // any other POST, PUT, PATCH or DELETE
 	Evil        int // requests to the evil listener
 	Leaks       int // Authorization headers or secrets where none may be
@@ -97,6 +119,9 @@ type Served struct {
 func Start(o Options) (*EMR, error) {
 	if o.TokenLife == 0 {
 		o.TokenLife = 5 * time.Minute
+	}
+	if o.MaxCount == 0 {
+		o.MaxCount = 200
 	}
 	if o.Clock == nil {
 		o.Clock = &Clock{}
@@ -170,6 +195,9 @@ func (e *EMR) Close() error {
 		err = errors.Join(err, s.Close())
 	}
 	e.wg.Wait()
+	if f, ok := e.base.(*folder); ok {
+		err = errors.Join(err, f.close())
+	}
 	return err
 }
 

@@ -87,6 +87,8 @@ func (g *generator) each(typ string, n, of int, fn func(id string, line []byte) 
 	return nil
 }
 
+func (g *generator) entries(typ string) ([]*entry, error) { return collect(g, typ) }
+
 // find makes the records of the one patient that an id belongs to: ids end in
 // the patient's number and the record's.
 func (g *generator) find(typ, id string) ([]byte, bool) {
