@@ -435,6 +435,10 @@ func (e *EMR) serveStorage(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "only one auth mechanism allowed", http.StatusBadRequest)
 		return
 	}
+	if strings.HasPrefix(r.URL.Path, signedPath) {
+		e.serveSigned(w, r)
+		return
+	}
 	parts := strings.Split(r.URL.Path, "/")
 	if len(parts) != 4 || r.URL.Query().Get("sig") != "signed" {
 		http.NotFound(w, r)

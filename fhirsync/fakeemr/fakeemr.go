@@ -76,6 +76,7 @@ type EMR struct {
 	evilURL string
 	opened  time.Time // when the base records were committed
 	lists   lists
+	secret  []byte // signs links
 
 	// mu covers what follows.
 	mu      sync.Mutex
@@ -128,13 +129,14 @@ func Start(o Options) (*EMR, error) {
 	}
 	e := &EMR{o: o, clock: o.Clock, clients: map[string]client{}, tokens: map[string]grant{},
 		jtis: map[string]bool{}, jobs: map[string]*job{}}
+	e.secret = []byte(random())
 	e.served.Files = map[string]int{}
 	e.opened = e.clock.Now().UTC().Truncate(time.Second).Add(-time.Hour)
 	var err error
 	if o.Folder != "" {
 		e.base, err = openFolder(o.Folder)
 	} else {
-		e.base = newGenerator(o.Practice, e.opened)
+		e.base = newGenerator(o.Practice, e.opened, o.BigAttachment)
 	}
 	if err != nil {
 		return nil, err

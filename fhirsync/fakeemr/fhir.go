@@ -115,19 +115,27 @@ func (e *EMR) serveRead(w http.ResponseWriter, r *http.Request) {
 		outcome(w, http.StatusForbidden, "forbidden", "this record is withheld")
 		return
 	}
+	if typ == "Binary" {
+		e.serveBinary(w, r, id, f)
+		return
+	}
 	line, status := e.look(typ, id, e.clock.Now())
 	if status != http.StatusOK {
-		code := "not-found"
-		if status == http.StatusGone {
-			code = "deleted"
-		}
-		outcome(w, status, code, "not there")
+		notThere(w, status)
 		return
 	}
 	if notModified(w, r, line) {
 		return
 	}
 	sendBundle(w, e.render(typ, line, &f, false))
+}
+
+func notThere(w http.ResponseWriter, status int) {
+	code := "not-found"
+	if status == http.StatusGone {
+		code = "deleted"
+	}
+	outcome(w, status, code, "not there")
 }
 
 // notModified sets ETag and Last-Modified, and answers 304 to a client that
