@@ -133,7 +133,7 @@ func TestNegotiation(t *testing.T) {
 	c := call(t, few())
 	id, raw := c.aPDF()
 	for _, tt := range tests {
-		c.e.Set(fakeemr.Faults{AttachmentFaults: fakeemr.AttachmentFaults{BinaryMode: tt.mode}})
+		c.e.Set(fakeemr.Faults{BinaryMode: tt.mode})
 		r := c.get("Binary/"+id, "Accept", tt.accept)
 		if r.status != tt.status || tt.want != "" && r.header.Get("Content-Type") != tt.want {
 			t.Errorf("%s, Accept %q: %d %s, want %d %s", tt.mode, tt.accept, r.status, r.header.Get("Content-Type"), tt.status, tt.want)
@@ -163,33 +163,31 @@ func TestNegotiation(t *testing.T) {
 func TestAttachmentFaults(t *testing.T) {
 	c := call(t, few())
 	id, raw := c.aPDF()
-	get := func(f fakeemr.AttachmentFaults) reply {
+	get := func(f fakeemr.Faults) reply {
 		t.Helper()
-		if f != (fakeemr.AttachmentFaults{}) {
-			c.e.Set(fakeemr.Faults{AttachmentFaults: f})
-		}
+		c.e.Set(f)
 		return c.get("Binary/" + id)
 	}
-	if r := get(fakeemr.AttachmentFaults{AttachmentHTML: true}); r.status != 200 || !bytes.Contains(r.body, []byte("<html>")) || r.header.Get("Content-Type") != "text/html" {
+	if r := get(fakeemr.Faults{AttachmentHTML: true}); r.status != 200 || !bytes.Contains(r.body, []byte("<html>")) || r.header.Get("Content-Type") != "text/html" {
 		t.Errorf("a login page: %d %s", r.status, r.body)
 	}
-	if r := get(fakeemr.AttachmentFaults{AttachmentHTML: true, AttachmentType: "application/pdf"}); !bytes.Contains(r.body, []byte("<html>")) || r.header.Get("Content-Type") != "application/pdf" {
+	if r := get(fakeemr.Faults{AttachmentHTML: true, AttachmentType: "application/pdf"}); !bytes.Contains(r.body, []byte("<html>")) || r.header.Get("Content-Type") != "application/pdf" {
 		t.Errorf("a login page as PDF: %s", r.header.Get("Content-Type"))
 	}
-	if r := get(fakeemr.AttachmentFaults{AttachmentType: "text/plain"}); !bytes.Equal(r.body, raw) || r.header.Get("Content-Type") != "text/plain" {
+	if r := get(fakeemr.Faults{AttachmentType: "text/plain"}); !bytes.Equal(r.body, raw) || r.header.Get("Content-Type") != "text/plain" {
 		t.Errorf("another type: %s", r.header.Get("Content-Type"))
 	}
-	if r := get(fakeemr.AttachmentFaults{AttachmentCut: true}); r.status != 200 || r.err != nil || len(r.body) != len(raw)/2 {
+	if r := get(fakeemr.Faults{AttachmentCut: true}); r.status != 200 || r.err != nil || len(r.body) != len(raw)/2 {
 		t.Errorf("cut: %d, %v, %d bytes of %d", r.status, r.err, len(r.body), len(raw))
 	}
-	if r := get(fakeemr.AttachmentFaults{AttachmentStatus: 503, AttachmentTimes: 2}); r.status != 503 {
+	if r := get(fakeemr.Faults{AttachmentStatus: 503, AttachmentTimes: 2}); r.status != 503 {
 		t.Errorf("status: %d, want 503", r.status)
 	}
-	if a, b := get(fakeemr.AttachmentFaults{}), get(fakeemr.AttachmentFaults{}); a.status != 503 || b.status != 200 {
+	if a, b := c.get("Binary/"+id), c.get("Binary/"+id); a.status != 503 || b.status != 200 {
 		t.Errorf("then: %d, %d; want 503, 200", a.status, b.status)
 	}
 	for range 3 {
-		if r := get(fakeemr.AttachmentFaults{AttachmentStatus: 500}); r.status != 500 {
+		if r := get(fakeemr.Faults{AttachmentStatus: 500}); r.status != 500 {
 			t.Errorf("for ever: %d, want 500", r.status)
 		}
 	}
@@ -200,7 +198,7 @@ func TestAttachmentFaults(t *testing.T) {
 		t.Errorf("the hook saw %d, the counter %d, want 11", seen, c.e.Served().Attachments)
 	}
 	before := c.links()
-	c.e.Set(fakeemr.Faults{AttachmentFaults: fakeemr.AttachmentFaults{WrongHash: true}})
+	c.e.Set(fakeemr.Faults{WrongHash: true})
 	for parent, list := range c.links() {
 		if !strings.HasPrefix(parent, "Patient") && list[0].Hash == before[parent][0].Hash {
 			t.Errorf("%s: the hash is right", parent)
@@ -213,7 +211,7 @@ func TestAttachmentURLs(t *testing.T) {
 	c := call(t, few())
 	for form, want := range map[string]string{"": `"url":"Binary/`, "absolute": `"url":"` + c.e.BaseURL() + "/Binary/",
 		"signed": `"url":"https://127.0.0.1:`, "evil": `"url":"` + c.e.EvilURL() + "/", "inside": `"url":"http://169.254.169.254/x"`} {
-		c.e.Set(fakeemr.Faults{AttachmentFaults: fakeemr.AttachmentFaults{AttachmentURL: form}})
+		c.e.Set(fakeemr.Faults{AttachmentURL: form})
 		for _, typ := range []string{"DocumentReference", "DiagnosticReport"} {
 			held, found := c.held(typ), 0
 			for _, b := range c.pages(typ, 100) {
@@ -235,7 +233,7 @@ func TestAttachmentURLs(t *testing.T) {
 			}
 		}
 	}
-	c.e.Set(fakeemr.Faults{AttachmentFaults: fakeemr.AttachmentFaults{AttachmentURL: "absolute"}})
+	c.e.Set(fakeemr.Faults{AttachmentURL: "absolute"})
 	for line := range bytes.Lines(c.export("$export?_type=DocumentReference")["DocumentReference"]) {
 		if bytes.Contains(line, []byte(`"url":"Binary/`)) {
 			t.Errorf("exported: %s", line)
@@ -254,7 +252,7 @@ func TestAttachmentURLs(t *testing.T) {
 func TestSignedLinks(t *testing.T) {
 	c := call(t, few())
 	id, raw := c.aPDF()
-	c.e.Set(fakeemr.Faults{AttachmentFaults: fakeemr.AttachmentFaults{AttachmentURL: "signed", SignedLife: 10 * time.Second}})
+	c.e.Set(fakeemr.Faults{AttachmentURL: "signed", SignedLife: 10 * time.Second})
 	fresh := func() string {
 		t.Helper()
 		r := c.get("DocumentReference/" + strings.Replace(id, "bin", "doc", 1))

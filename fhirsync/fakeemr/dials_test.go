@@ -11,42 +11,39 @@ import (
 	"chartcellar/fhirsync/fakeemr"
 )
 
-func searchDial(f fakeemr.SearchFaults) fakeemr.Faults { return fakeemr.Faults{SearchFaults: f} }
-func pageDial(f fakeemr.PageFaults) fakeemr.Faults     { return fakeemr.Faults{PageFaults: f} }
-
 // TestSearchDials: one search with one dial.
 func TestSearchDials(t *testing.T) {
 	future := "Patient?_lastUpdated=ge2999-01-01"
 	tests := []struct {
 		name    string
-		faults  fakeemr.SearchFaults
+		faults  fakeemr.Faults
 		query   string
 		status  int
 		entries int
 		total   int    // -1: none
 		self    string // behind the type
 	}{
-		{"_lastUpdated", fakeemr.SearchFaults{}, future, 200, 0, -1, "?_lastUpdated=ge2999-01-01"},
-		{"ignored", fakeemr.SearchFaults{IgnoreLastUpdated: true}, future, 200, 6, -1, ""},
-		{"ignored, counted", fakeemr.SearchFaults{IgnoreLastUpdated: true}, future + "&_summary=count", 200, 0, 6, "?_summary=count"},
-		{"ignored, strict", fakeemr.SearchFaults{IgnoreLastUpdated: true}, "strict " + future, 200, 6, -1, ""},
-		{"lying self", fakeemr.SearchFaults{LyingSelf: true}, future, 200, 6, -1, "?_lastUpdated=ge2999-01-01"},
-		{"strict is refused", fakeemr.SearchFaults{StrictRefused: true}, "strict Patient", 400, 0, -1, ""},
-		{"strict is refused, not asked", fakeemr.SearchFaults{StrictRefused: true}, "Patient", 200, 6, -1, ""},
-		{"no summary", fakeemr.SearchFaults{NoSummary: true}, "Patient?_summary=count", 400, 0, -1, ""},
-		{"no total", fakeemr.SearchFaults{NoTotal: true}, "Patient?_total=accurate", 200, 6, -1, ""},
-		{"wrong count", fakeemr.SearchFaults{CountWrong: 2}, "Patient?_summary=count", 200, 0, 8, "?_summary=count"},
-		{"wrong total", fakeemr.SearchFaults{CountWrong: -1}, "Patient?_total=accurate", 200, 6, 5, "?_total=accurate"},
-		{"count ignored", fakeemr.SearchFaults{CountIgnored: true}, "Patient?_count=2", 200, 6, -1, ""},
-		{"count capped", fakeemr.SearchFaults{CountCap: 3}, "Patient?_count=5", 200, 3, -1, "?_count=5"},
-		{"empty", fakeemr.SearchFaults{EmptySearch: true}, "Patient?_total=accurate", 200, 0, 0, "?_total=accurate"},
-		{"dropped", fakeemr.SearchFaults{DropEntries: 3}, "Patient?_total=accurate", 200, 4, 6, "?_total=accurate"},
-		{"refused read", fakeemr.SearchFaults{RefuseRead: []string{"Patient"}}, "Patient/pat-1", 403, 0, -1, ""},
-		{"another refused read", fakeemr.SearchFaults{RefuseRead: []string{"Patient/pat-2"}}, "Patient/pat-2", 403, 0, -1, ""},
+		{"_lastUpdated", fakeemr.Faults{}, future, 200, 0, -1, "?_lastUpdated=ge2999-01-01"},
+		{"ignored", fakeemr.Faults{IgnoreLastUpdated: true}, future, 200, 6, -1, ""},
+		{"ignored, counted", fakeemr.Faults{IgnoreLastUpdated: true}, future + "&_summary=count", 200, 0, 6, "?_summary=count"},
+		{"ignored, strict", fakeemr.Faults{IgnoreLastUpdated: true}, "strict " + future, 200, 6, -1, ""},
+		{"lying self", fakeemr.Faults{LyingSelf: true}, future, 200, 6, -1, "?_lastUpdated=ge2999-01-01"},
+		{"strict is refused", fakeemr.Faults{StrictRefused: true}, "strict Patient", 400, 0, -1, ""},
+		{"strict is refused, not asked", fakeemr.Faults{StrictRefused: true}, "Patient", 200, 6, -1, ""},
+		{"no summary", fakeemr.Faults{NoSummary: true}, "Patient?_summary=count", 400, 0, -1, ""},
+		{"no total", fakeemr.Faults{NoTotal: true}, "Patient?_total=accurate", 200, 6, -1, ""},
+		{"wrong count", fakeemr.Faults{CountWrong: 2}, "Patient?_summary=count", 200, 0, 8, "?_summary=count"},
+		{"wrong total", fakeemr.Faults{CountWrong: -1}, "Patient?_total=accurate", 200, 6, 5, "?_total=accurate"},
+		{"count ignored", fakeemr.Faults{CountIgnored: true}, "Patient?_count=2", 200, 6, -1, ""},
+		{"count capped", fakeemr.Faults{CountCap: 3}, "Patient?_count=5", 200, 3, -1, "?_count=5"},
+		{"empty", fakeemr.Faults{EmptySearch: true}, "Patient?_total=accurate", 200, 0, 0, "?_total=accurate"},
+		{"dropped", fakeemr.Faults{DropEntries: 3}, "Patient?_total=accurate", 200, 4, 6, "?_total=accurate"},
+		{"refused read", fakeemr.Faults{RefuseRead: []string{"Patient"}}, "Patient/pat-1", 403, 0, -1, ""},
+		{"another refused read", fakeemr.Faults{RefuseRead: []string{"Patient/pat-2"}}, "Patient/pat-2", 403, 0, -1, ""},
 	}
 	c := call(t, few())
 	for _, tt := range tests {
-		c.e.Set(searchDial(tt.faults))
+		c.e.Set(tt.faults)
 		query, strict := strings.CutPrefix(tt.query, "strict ")
 		prefer := ""
 		if strict {
@@ -68,7 +65,7 @@ func TestSearchDials(t *testing.T) {
 			t.Errorf("%s: %d entries, total %d, self %s; want %d, %d, %s", tt.name, len(b.Entry), total, b.link("self"), tt.entries, tt.total, tt.self)
 		}
 	}
-	c.e.Set(searchDial(fakeemr.SearchFaults{RefuseRead: []string{"Patient/pat-2"}}))
+	c.e.Set(fakeemr.Faults{RefuseRead: []string{"Patient/pat-2"}})
 	if r := c.get("Patient/pat-1"); r.status != 200 {
 		t.Errorf("a read that is not refused: %d", r.status)
 	}
@@ -77,7 +74,7 @@ func TestSearchDials(t *testing.T) {
 // TestSortIgnored: neither sorted nor claimed.
 func TestSortIgnored(t *testing.T) {
 	c := call(t, few())
-	c.e.Set(searchDial(fakeemr.SearchFaults{SortIgnored: true}))
+	c.e.Set(fakeemr.Faults{SortIgnored: true})
 	b := c.bundle("Patient?_sort=-_id")
 	if slices.IsSortedFunc(b.ids(), func(x, y string) int { return strings.Compare(y, x) }) || strings.Contains(b.link("self"), "_sort") {
 		t.Errorf("ids %v, self %s", b.ids(), b.link("self"))
@@ -87,8 +84,8 @@ func TestSortIgnored(t *testing.T) {
 // TestSearchCap: a cap that is no page (F25).
 func TestSearchCap(t *testing.T) {
 	c := call(t, few())
-	for _, f := range []fakeemr.SearchFaults{{SearchCap: 4}, {SearchCap: 4, SearchCapCode: "4127", SearchCapFatal: true}} {
-		c.e.Set(searchDial(f))
+	for _, f := range []fakeemr.Faults{{SearchCap: 4}, {SearchCap: 4, SearchCapCode: "4127", SearchCapFatal: true}} {
+		c.e.Set(f)
 		b := c.bundle("Patient")
 		last := b.Entry[len(b.Entry)-1]
 		code, severity := "59133", "information"
@@ -118,7 +115,7 @@ func TestNextLinks(t *testing.T) {
 	want := c.allIDs("Patient?_count=2")
 	next := func() string { t.Helper(); return c.bundle("Patient?_count=2").link("next") }
 	t.Run("expires at page 3, once", func(t *testing.T) {
-		c.e.Set(pageDial(fakeemr.PageFaults{NextExpires: 3}))
+		c.e.Set(fakeemr.Faults{NextExpires: 3})
 		second := c.bundle(next())
 		if r := c.get(second.link("next")); r.status != 410 {
 			t.Errorf("page 3: %d, want 410", r.status)
@@ -128,7 +125,7 @@ func TestNextLinks(t *testing.T) {
 		}
 	})
 	t.Run("expires twice", func(t *testing.T) {
-		c.e.Set(pageDial(fakeemr.PageFaults{NextExpires: 2, NextExpireTimes: 2}))
+		c.e.Set(fakeemr.Faults{NextExpires: 2, NextExpireTimes: 2})
 		for i, status := range []int{410, 410, 200} {
 			if r := c.get(next()); r.status != status {
 				t.Errorf("time %d: %d, want %d", i, r.status, status)
@@ -136,7 +133,7 @@ func TestNextLinks(t *testing.T) {
 		}
 	})
 	t.Run("loops", func(t *testing.T) {
-		c.e.Set(pageDial(fakeemr.PageFaults{NextLoop: true}))
+		c.e.Set(fakeemr.Faults{NextLoop: true})
 		pages := c.pages("Patient?_count=2", 4)
 		for _, b := range pages {
 			if !slices.Equal(b.ids(), want[:2]) || len(pages) != 4 || b.link("next") != pages[0].link("next") {
@@ -145,14 +142,14 @@ func TestNextLinks(t *testing.T) {
 		}
 	})
 	t.Run("dangles", func(t *testing.T) {
-		c.e.Set(pageDial(fakeemr.PageFaults{NextDangling: true}))
+		c.e.Set(fakeemr.Faults{NextDangling: true})
 		pages := c.pages("Patient?_count=2", 3)
 		if r := c.get(pages[2].link("next")); r.status != 404 {
 			t.Errorf("behind the last page: %d, want 404", r.status)
 		}
 	})
 	t.Run("an empty page in the middle", func(t *testing.T) {
-		c.e.Set(pageDial(fakeemr.PageFaults{EmptyMiddle: true}))
+		c.e.Set(fakeemr.Faults{EmptyMiddle: true})
 		pages := c.pages("Patient?_count=2", 10)
 		if len(pages) != 4 || len(pages[1].Entry) != 0 || !slices.Equal(c.allIDs("Patient?_count=2"), want) {
 			t.Errorf("%d pages, the second with %d entries", len(pages), len(pages[1].Entry))
@@ -162,7 +159,7 @@ func TestNextLinks(t *testing.T) {
 		base := strings.TrimSuffix(c.e.BaseURL(), "/fhir/r4")
 		for where, prefix := range map[string]string{"evil": c.e.EvilURL() + "/fhir/r4/Patient?", "http": strings.Replace(base, "https", "http", 1) + "/fhir/r4/Patient?",
 			"inside": "http://169.254.169.254/", "internal": "http://internal:8080/fhir/r4/Patient?", "other": "https://127.0.0.1:", "": base} {
-			c.e.Set(pageDial(fakeemr.PageFaults{NextURL: where}))
+			c.e.Set(fakeemr.Faults{NextURL: where})
 			got := next()
 			if !strings.HasPrefix(got, prefix) || (where != "") == strings.HasPrefix(got, base) {
 				t.Errorf("%q: %s", where, got)
@@ -185,30 +182,30 @@ func TestPageDials(t *testing.T) {
 		}
 		return list
 	}
-	c.e.Set(pageDial(fakeemr.PageFaults{PageStatus: 503, PageType: "Patient", PageN: 2, PageTimes: 2}))
+	c.e.Set(fakeemr.Faults{PageStatus: 503, PageType: "Patient", PageN: 2, PageTimes: 2})
 	if got := fmt.Sprint(statuses("Organization"), statuses("Patient?_count=2")); got != "[200] [200 503 503 200 200]" {
 		t.Errorf("page 2 twice: %s", got)
 	}
-	c.e.Set(pageDial(fakeemr.PageFaults{PageStatus: 500, PageN: 3}))
+	c.e.Set(fakeemr.Faults{PageStatus: 500, PageN: 3})
 	if got := fmt.Sprint(statuses("Patient?_count=2")); got != "[200 200 500 500 500 500 500 500]" {
 		t.Errorf("page 3 for ever: %s", got)
 	}
-	c.e.Set(pageDial(fakeemr.PageFaults{PageHTML: true, PageTimes: 1}))
+	c.e.Set(fakeemr.Faults{PageHTML: true, PageTimes: 1})
 	if r := c.get("Patient"); r.status != 200 || !bytes.Contains(r.body, []byte("<html>")) {
 		t.Errorf("a login page: %d %s", r.status, r.body)
 	}
 	c.bundle("Patient")
-	c.e.Set(pageDial(fakeemr.PageFaults{PageCut: true, PageTimes: 1}))
+	c.e.Set(fakeemr.Faults{PageCut: true, PageTimes: 1})
 	if r := c.get("Patient"); r.status != 200 || r.err != nil || bytes.HasSuffix(r.body, []byte("}]}")) || len(r.body) == 0 {
 		t.Errorf("cut: %d, %v, %d bytes", r.status, r.err, len(r.body))
 	}
 	whole := c.bundle("Patient")
-	c.e.Set(pageDial(fakeemr.PageFaults{Pretty: true}))
+	c.e.Set(fakeemr.Faults{Pretty: true})
 	r := c.get("Patient")
 	if b := c.parse("pretty", r); len(b.Entry) != len(whole.Entry) || !bytes.Contains(b.Entry[0].Resource, []byte("\n")) {
 		t.Errorf("pretty: %d entries, %s", len(b.Entry), b.Entry[0].Resource)
 	}
-	c.e.Set(pageDial(fakeemr.PageFaults{PageStatus: 500, PageType: "Patient"}))
+	c.e.Set(fakeemr.Faults{PageStatus: 500, PageType: "Patient"})
 	if r := c.get("Patient/_history"); r.status != 500 {
 		t.Errorf("a page of a history: %d, want 500", r.status)
 	}
@@ -218,7 +215,7 @@ func TestPageDials(t *testing.T) {
 func TestOffsetPaging(t *testing.T) {
 	for _, offset := range []bool{true, false} {
 		c := call(t, few())
-		c.e.Set(fakeemr.Faults{PageFaults: fakeemr.PageFaults{OffsetPaging: offset}, OnPage: func(n int) {
+		c.e.Set(fakeemr.Faults{OffsetPaging: offset, OnPage: func(n int) {
 			switch n {
 			case 2:
 				c.e.Delete("Patient", "pat-0")

@@ -1,4 +1,4 @@
-// Package fakeemr is a hosted EMR in a box: SMART, FHIR read and Bulk Data over
+// Package fakeemr is a hosted EMR in a box: SMART, FHIR reads, searches and histories, and Bulk Data over
 // loopback TLS, with a ledger of what is true and a dial for every fault.
 //
 // It is for tests, `chartcellar demo` and `chartcellar fakeemr`. It is written
@@ -106,7 +106,7 @@ type Served struct {
 	Deletes     int            // jobs deleted by the client
 	LiveJobs    int            // jobs that are there now
 	MaxLiveJobs int
-	Searches    int // searches begun
+	Searches    int // searches begun, with those that want the number only
 	Counts      int // searches that want the number only
 	Histories   int // histories begun
 	Pages       int // pages of searches and histories

@@ -62,17 +62,7 @@ type Faults struct {
 
 	GroupSinceBug bool // Group export with _since leaves out patients whose Patient is unchanged (F5)
 
-	SearchFaults
-	PageFaults
-	AttachmentFaults
-
-	// Hooks are called before the reply is made; n counts from 1.
-	OnKickOff, OnPoll, OnFile, OnDelete func(n int)
-	OnPage, OnAttachment                func(n int)
-}
-
-// SearchFaults say how searches understand what they are asked for.
-type SearchFaults struct {
+	// How searches understand what they are asked for.
 	IgnoreLastUpdated bool     // _lastUpdated is ignored; the self link is honest (F4)
 	LyingSelf         bool     // _lastUpdated is ignored; the self link says it was used (F4)
 	StrictRefused     bool     // 400 for Prefer: handling=strict (P88)
@@ -84,14 +74,12 @@ type SearchFaults struct {
 	SortIgnored       bool     // _sort is ignored; the self link is honest
 	EmptySearch       bool     // 200 with an empty Bundle and total 0 (F16)
 	DropEntries       int      // one entry in so many is left out of the pages, not of the total (F17)
-	SearchCap         int      // a search that matches more gives only the first so many (F25)
+	SearchCap         int      // a search that matches more gives only the first so many, as total too (F25)
 	SearchCapCode     string   // code of the OperationOutcome that says so; "": 59133
 	SearchCapFatal    bool     // its severity is fatal, not information
 	RefuseRead        []string // Type or Type/id that answers 403 when it is read (P104)
-}
 
-// PageFaults say what is wrong with the pages of searches and histories.
-type PageFaults struct {
+	// What is wrong with the pages of searches and histories.
 	OffsetPaging    bool   // pages are cut anew from the live list (P90, F24)
 	NextExpires     int    // pages from this one on answer 410 (P89, F24)
 	NextExpireTimes int    // so often, then never again; 0: once
@@ -109,11 +97,9 @@ type PageFaults struct {
 	PageType   string
 	PageN      int
 	PageTimes  int
-}
 
-// AttachmentFaults say what is wrong with attachments. All but the last two
-// hold for Binary and for signed links.
-type AttachmentFaults struct {
+	// What is wrong with attachments. All but the last three hold for Binary and
+	// for signed links.
 	BinaryMode       string        // json: always the resource; 406: raw bytes are refused (P106)
 	AttachmentHTML   bool          // a login page with 200 (F30)
 	AttachmentType   string        // Content-Type of replies instead of the true one
@@ -123,6 +109,10 @@ type AttachmentFaults struct {
 	SignedLife       time.Duration // how long a signed link lives; 0: a minute (P110)
 	AttachmentURL    string        // absolute, signed, evil, inside: what attachment.url says
 	WrongHash        bool          // attachment.hash is of other bytes (P107)
+
+	// Hooks are called before the reply is made; n counts from 1.
+	OnKickOff, OnPoll, OnFile, OnDelete func(n int)
+	OnPage, OnAttachment                func(n int)
 }
 
 // Set replaces all faults.

@@ -85,8 +85,8 @@ func (e *EMR) takeHistory(f *Faults) func(*query, pair) (pair, error) {
 	}
 }
 
-// findStates fills the result of a history, newest first.
-func (e *EMR) findStates(r *result) error {
+// findStates fills the result of a history, newest first; none leaves it empty.
+func (e *EMR) findStates(r *result, none bool) error {
 	e.lists.mu.Lock()
 	base, err := e.baseList(r.q.typ)
 	e.lists.mu.Unlock()
@@ -98,7 +98,7 @@ func (e *EMR) findStates(r *result) error {
 		since = r.q.since.UnixMicro()
 	}
 	keep := func(s state) bool {
-		return s.stamp >= since && (r.q.ids == nil || slices.Contains(r.q.ids, s.id))
+		return !none && s.stamp >= since && (r.q.ids == nil || slices.Contains(r.q.ids, s.id))
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()

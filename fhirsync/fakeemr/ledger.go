@@ -43,6 +43,7 @@ type version struct {
 	deleted bool
 	purged  bool // deleted without a trace
 	silent  bool // the version before it, with other content
+	made    *entry
 }
 
 // at returns the version that is seen at t; nil if none of the changes is.

@@ -128,12 +128,12 @@ func (e *EMR) makeList(typ string, base []*entry, now time.Time) *list {
 	return l
 }
 
-// entry returns a version as an entry; nil if it was deleted.
+// entry returns a version as an entry; nil if it was deleted. The EMR is locked.
 func (v *version) entry() *entry {
-	if v.deleted {
-		return nil
+	if v.made == nil && !v.deleted {
+		v.made = newEntry(v.line).stamped(v.stamp)
 	}
-	return newEntry(v.line).stamped(v.stamp)
+	return v.made
 }
 
 // collect makes entries of everything a base has of a type.

@@ -315,18 +315,42 @@ func pickEntries(from map[string]*entry, ids []string) []*entry {
 	return out
 }
 
+// filter returns what the tests of a query leave of a list. What is left in one
+// piece shares its memory.
 func (q *query) filter(list []*entry) []*entry {
-	var out []*entry
-	for _, e := range list {
-		ok := q.patients == nil || slices.Contains(q.patients, e.patient)
-		for _, any := range q.dates {
-			ok = ok && slices.ContainsFunc(any, func(d dateTest) bool { return d.matches(e) })
+	first, last, n := 0, -1, 0
+	for i, e := range list {
+		if !q.leaves(e) {
+			continue
 		}
-		if ok {
+		if n == 0 {
+			first = i
+		}
+		last = i
+		n++
+	}
+	if n == last-first+1 {
+		return list[first : last+1]
+	}
+	out := make([]*entry, 0, n)
+	for _, e := range list[first : last+1] {
+		if q.leaves(e) {
 			out = append(out, e)
 		}
 	}
 	return out
+}
+
+func (q *query) leaves(e *entry) bool {
+	if q.patients != nil && !slices.Contains(q.patients, e.patient) {
+		return false
+	}
+	for _, any := range q.dates {
+		if !slices.ContainsFunc(any, func(d dateTest) bool { return d.matches(e) }) {
+			return false
+		}
+	}
+	return true
 }
 
 func (q *query) compare(a, b *entry) int {

@@ -68,7 +68,11 @@ func (e *EMR) searchable(typ string) bool {
 func (e *EMR) serveSearch(w http.ResponseWriter, r *http.Request) {
 	typ := r.PathValue("type")
 	posted := r.Method == http.MethodPost && r.PathValue("id") == "_search"
-	if r.Method != http.MethodGet && !posted {
+	switch {
+	case r.Method == http.MethodGet && r.PathValue("id") != "":
+		outcome(w, http.StatusMethodNotAllowed, "not-supported", "_search is for POST")
+		return
+	case r.Method != http.MethodGet && !posted:
 		e.refuseWrite(w)
 		return
 	}
@@ -131,10 +135,10 @@ func (e *EMR) serveFirst(w http.ResponseWriter, r *result) {
 
 // find fills a result from what the EMR holds now.
 func (e *EMR) find(r *result) error {
-	if r.kind == "history" {
-		return e.findStates(r)
-	}
 	f := e.Faults()
+	if r.kind == "history" {
+		return e.findStates(r, f.EmptySearch)
+	}
 	l, err := e.list(r.q.typ)
 	if err != nil {
 		return err

@@ -279,7 +279,7 @@ func TestSearchParameters(t *testing.T) {
 	}
 	refused := map[string]int{"Patient?_count=x": 400, "Patient?_count=-1": 400, "Patient?_id:exact=pat-1": 400,
 		"Condition?patient:Patient=pat-1": 400, "Patient?_total=yes": 400, "Patient?_format=xml": 400, "Patient?_id=%zz": 400,
-		"Procedure": 404, "Patient?_lastUpdated:missing=true": 400, "Patient?_page=none-1-0": 410}
+		"Procedure": 404, "Patient/_search": 405, "Patient?_lastUpdated:missing=true": 400, "Patient?_page=none-1-0": 410}
 	for path, want := range refused {
 		if r := c.get(path); r.status != want {
 			t.Errorf("%s: %d, want %d", path, r.status, want)
