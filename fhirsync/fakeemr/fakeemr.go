@@ -1,5 +1,6 @@
-// Package fakeemr is a hosted EMR in a box: SMART, FHIR reads, searches and histories, and Bulk Data over
-// loopback TLS, with a ledger of what is true and a dial for every fault.
+// Package fakeemr is a hosted EMR in a box: SMART, FHIR reads, searches and
+// histories, and Bulk Data over loopback TLS, with a ledger of what is true and
+// a dial for every fault.
 //
 // It is for tests, `chartcellar demo` and `chartcellar fakeemr`. It is written
 // from the specifications, imports nothing of the engine, and listens on the
