@@ -228,7 +228,7 @@ func TestFaults(t *testing.T) {
 		{"F12: bomb", fakeemr.Faults{Gzip: "bomb", FileType: "Condition"}, fhirsync.WithGaps, "Condition"},
 		{"F13: mark, carriage returns, no last newline", fakeemr.Faults{BOM: true, CRLF: true, NoLastNewline: true}, fhirsync.Complete, ""},
 		{"F13: one long line", fakeemr.Faults{Extra: []string{long, "", " "}, ExtraType: "Observation", NoCount: true}, fhirsync.Complete, ""},
-		{"F13: a line that is no JSON", fakeemr.Faults{Extra: []string{`{"resourceType":`}, ExtraType: "Condition"}, fhirsync.WithGaps, "Condition"},
+		{"F13: a line that is no JSON", fakeemr.Faults{Extra: []string{`{"resourceType":`}, ExtraType: "Condition"}, fhirsync.WithGaps, ""},
 		{"F13: a member twice", fakeemr.Faults{Extra: []string{`{"resourceType":"Condition","id":"a","id":"b"}`}, ExtraType: "Condition"}, fhirsync.WithGaps, ""},
 		{"F14: an error that names a type", fakeemr.Faults{ErrorFile: "export failed", ErrorType: "Observation"}, fhirsync.WithGaps, "Observation"},
 		{"F14: an error that names none", fakeemr.Faults{ErrorFile: "something failed"}, fhirsync.FailedRun, "Observation"},
@@ -239,7 +239,7 @@ func TestFaults(t *testing.T) {
 		{"P44: kick-off by POST only", fakeemr.Faults{PostOnly: true}, fhirsync.Complete, ""},
 		{"P46: relative addresses", fakeemr.Faults{RelativeURLs: true}, fhirsync.Complete, ""},
 		{"P46: no status address", fakeemr.Faults{NoLocation: true}, "", ""},
-		{"P48: a type that is refused", fakeemr.Faults{RefuseTypes: []string{"Coverage"}}, fhirsync.WithGaps, "Coverage"},
+		{"P48: a type that is refused", fakeemr.Faults{RefuseTypes: []string{"Coverage"}}, fhirsync.Complete, ""},
 		{"P59: the job is gone", fakeemr.Faults{JobGone: true}, fhirsync.FailedRun, ""},
 		{"P61: the 4.0 draft", fakeemr.Faults{Dialect4: true}, fhirsync.Complete, ""},
 		{"P62: an offset without a colon", fakeemr.Faults{TransactionFormat: "2006-01-02T15:04:05-0700"}, fhirsync.Complete, ""},
@@ -272,6 +272,32 @@ func TestFaults(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRefusedType: P48, a type that the EMR neither exports nor lets one search is
+// a gap in every run, and breaks none.
+func TestRefusedType(t *testing.T) {
+	o := small()
+	o.NoSearch = true
+	f := newOffice(t, o)
+	f.emr.Set(fakeemr.Faults{RefuseTypes: []string{"Coverage"}})
+	for n, full := range []bool{false, false, true, false} {
+		f.full = full
+		r := f.sync(t)
+		if r.Verdict != fhirsync.WithGaps || len(r.Gaps) != 1 || r.Gaps[0].Type != "Coverage" || r.Gaps[0].Tries != n+1 {
+			t.Errorf("run %d: %q, gaps %+v", r.Run, r.Verdict, r.Gaps)
+		}
+		f.checkCursor(t, "Coverage")
+	}
+	if n := f.emr.Served().LiveJobs; n != 0 {
+		t.Errorf("%d jobs are left at the EMR", n)
+	}
+	f.emr.Set(fakeemr.Faults{})
+	f.full = true
+	if r := f.sync(t); r.Verdict != fhirsync.Complete || r.GapCount != 0 {
+		t.Errorf("once it is exported: %q, %+v", r.Verdict, r.Gaps)
+	}
+	f.equal(t)
 }
 
 func (f *office) checkCursor(t *testing.T, typ string) {

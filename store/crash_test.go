@@ -68,7 +68,7 @@ func (p *practice) work(ctx context.Context) (flushed bool, err error) {
 	if err := r.Tombstone(ctx, store.Tombstone{Type: "Observation", ID: "b", Kind: "deleted"}); err != nil {
 		return true, err
 	}
-	counts, err := r.Finish(ctx)
+	counts, err := r.Counts(ctx)
 	if err != nil {
 		return true, err
 	}

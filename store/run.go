@@ -85,7 +85,7 @@ func (m *Mirror) begin(ctx context.Context, spec RunSpec) (*Run, error) {
 			Started: m.now().UTC(), States: index.RunStates{All: index.Underway}}
 		r.start = &r.state
 	}
-	r.pipe, err = newPipe(ctx, r)
+	r.pipe, err = newPipe(context.WithoutCancel(ctx), r)
 	return r, err
 }
 
@@ -199,9 +199,9 @@ func (r *Run) Gap(g index.Gap) {
 // Flush waits until everything that was added is durable.
 func (r *Run) Flush(ctx context.Context) error { return r.pipe.flush(ctx, nil) }
 
-// Finish makes everything that was added durable and returns what the run did,
-// by resource type. Nothing can be added after it; Close must follow.
-func (r *Run) Finish(ctx context.Context) (index.Counts, error) {
+// Counts makes everything that was added durable and returns what the run did so
+// far, by resource type.
+func (r *Run) Counts(ctx context.Context) (index.Counts, error) {
 	if err := r.pipe.flush(ctx, nil); err != nil {
 		return nil, err
 	}

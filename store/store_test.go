@@ -81,7 +81,7 @@ func (p *practice) run(t testing.TB, states index.RunStates, lines ...string) in
 	for _, line := range lines {
 		add(t, r, line)
 	}
-	counts, err := r.Finish(t.Context())
+	counts, err := r.Counts(t.Context())
 	if err != nil {
 		t.Fatalf("Finish = %v", err)
 	}
@@ -308,7 +308,7 @@ func TestManyRecords(t *testing.T) {
 	if err := r.Add(t.Context(), store.Chunk{Lines: chunk.Bytes()}); err != nil {
 		t.Fatal(err)
 	}
-	counts, err := r.Finish(t.Context())
+	counts, err := r.Counts(t.Context())
 	if err != nil || counts["Observation"].New != len(want) {
 		t.Fatalf("Finish = %+v, %v", counts, err)
 	}

@@ -266,5 +266,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 func html(w http.ResponseWriter, status int) {
 	w.Header().Set("Content-Type", "text/html")
 	w.WriteHeader(status)
-	io.WriteString(w, "<!DOCTYPE html><html><body>Please sign in</body></html>")
+	io.WriteString(w, loginPage)
 }
+
+const loginPage = "<!DOCTYPE html><html><body>Please sign in</body></html>"

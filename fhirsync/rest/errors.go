@@ -35,6 +35,7 @@ const (
 	NotFHIR      Kind = "not FHIR"      // HTML or something else that is no FHIR
 	Refused      Kind = "refused"       // another 4xx
 	UnsafeURL    Kind = "unsafe URL"    // the server sent us somewhere we do not go
+	OtherOrigin  Kind = "other origin"  // a page link to the base's path on another host; Detail names it
 	TooLarge     Kind = "too large"     // a body over its limit
 	Cut          Kind = "cut short"     // a body that ended early
 	WrongVersion Kind = "wrong version" // not FHIR R4
@@ -151,6 +152,10 @@ func (c *Client) statusError(resp *http.Response, body []byte, class string) err
 	e := &Error{Class: class, Status: resp.StatusCode, Outcome: ParseOutcome(body)}
 	if d, ok := ParseRetryAfter(resp.Header.Get("Retry-After"), c.ServerNow()); ok {
 		e.RetryAt = c.o.Now().Add(d)
+	}
+	if c.o.Observe != nil {
+		c.o.Observe(Exchange{Class: class, Status: e.Status, RequestID: requestID(resp.Header),
+			Codes: e.Outcome.Codes, Text: e.Outcome.Text})
 	}
 	switch s := resp.StatusCode; {
 	case s == http.StatusUnauthorized:

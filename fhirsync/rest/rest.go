@@ -48,7 +48,11 @@ type Options struct {
 	// Wait, MaxWait and Tries are those between attempts; 0: 1 s, 60 s, 6.
 	Wait, MaxWait time.Duration
 	Tries         int
-	Idle          time.Duration // a body without a byte for so long is given up; 0: 60 s
+	// RewriteOrigin accepts page links to the base's path on another host, and
+	// asks the base instead (P114).
+	RewriteOrigin bool
+	Observe       func(Exchange) // called by several goroutines; nil: nobody listens
+	Idle          time.Duration  // a body without a byte for so long is given up; 0: 60 s
 }
 
 // A Client is one connection. It may be used by many goroutines.
@@ -273,6 +277,7 @@ func (c *Client) send(ctx context.Context, r Request, u *url.URL, whole bool) (*
 	if r.NoToken || !slices.Contains(c.origins, origin(u)) {
 		ctx = context.WithValue(ctx, noTokenKey{}, true)
 	}
+	ctx = context.WithValue(ctx, classKey{}, r.Class)
 	var payload any
 	if r.Body != nil {
 		payload = r.Body
@@ -410,6 +415,7 @@ func (b *bearer) once(req *http.Request, t *oauth2.Token) (*http.Response, error
 	}
 	b.c.noteDate(resp.Header.Get("Date"))
 	b.c.pace(resp.StatusCode)
+	b.c.observe(req.Context(), resp)
 	return resp, nil
 }
 
