@@ -207,7 +207,7 @@ func (e *refusedError) Error() string { return e.why }
 // expired, or the record has changed (P110). It returns the want with the address
 // of now; nil if the record no longer names the attachment.
 func (a *attacher) renew(ctx context.Context, w store.Want, err error) (fresh *store.Want, ok bool) {
-	if !rest.Is(err, rest.Forbidden, rest.SignIn, rest.NotFound, rest.Gone, rest.Refused) {
+	if !rest.Is(err, rest.Forbidden, rest.SignIn, rest.NotFound, rest.Gone, rest.Refused, rest.UnsafeURL) {
 		return nil, false
 	}
 	body, state, err := a.s.o.Client.Read(ctx, w.Type, w.ID)

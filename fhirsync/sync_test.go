@@ -21,15 +21,17 @@ import (
 
 // An office is a mirror, an EMR, and what connects them.
 type office struct {
-	emr    *fakeemr.EMR
-	m      *store.Mirror
-	client *rest.Client
-	tokens *smart.Source
-	office *age.X25519Identity
-	dir    string
-	box    *keys.Box
-	source fhirsync.Source
-	full   bool
+	emr     *fakeemr.EMR
+	m       *store.Mirror
+	client  *rest.Client
+	tokens  *smart.Source
+	office  *age.X25519Identity
+	dir     string
+	box     *keys.Box
+	source  fhirsync.Source
+	full    bool
+	rewrite bool
+	limit   int64 // of attachments
 }
 
 func newOffice(t *testing.T, o fakeemr.Options) *office {
@@ -84,7 +86,7 @@ func (f *office) connect(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.client, err = rest.New(rest.Options{Base: f.emr.BaseURL(), Local: true, CA: f.emr.CAPEM(), Rate: -1,
-		Wait: time.Millisecond, MaxWait: 5 * time.Millisecond, Tries: 3, Idle: 5 * time.Second,
+		Wait: time.Millisecond, MaxWait: 5 * time.Millisecond, Tries: 3, Idle: 5 * time.Second, Now: f.emr.Clock().Now, RewriteOrigin: f.rewrite,
 		Origins: []string{strings.TrimSuffix(f.emr.BaseURL(), "/fhir/r4")}})
 	if err != nil {
 		t.Fatal(err)
@@ -95,14 +97,14 @@ func (f *office) connect(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.tokens = smart.NewSource(smart.Options{Method: smart.BackendServices, ClientID: "client", Key: key,
-		TokenURL: conf.TokenURL, Scopes: conf.Scopes(nil), HTTP: f.client.TokenClient(), Skew: f.client.Skew})
+		TokenURL: conf.TokenURL, Scopes: conf.Scopes(nil), HTTP: f.client.TokenClient(), Skew: f.client.Skew, Now: f.emr.Clock().Now})
 	f.client.SetTokens(f.tokens)
 }
 
 func (f *office) trySync(t *testing.T) (*fhirsync.Report, error) {
 	t.Helper()
 	return fhirsync.Sync(t.Context(), fhirsync.Options{Source: f.source, Client: f.client, Tokens: f.tokens,
-		Mirror: f.m, Full: f.full, LostWait: time.Nanosecond, Poll: time.Millisecond})
+		Mirror: f.m, Full: f.full, LostWait: time.Nanosecond, Poll: time.Millisecond, MaxAttachment: f.limit})
 }
 
 func (f *office) sync(t *testing.T) *fhirsync.Report {
