@@ -30,6 +30,8 @@ When the vendor has given you a client id, run it again with --client-id.`,
 	f.StringVar(&o.Base, "base", "", "FHIR address of the EMR, https://...")
 	f.StringVar(&o.Level, "level", "", "what to export: group (default), patient or system")
 	f.StringVar(&o.Group, "group", "", "id of the group to export")
+	f.StringVar(&o.Mode, "mode", "", "auto (default), bulk (exports only) or search (searches only)")
+	f.StringVar(&o.Canary, "canary", "", "id of a patient who must always be there: if he is missing, the list is another practice's")
 	f.StringSliceVar(&o.Types, "types", nil, "resource types to mirror (default: all that are offered)")
 	f.StringVar(&o.Auth, "auth", "", "backend-services (default), client-secret-basic, client-secret-post, bearer, none")
 	f.StringVar(&o.ClientID, "client-id", "", "client id that the vendor gave you")
@@ -224,7 +226,7 @@ func (e *env) testSteps(ctx context.Context, m *store.Mirror, src config.Source)
 		e.printf("  %d. %-22s good   %s\n", n, name, detail)
 		return nil
 	}
-	c, err := connection(src, e)
+	c, err := connection(src, e, nil)
 	if err := step(1, "address", src.Base, err); err != nil {
 		return err
 	}
@@ -263,8 +265,9 @@ func hostOf(raw string) string {
 }
 
 // connection makes the client of a source.
-func connection(src config.Source, e *env) (*rest.Client, error) {
-	o := rest.Options{Base: src.Base, Local: src.Local, Rate: src.Rate, UserAgent: "chartcellar/" + release}
+func connection(src config.Source, e *env, observe func(rest.Exchange)) (*rest.Client, error) {
+	o := rest.Options{Base: src.Base, Local: src.Local, Rate: src.Rate, UserAgent: "chartcellar/" + release,
+		RewriteOrigin: src.RewriteOrigin, Observe: observe}
 	if src.CA != "" {
 		b, err := os.ReadFile(src.CA)
 		if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -44,13 +45,17 @@ func TestScripts(t *testing.T) {
 			"flip":  flip,
 			"equal": equalNDJSON,
 			"needs": needs,
+			"sumof": sumOf,
 		},
 	})
 }
 
 // setup starts an EMR and says in the environment how to reach it.
 func (e *emrs) setup(env *testscript.Env) error {
-	emr, err := fakeemr.Start(fakeemr.Options{Practice: fakeemr.Practice{Patients: 5, Seed: 3, Years: 2}, Polls: -1})
+	o := fakeemr.Options{Practice: fakeemr.Practice{Patients: 5, Seed: 3, Years: 2}, Polls: -1}
+	// The EMR of this script gives documents by their address only.
+	o.HideBinary = strings.Contains(env.WorkDir, "script-complete")
+	emr, err := fakeemr.Start(o)
 	if err != nil {
 		return err
 	}
@@ -69,6 +74,16 @@ func (e *emrs) setup(env *testscript.Env) error {
 	env.Setenv("CA", ca)
 	env.Setenv("CONNECT", "--base="+emr.BaseURL())
 	return nil
+}
+
+// sumOf checks that a certificate is the one that a checkpoint signs:
+// sumof FILE CHECKPOINT
+func sumOf(ts *testscript.TestScript, _ bool, args []string) {
+	content := strings.TrimSuffix(ts.ReadFile(args[0]), "\n")
+	want := fmt.Sprintf("%x", sha256.Sum256([]byte(content)))
+	if !strings.Contains(ts.ReadFile(args[1]), want) {
+		ts.Fatalf("the checkpoint does not carry %s", want)
+	}
 }
 
 // exitCode runs chartcellar and checks its exit code: code 12 sync
@@ -97,6 +112,16 @@ func (e *emrs) control(ts *testscript.TestScript, _ bool, args []string) {
 		if _, err := emr.Changes(1); err != nil {
 			ts.Fatalf("%v", err)
 		}
+	case "set": // any dials, as JSON
+		var f fakeemr.Faults
+		if err := json.Unmarshal([]byte(args[1]), &f); err != nil {
+			ts.Fatalf("%v", err)
+		}
+		emr.Set(f)
+	case "delete":
+		emr.Delete(args[1], args[2])
+	case "edit":
+		ts.Check(emr.EditSilently(args[1], args[2], func(m map[string]any) { m["language"] = "en" }))
 	case "good":
 		emr.Set(fakeemr.Faults{})
 	case "html":
