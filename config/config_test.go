@@ -22,7 +22,7 @@ func TestWrittenAndReadBack(t *testing.T) {
 			t.Skip("control characters are not names")
 		}
 		s.ReserveMB = rapid.Int64Range(0, 1<<30).Draw(t, "reserve")
-		src := config.Source{Name: "emr", Base: "https://emr.example/fhir", Level: "system", Auth: "none",
+		src := config.Source{Name: "emr", Base: "https://emr.example/fhir", Level: "system", Auth: "none", Mode: "auto",
 			Types: rapid.SliceOf(rapid.SampledFrom([]string{"Patient", "Condition"})).Draw(t, "types"),
 			Rate:  float64(rapid.IntRange(-1, 50).Draw(t, "rate"))}
 		file := append(config.Sample(s), config.Block(src)...)
