@@ -245,7 +245,7 @@ func (p *pager) add(ctx context.Context, lines []byte, progress json.RawMessage)
 	c := store.Chunk{Lines: lines, Type: p.st.Type, File: "search of " + p.st.Type, Offset: int64(p.state.Pages),
 		Listing: p.st.Whole && len(p.s.past) > 0}
 	if progress != nil {
-		c.Name, c.Progress = p.w.name(p.st.Type), progress
+		c.Name, c.Progress, c.Boundary = p.w.name(p.st.Type), progress, 10*time.Second
 	}
 	return p.s.run.Add(ctx, c)
 }
