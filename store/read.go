@@ -165,26 +165,12 @@ func IsBadIndex(err error) bool { return errors.Is(err, index.ErrBad) }
 // Compartment calls fn for the newest version of every record of a patient, the
 // Patient first, then by type. Records that the source removed are left out.
 func (s *Snapshot) Compartment(ctx context.Context, source, patient string, fn func(Version) error) error {
-	p := s.m.index.Hasher(source).Patient([]byte(patient))
-	lines, err := s.m.index.Compartment(p)
+	lines, err := s.patientLines(source, patient)
 	if err != nil {
 		return err
 	}
-	first := index.TypeByte("Patient")
-	slices.SortStableFunc(lines, func(a, b index.Line) int {
-		if (a.Type == first) != (b.Type == first) {
-			if a.Type == first {
-				return -1
-			}
-			return 1
-		}
-		return int(a.Type) - int(b.Type)
-	})
 	sc := scan.New(index.FingerprintKey(s.m.mirrorKey))
 	for _, l := range lines {
-		if l.Part > s.part {
-			continue
-		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
