@@ -17,7 +17,8 @@ import (
 // from 0. The order is that of frames, roughly. It is for reading very much: every
 // frame is checked against its leaf of the log and every line to be a record of
 // the key that the index says (I5), but no fingerprint is computed. raw and id are
-// valid during the call. After an error fn is called no more.
+// valid during the call. After an error of fn it is called no more. Damaged frames
+// are passed over: all others are read, and the error is then a *DamagedError.
 func (s *Snapshot) EachParallel(ctx context.Context, source, typ string, workers int,
 	fn func(worker int, id string, raw []byte) error) error {
 	work, err := s.plan(typ)
@@ -28,6 +29,10 @@ func (s *Snapshot) EachParallel(ctx context.Context, source, typ string, workers
 	defer cancel()
 	todo := make(chan *frameWork)
 	var wg sync.WaitGroup
+	var damage struct {
+		sync.Mutex
+		DamagedError
+	}
 	var once sync.Once
 	var first error
 	for i := range max(1, workers) {
@@ -37,7 +42,13 @@ func (s *Snapshot) EachParallel(ctx context.Context, source, typ string, workers
 				if ctx.Err() != nil {
 					continue
 				}
-				if err := r.frame(w, func(id string, raw []byte) error { return fn(i, id, raw) }); err != nil {
+				err := r.frame(w, func(id string, raw []byte) error { return fn(i, id, raw) })
+				if errors.Is(err, errFrame) {
+					damage.Lock()
+					damage.Records += len(w.want)
+					damage.Err = err
+					damage.Unlock()
+				} else if err != nil {
 					once.Do(func() { first = err })
 					cancel()
 				}
@@ -58,8 +69,14 @@ func (s *Snapshot) EachParallel(ctx context.Context, source, typ string, workers
 	if first != nil {
 		return first
 	}
-	return ctx.Err()
+	if err := ctx.Err(); err != nil || damage.Records == 0 {
+		return err
+	}
+	return &DamagedError{damage.Records, damage.Err}
 }
+
+// errFrame says that a frame is damaged, before any line of it was given.
+var errFrame = errors.New("damaged frame")
 
 // A lineReader reads frames for one worker. It keeps its buffer: frames that are
 // read once do not push others out of the cache.
@@ -83,7 +100,7 @@ func newLineReader(s *Snapshot, source, typ string) *lineReader {
 func (r *lineReader) frame(w *frameWork, fn func(id string, raw []byte) error) error {
 	p, err := r.s.m.usePart(w.part)
 	if err != nil {
-		return err
+		return damaged(err)
 	}
 	defer r.s.m.cache.release(p)
 	if w.frame >= len(p.Footer.Frames) {
@@ -93,7 +110,7 @@ func (r *lineReader) frame(w *frameWork, fn func(id string, raw []byte) error) e
 		return nil
 	}
 	if r.buf, err = p.Frame(r.codec, w.frame, r.buf[:0]); err != nil {
-		return err
+		return damaged(err)
 	}
 	line, rest := -1, r.buf
 	var raw []byte
@@ -117,6 +134,14 @@ func (r *lineReader) frame(w *frameWork, fn func(id string, raw []byte) error) e
 	return nil
 }
 
+// damaged marks an error that means damage.
+func damaged(err error) error {
+	if errors.Is(err, ErrDamaged) {
+		return fmt.Errorf("%w: %w", errFrame, err)
+	}
+	return err
+}
+
 var errOtherType = errors.New("a record of another type")
 
 // id returns the id of a line of the type. A line that was stored has no member
@@ -132,4 +157,39 @@ func (r *lineReader) id(raw []byte) ([]byte, error) {
 		err = errOtherType
 	}
 	return f.ID, err
+}
+
+// A DamagedError says how many records EachParallel passed over because stored
+// bytes are damaged. It wraps ErrDamaged.
+type DamagedError struct {
+	Records int
+	Err     error // of the first damaged frame
+}
+
+// Error implements error.
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("%d records could not be read: %v", e.Records, e.Err)
+}
+
+// Unwrap makes errors.Is(err, ErrDamaged) true.
+func (e *DamagedError) Unwrap() error { return e.Err }
+
+// CountOf returns how many records of one type a source has in the snapshot, those
+// that were removed at the source left out.
+func (s *Snapshot) CountOf(source, typ string) (n int, err error) {
+	of := map[uint32]bool{}
+	err = s.m.index.EachRun(func(run uint32, r index.RunState) error {
+		of[run] = r.Source == source
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	err = s.m.index.EachCurrent(index.TypeByte(typ), s.part, s.states, func(e *index.Entry) error {
+		if of[e.Run] && e.Flags&index.Tombstone == 0 {
+			n++
+		}
+		return nil
+	})
+	return n, err
 }

@@ -16,6 +16,8 @@ type Options struct {
 	// Given reports whether the copy has records of a type, of whatever patient, or
 	// would have them; nil: of every type.
 	Given func(typ string) bool
+	// Gaps say, by type, what the EMR has and the copy lacks, one sentence each.
+	Gaps map[string]string
 	// Names finds the records that others refer to; nil: none.
 	Names Finder
 	// All shortens no list.
@@ -48,6 +50,7 @@ type Section struct {
 	EnteredInError int      `json:"enteredInError,omitempty"`
 	Unread         int      `json:"unread,omitempty"`
 	Empty          string   `json:"empty,omitempty"` // why it shows nothing
+	Gap            string   `json:"gap,omitempty"`   // what the copy lacks of it
 	Columns        []string `json:"columns"`
 	Groups         []Group  `json:"groups"`
 	Plain          []Plain  `json:"plain,omitempty"` // records that no model reads
@@ -298,6 +301,9 @@ func (b *Builder) fill(p *plan, s *Section, items []item) {
 		}
 	}
 	s.Empty = b.emptiness(p, s)
+	for _, t := range p.types {
+		s.Gap = join(" ", s.Gap, b.o.Gaps[t])
+	}
 }
 
 // order sorts rows: by rank, then newest first, then by their record.

@@ -188,3 +188,6 @@ func (a *Attachment) BinaryID() string {
 	}
 	return ""
 }
+
+// Forget lets go of the bytes, for long lists.
+func (a *Attachment) Forget() { a.data = "" }

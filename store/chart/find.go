@@ -171,3 +171,8 @@ func (e *Entry) State() string {
 	}
 	return strings.Join(out, ", ")
 }
+
+// Has reports whether a patient has this identifier, all of it.
+func (e *Entry) Has(identifier string) bool {
+	return slices.Contains(e.ids, Fold(CleanLine(identifier)))
+}
