@@ -29,6 +29,7 @@ Exit codes: 0 good, 2 usage, 12 no such patient or no copy from that day,
 	o.add(c)
 	c.Flags().StringVar(&o.asOf, "as-of", "", "as the copy stood at the end of this day: 2026-03-01")
 	c.Flags().BoolVar(&o.all, "all", false, "shorten nothing")
+	c.Flags().BoolVar(&o.ids, "ids", false, "name the record behind each line")
 	c.Flags().StringVar(&o.section, "section", "", "only this section, or several: results,vitals")
 	return c
 }
@@ -36,7 +37,7 @@ Exit codes: 0 good, 2 usage, 12 no such patient or no copy from that day,
 type chartOptions struct {
 	readFlags
 	asOf, section string
-	all           bool
+	all, ids      bool
 }
 
 // wanted returns the sections that were asked for; nil for all.
@@ -61,6 +62,7 @@ type chartView struct {
 	AsOfRun uint32   `json:"asOfRun,omitempty"`
 	Notices []string `json:"notices,omitempty"`
 	whole   bool     // no section was left out
+	ids     bool     // each line names its record
 }
 
 func (e *env) chart(ctx context.Context, who string, o chartOptions) error {
@@ -89,6 +91,7 @@ func (e *env) chart(ctx context.Context, who string, o chartOptions) error {
 		if e.json {
 			err = e.printJSON(v)
 		} else {
+			v.ids = o.ids
 			e.printChart(v)
 		}
 		if err == nil && v.Unread > 0 {
@@ -176,7 +179,10 @@ func (e *env) printChart(v *chartView) {
 		e.lines("", "NOTE: "+n)
 	}
 	for i := range v.Sections {
-		e.printSection(&v.Sections[i])
+		e.printSection(&v.Sections[i], v.ids)
+		if s := &v.Sections[i]; s.Key == "documents" && len(s.Groups) > 0 {
+			e.printf("  Open one: chartcellar document list %s\n", b.ID)
+		}
 	}
 	if v.whole {
 		e.printf("\nEvery record is counted above: %d of %d.\n", v.counted(), v.Records)
@@ -228,7 +234,7 @@ func (e *env) lines(indent, text string) {
 	}
 }
 
-func (e *env) printSection(s *chart.Section) {
+func (e *env) printSection(s *chart.Section, ids bool) {
 	head := s.Title
 	switch s.Records {
 	case 0:
@@ -251,14 +257,14 @@ func (e *env) printSection(s *chart.Section) {
 		e.lines("  ", "GAP: "+s.Gap)
 	}
 	for _, g := range s.Groups {
-		e.printGroup(s, g)
+		e.printGroup(s, g, ids)
 	}
 	for _, p := range s.Plain {
 		e.printPlain(p)
 	}
 }
 
-func (e *env) printGroup(s *chart.Section, g chart.Group) {
+func (e *env) printGroup(s *chart.Section, g chart.Group, ids bool) {
 	title := g.Title
 	if len(g.Rows) < g.Total {
 		title = strings.TrimSpace(fmt.Sprintf("%s  %d of %d; all: --all --section %s", title, len(g.Rows), g.Total, s.Key))
@@ -271,7 +277,11 @@ func (e *env) printGroup(s *chart.Section, g chart.Group) {
 	var rows [][]string
 	var more []string
 	for _, r := range g.Rows {
-		rows, more = append(rows, r.Cells), append(more, r.More)
+		below := r.More
+		if ids && r.Ref != "" {
+			below = strings.TrimSpace(below + "  [" + r.Ref + "]")
+		}
+		rows, more = append(rows, r.Cells), append(more, below)
 	}
 	printTable(e.Stdout, "    ", e.width(), s.Columns, rows, more)
 }

@@ -46,7 +46,7 @@ type documentOptions struct{ readFlags }
 // A documentRow is one file in a list.
 type documentRow struct {
 	chart.Attachment
-	Held string `json:"held"` // where the copy has it; "no"
+	Held string `json:"held"` // where the copy has it: record, Binary/id; "" if nowhere
 }
 
 func (e *env) documentList(ctx context.Context, what string, o documentOptions) error {
@@ -95,7 +95,7 @@ func (e *env) printDocuments(ctx context.Context, r *reading, list []chart.Attac
 	held := 0
 	for i := range list {
 		where := r.holds(ctx, &list[i])
-		if where != "no" {
+		if where != "" {
 			held++
 		}
 		rows = append(rows, documentRow{list[i], where})
@@ -113,9 +113,14 @@ func (e *env) printDocuments(ctx context.Context, r *reading, list []chart.Attac
 		if title == "" {
 			title = d.Where
 		}
-		table = append(table, []string{d.Ref, strconv.Itoa(d.N), d.Date, title, d.Author, d.ContentType, d.Size, d.Held})
+		day, _, _ := strings.Cut(d.Date, " ")
+		here := "yes"
+		if d.Held == "" {
+			here = "NO"
+		}
+		table = append(table, []string{d.Ref, strconv.Itoa(d.N), day, title, d.Author, d.ContentType, d.Size, here})
 	}
-	printTable(e.Stdout, "", e.width(), []string{"record", "N", "date", "document", "author", "format", "bytes", "in the copy"}, table, nil)
+	printTable(e.Stdout, "", e.width(), []string{"record", "N", "date", "document", "author", "format", "bytes", "held"}, table, nil)
 	e.printf("%s; the copy holds %d of %d.\nRead one: chartcellar document open RECORD N   Keep one: chartcellar document save RECORD N FILE\n",
 		plural(len(rows), "document"), held, len(rows))
 	return nil
@@ -161,17 +166,14 @@ func choose(list []chart.Attachment, ref, n string) (*chart.Attachment, error) {
 // holds says where the copy has the bytes of a document.
 func (r *reading) holds(ctx context.Context, a *chart.Attachment) string {
 	if a.Inline {
-		return "in the record"
+		return "record"
 	}
 	if id := a.BinaryID(); id != "" {
-		if _, removed, err := r.last(ctx, r.key("Binary", id)); err == nil {
-			if removed {
-				return "Binary/" + id + " (removed at the EMR since)"
-			}
+		if v, _, err := r.last(ctx, r.key("Binary", id)); err == nil && !v.Deleted {
 			return "Binary/" + id
 		}
 	}
-	return "no"
+	return ""
 }
 
 // content returns the bytes of a document from wherever the copy has them: the

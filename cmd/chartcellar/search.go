@@ -43,7 +43,8 @@ type searchOptions struct {
 
 // A searchHit is one record that was found.
 type searchHit struct {
-	Patient string `json:"patient"` // "" if the record names none
+	Patient string `json:"patient"` // id; "" if the record names none
+	Name    string `json:"name"`    // of the patient
 	Record  string `json:"record"`
 	Date    string `json:"date"`
 	chart.Hit
@@ -77,7 +78,8 @@ func (e *env) search(ctx context.Context, phrases []string, o searchOptions) err
 		if err != nil {
 			return err
 		}
-		s := &searcher{e: e, r: r, limit: o.limit, end: searchEnd{Types: types}}
+		s := &searcher{e: e, r: r, limit: o.limit, all: len(o.types) == 0,
+			names: map[string]string{}, end: searchEnd{Types: types}}
 		for range workers() {
 			s.matchers = append(s.matchers, q.Matcher())
 		}
@@ -109,12 +111,14 @@ type searcher struct {
 	e        *env
 	r        *reading
 	limit    int
+	all      bool // no type was named
 	matchers []*chart.Matcher
 	looked   atomic.Int64
 
 	// mu covers what follows, and the output.
-	mu  sync.Mutex
-	end searchEnd
+	mu    sync.Mutex
+	end   searchEnd
+	names map[string]string // of patients, by id
 }
 
 func (s *searcher) scan(ctx context.Context, typ string) error {
@@ -135,7 +139,7 @@ func (s *searcher) scan(ctx context.Context, typ string) error {
 		if !ok {
 			return nil
 		}
-		return s.show(searchHit{Patient: patientOf(raw), Record: typ + "/" + id, Date: chart.DateOf(raw), Hit: hit})
+		return s.show(ctx, searchHit{Patient: patientOf(raw), Record: typ + "/" + id, Date: chart.DateOf(raw), Hit: hit})
 	})
 	var damage *store.DamagedError
 	switch {
@@ -150,19 +154,20 @@ func (s *searcher) scan(ctx context.Context, typ string) error {
 }
 
 // show prints one hit at once.
-func (s *searcher) show(h searchHit) error {
+func (s *searcher) show(ctx context.Context, h searchHit) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.limit > 0 && s.end.Hits >= s.limit {
 		return errLimit
 	}
 	s.end.Hits++
+	h.Name = s.name(ctx, h.Patient)
 	if s.e.json {
 		return s.line(h)
 	}
 	who := "no patient named"
 	if h.Patient != "" {
-		who = "Patient/" + h.Patient
+		who = strings.TrimSpace(h.Name + " Patient/" + h.Patient)
 	}
 	date := h.Date
 	if date == "" {
@@ -171,6 +176,20 @@ func (s *searcher) show(h searchHit) error {
 	_, err := fmt.Fprintf(s.e.Stdout, "%s  %s  %s\n", h.Record, date, who)
 	s.e.lines("    ", h.Where+": "+h.Snippet)
 	return err
+}
+
+// name returns a patient's name; "" if the copy has none. The caller holds mu.
+func (s *searcher) name(ctx context.Context, id string) string {
+	name, ok := s.names[id]
+	if ok || id == "" {
+		return name
+	}
+	if raw, found := (finder{ctx, s.r}).Find("Patient", id); found {
+		en := chart.NewEntry(chart.Resource{Type: "Patient", ID: id, Raw: raw})
+		name = en.Name
+	}
+	s.names[id] = name
+	return name
 }
 
 func (s *searcher) line(v any) error {
@@ -190,7 +209,11 @@ func (s *searcher) finish() error {
 		}
 	} else {
 		end := &s.end
-		s.e.lines("", fmt.Sprintf("%s in %d of %d records of these types: %s.", plural(end.Hits, "hit"), end.Looked, end.Of, strings.Join(end.Types, ", ")))
+		of := fmt.Sprintf("these types: %s", strings.Join(end.Types, ", "))
+		if s.all {
+			of = fmt.Sprintf("all %d types", len(end.Types))
+		}
+		s.e.lines("", fmt.Sprintf("%s in %d of %d records of %s.", plural(end.Hits, "hit"), end.Looked, end.Of, of))
 		if end.Limited {
 			s.e.printf("Stopped at %s; there may be more: leave --limit out.\n", plural(s.limit, "hit"))
 		}

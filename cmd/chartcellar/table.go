@@ -91,10 +91,15 @@ func shrink(widths, least []int, room int) {
 
 func printRow(w io.Writer, indent string, widths []int, row []string) {
 	cells := make([][]string, len(row))
-	lines := 1
+	lines, last := 1, 0
+	for i, n := range widths {
+		if n > 0 {
+			last = i
+		}
+	}
 	for i, c := range row {
 		if widths[i] > 0 {
-			cells[i] = wrap(c, widths[i])
+			cells[i] = breakLines(c, widths[i], i == last)
 			lines = max(lines, len(cells[i]))
 		}
 	}
@@ -115,13 +120,17 @@ func printRow(w io.Writer, indent string, widths []int, row []string) {
 }
 
 // wrap breaks a text into lines of at most n columns, between words where it can.
-func wrap(s string, n int) []string {
+func wrap(s string, n int) []string { return breakLines(s, n, true) }
+
+// breakLines is wrap; whole says that a word which is too long stays whole, because
+// nothing stands to the right of it.
+func breakLines(s string, n int, whole bool) []string {
 	n = max(n, 8)
 	var out []string
 	for para := range strings.SplitSeq(s, "\n") {
 		line := ""
 		for word := range strings.FieldsSeq(para) {
-			for columns(word) > n {
+			for columns(word) > n && !whole {
 				if line != "" {
 					out, line = append(out, line), ""
 				}

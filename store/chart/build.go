@@ -112,8 +112,9 @@ func plans() []plan {
 			limits:  []int{0, 20, 10, 10}, read: problem},
 		{key: "medicines", title: "MEDICINES", types: []string{"MedicationRequest", "MedicationStatement"},
 			columns: []string{"medicine", "directions", "status", "since", "by"},
-			groups:  []string{"NOT to be given", "Current", "Other status", "Stopped or completed"},
-			limits:  []int{0, 0, 20, 10}, read: medicine},
+			groups: []string{"NOT to be given", "Current", "Planned, proposed or of unknown status",
+				"Stopped or completed"},
+			limits: []int{0, 0, 20, 10}, read: medicine},
 		{key: "results", title: "RESULTS", types: []string{"Observation"},
 			columns: []string{"test", "latest", "flag", "range of this result", "on", "earlier"},
 			groups:  []string{"Laboratory", "Other", "Social history and questionnaires"},
@@ -122,7 +123,7 @@ func plans() []plan {
 			columns: []string{"measure", "latest", "flag", "range of this result", "on", "earlier"},
 			groups:  []string{""}, limits: []int{20}, read: vital},
 		{key: "reports", title: "REPORTS", types: []string{"DiagnosticReport"},
-			columns: []string{"date", "report", "status", "by"},
+			columns: []string{"date", "report", "status", "holds", "by"},
 			groups:  []string{""}, limits: []int{10}, read: report},
 		{key: "visits", title: "VISITS", types: []string{"Encounter"},
 			columns: []string{"date", "visit", "reason", "with", "status"},
@@ -222,10 +223,14 @@ func (b *Builder) Add(r Resource) {
 // age is the age at the time of the chart, or at death.
 func (b *Builder) age() string {
 	e := &b.banner.Entry
-	if d, ok := parseDate(e.Deceased); ok && d.from.Before(b.o.At) {
-		return Age(e.Born, d.from)
-	}
-	if e.Deceased == "yes" {
+	d, ok := parseDate(e.died)
+	switch {
+	case ok && d.from.Before(b.o.At):
+		if age := Age(e.Born, d.from); age != "" {
+			return age + " at death"
+		}
+		return ""
+	case e.Deceased != "" && !ok:
 		return "" // it is not known when
 	}
 	return Age(e.Born, b.o.At)

@@ -30,9 +30,9 @@ func Text(contentType string, b []byte) (s string, ok bool) {
 		return fmt.Sprintf("This is a PDF of %d bytes. Save it to look at it.", len(b)), false
 	case bytes.HasPrefix(b, []byte(`{\rtf`)):
 		return Clean(rtfText(b)), true
-	case t == "text/html" || t == "application/xhtml+xml":
+	case strings.Contains(t, "html"):
 		return strings.TrimSpace(htmlText(decodeText(contentType, b))), true
-	case strings.HasSuffix(t, "xml"):
+	case strings.HasSuffix(t, "xml"), utf8.Valid(b) && bytes.HasPrefix(bytes.TrimSpace(b), []byte("<")):
 		return xmlText(contentType, b), true
 	case strings.HasPrefix(t, "text/") || t == "application/json" || t == "" && utf8.Valid(b):
 		return Clean(decodeText(contentType, b)), true
@@ -78,14 +78,20 @@ var breaking = map[string]bool{"p": true, "br": true, "div": true, "li": true, "
 // too. It never fails: what looks like no tag is text.
 func htmlText(s string) string {
 	var b strings.Builder
+	verbatim := strings.Contains(strings.ToLower(s), "<pre")
 	for len(s) > 0 {
 		i := strings.IndexByte(s, '<')
 		if i < 0 {
-			b.WriteString(html.UnescapeString(s))
+			i = len(s)
+		}
+		words := s[:i]
+		if !verbatim {
+			words = oneBlank(words)
+		}
+		b.WriteString(html.UnescapeString(words))
+		if s = s[i:]; s == "" {
 			break
 		}
-		b.WriteString(html.UnescapeString(s[:i]))
-		s = s[i:]
 		if len(s) < 2 || !tagBegins(s[1]) {
 			b.WriteByte('<')
 			s = s[1:]
@@ -118,20 +124,37 @@ func afterTag(s string, b *strings.Builder) string {
 		if end := strings.Index(strings.ToLower(rest), "</"+name); end >= 0 {
 			_, rest, _ = strings.Cut(rest[end:], ">")
 		}
-	case name == "td" || name == "th":
-		b.WriteString("  ")
+	case (name == "td" || name == "th") && tag[0] == '/':
+		b.WriteString(" | ")
 	case breaking[name]:
 		b.WriteByte('\n')
 	}
 	return rest
 }
 
-// squeezeLines takes blanks at the ends of lines and more than one empty line away.
+// oneBlank makes every stretch of white space one blank.
+func oneBlank(s string) string {
+	out := strings.Join(strings.Fields(s), " ")
+	if out == "" && s != "" {
+		return " "
+	}
+	if s != "" && strings.ContainsRune(" \t\r\n", rune(s[0])) {
+		out = " " + out
+	}
+	if s != "" && strings.ContainsRune(" \t\r\n", rune(s[len(s)-1])) {
+		out += " "
+	}
+	return out
+}
+
+// squeezeLines takes blanks at both ends of lines, bars at their ends and more than
+// one empty line away.
 func squeezeLines(s string) string {
 	var out []string
 	empty := true
 	for line := range strings.SplitSeq(s, "\n") {
-		line = strings.TrimRight(strings.TrimLeft(line, "\r"), " \t\r\u00a0")
+		line = strings.TrimRight(strings.TrimLeft(line, " \t\r"), " \t\r\u00a0")
+		line = strings.TrimRight(strings.TrimSuffix(line, "|"), " ")
 		if line == "" && empty {
 			continue
 		}
@@ -177,10 +200,11 @@ func ccdaText(s string) (string, error) {
 				b.WriteString("\n\n")
 			} else if inNarrative(path) && breaking[strings.ToLower(name)] {
 				b.WriteByte('\n')
-			} else if inNarrative(path) && (name == "td" || name == "th") {
-				b.WriteString("  ")
 			}
 		case xml.EndElement:
+			if (t.Name.Local == "td" || t.Name.Local == "th") && inNarrative(path) {
+				b.WriteString(" | ")
+			}
 			if len(path) > 0 {
 				path = path[:len(path)-1]
 			}
@@ -217,7 +241,9 @@ func writeNarrative(b *strings.Builder, path []string, s string) {
 		b.WriteString(strings.ToUpper(strings.TrimSpace(s)))
 	case n > 0 && path[n-1] == "title" && n == 2:
 		b.WriteString(strings.TrimSpace(s))
+	case inNarrative(path) && path[n-1] == "text":
+		b.WriteString(s) // some write whole notes here, with line breaks
 	case inNarrative(path):
-		b.WriteString(s)
+		b.WriteString(oneBlank(s))
 	}
 }

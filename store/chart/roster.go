@@ -23,6 +23,7 @@ type Entry struct {
 	ReplacedBy string   `json:"replacedBy,omitempty"` // Patient/id of the record that counts
 	Plain      bool     `json:"plain,omitempty"`      // the record is not as FHIR says
 
+	died          string   // as given
 	names, digits []string // folded parts of all names; all phone numbers
 	ids           []string // every identifier, folded
 }
@@ -41,7 +42,7 @@ func NewEntry(r Resource) Entry {
 	}
 	switch {
 	case str(p.DeceasedDateTime) != "":
-		e.Deceased = showDate(*p.DeceasedDateTime)
+		e.died, e.Deceased = *p.DeceasedDateTime, showDate(*p.DeceasedDateTime)
 	case p.DeceasedBoolean != nil && *p.DeceasedBoolean:
 		e.Deceased = "yes"
 	}

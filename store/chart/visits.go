@@ -104,11 +104,11 @@ func report(b *Builder, r Resource) (item, error) {
 		holds = count(n, "result")
 	}
 	if n := len(d.PresentedForm); n > 0 {
-		holds = join(", ", holds, count(n, "document")+": chartcellar document open "+r.Ref())
+		holds = join(", ", holds, count(n, "document"))
 	}
-	it.row = Row{Cells: []string{showDate(on), named(concept(&d.Code)), status,
+	it.row = Row{Cells: []string{showDate(on), named(concept(&d.Code)), status, holds,
 		join(", ", b.names.list(r, d.Performer), b.names.list(r, d.ResultsInterpreter))},
-		More: join("; ", CleanLine(str(d.Conclusion)), concepts(d.ConclusionCode), holds)}
+		More: join("; ", CleanLine(str(d.Conclusion)), concepts(d.ConclusionCode))}
 	return it, nil
 }
 
