@@ -184,7 +184,7 @@ func New(o Options) *Builder {
 		unread: map[string]int{}}
 	b.made = make([][]item, len(b.plans))
 	for _, p := range b.plans {
-		b.sections = append(b.sections, Section{Key: p.key, Title: p.title, Columns: p.columns})
+		b.sections = append(b.sections, Section{Key: p.key, Title: p.title, Columns: p.columns, Groups: []Group{}})
 	}
 	return b
 }

@@ -108,10 +108,13 @@ func (p *queryPart) named(e *Entry) bool {
 }
 
 // hasPhone reports whether a phone number ends in these digits, four or more; a
-// number typed with another country's beginning fits too.
+// number typed with its country, or with the 0 that stands for it, fits too.
 func (e *Entry) hasPhone(digits string) bool {
 	if len(digits) < 4 {
 		return false
+	}
+	if local := strings.TrimLeft(digits, "0"); len(local) >= 7 {
+		digits = local
 	}
 	return slices.ContainsFunc(e.digits, func(d string) bool {
 		return strings.HasSuffix(d, digits) || len(d) >= 7 && strings.HasSuffix(digits, d)
