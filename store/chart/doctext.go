@@ -117,14 +117,16 @@ func afterTag(s string, b *strings.Builder) string {
 		b.WriteString(s)
 		return ""
 	}
-	name := strings.ToLower(strings.TrimPrefix(tag, "/"))
-	name = strings.TrimRight(strings.FieldsFunc(name+" ", func(r rune) bool { return r == ' ' || r == '\n' || r == '\t' })[0], "/")
+	name, closing := strings.CutPrefix(strings.ToLower(tag), "/")
+	if i := strings.IndexAny(name, " \t\r\n/"); i >= 0 {
+		name = name[:i]
+	}
 	switch {
-	case (name == "style" || name == "script" || name == "head") && tag[0] != '/':
+	case (name == "style" || name == "script" || name == "head") && !closing:
 		if end := strings.Index(strings.ToLower(rest), "</"+name); end >= 0 {
 			_, rest, _ = strings.Cut(rest[end:], ">")
 		}
-	case (name == "td" || name == "th") && tag[0] == '/':
+	case (name == "td" || name == "th") && closing:
 		b.WriteString(" | ")
 	case breaking[name]:
 		b.WriteByte('\n')

@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -80,7 +81,11 @@ func findAttachments(n *node, path, name string, fn func(*node, string)) {
 		if n.kind == object {
 			findAttachments(&n.kids[i], below(path, n.names[i]), n.names[i], fn)
 		} else {
-			findAttachments(&n.kids[i], path, name, fn)
+			place := path
+			if len(n.kids) > 1 {
+				place = fmt.Sprintf("%s %d", path, i+1)
+			}
+			findAttachments(&n.kids[i], place, name, fn)
 		}
 	}
 }

@@ -122,7 +122,7 @@ func nextData(raw []byte) (from, to int) {
 			continue
 		}
 		n := bytes.IndexByte(raw[from+1:], '"')
-		if n >= 8 {
+		if n > 0 {
 			return from + 1, from + 1 + n
 		}
 	}
