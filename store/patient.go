@@ -28,14 +28,13 @@ func (s *Snapshot) Readable(ctx context.Context, source, patient string, fn func
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if _, err := s.m.frame(l.Part, int(l.Frame)); errors.Is(err, archive.ErrDamaged) {
+		err := s.compartmentLine(sc, source, l, fn)
+		if errors.Is(err, archive.ErrDamaged) {
 			if damaged[l.Type] == nil {
 				damaged[l.Type] = map[index.Loc]bool{}
 			}
 			damaged[l.Type][l.Loc] = true
-			continue
-		}
-		if err := s.compartmentLine(sc, source, l, fn); err != nil {
+		} else if err != nil {
 			return nil, err
 		}
 	}

@@ -126,6 +126,11 @@ func (s *Snapshot) read(k Key, e *index.Entry) (Version, error) {
 	if err != nil {
 		return Version{}, err
 	}
+	return s.readFrom(f, k, e)
+}
+
+// readFrom is read for a frame that is at hand.
+func (s *Snapshot) readFrom(f *cachedFrame, k Key, e *index.Entry) (Version, error) {
 	raw, ok := archive.Line(f.plain, int(e.Line))
 	if !ok || len(raw) != int(e.Length) {
 		return Version{}, badEntry(k)
@@ -209,7 +214,7 @@ func (s *Snapshot) compartmentLine(sc *scan.Scanner, source string, l index.Line
 		if list[i].Loc != l.Loc {
 			return nil
 		}
-		v, err := s.read(k, &list[i])
+		v, err := s.readFrom(f, k, &list[i])
 		if err != nil {
 			return err
 		}

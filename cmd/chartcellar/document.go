@@ -67,10 +67,7 @@ func (e *env) documentList(ctx context.Context, what string, o documentOptions) 
 		}
 		var all []chart.Attachment
 		unread, err := r.snap.Readable(ctx, r.source, id, func(v store.Version) error {
-			list, err := chart.Attachments(chart.Resource{Type: v.Type, ID: v.ID, Raw: v.Raw}, finder{ctx, r})
-			for i := range list {
-				list[i].Forget()
-			}
+			list, err := chart.ListAttachments(chart.Resource{Type: v.Type, ID: v.ID, Raw: v.Raw}, finder{ctx, r})
 			all = append(all, list...)
 			return err
 		})

@@ -399,12 +399,22 @@ func TestReadersDuringAPull(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-reached
-	for _, args := range [][]string{{"status"}, {"runs", "list"}, {"record", "Patient/pat-1"}, {"keys"}, {"verify", "--depth", "quick"}} {
+	for _, args := range [][]string{{"status"}, {"runs", "list"}, {"record", "Patient/pat-1"}, {"patients", "a"},
+		{"chart", "pat-1"}, {"document", "list", "pat-1"}, {"search", "blood"}, {"keys"}, {"verify", "--depth", "quick"}} {
 		for range 3 {
 			if out, err := command(args...).CombinedOutput(); err != nil || len(out) == 0 {
 				t.Errorf("%v during a pull: %v\n%s", args, err, out)
 			}
 		}
+	}
+	// A file that another process writes is where the caller meant it to be.
+	save := command("document", "save", "DocumentReference/doc-1-0", "note.txt")
+	save.Dir = t.TempDir()
+	if out, err := save.CombinedOutput(); err != nil {
+		t.Errorf("document save during a pull: %v\n%s", err, out)
+	}
+	if b, err := os.ReadFile(filepath.Join(save.Dir, "note.txt")); err != nil || !strings.Contains(string(b), "was seen today") {
+		t.Errorf("the saved note: %q, %v", b, err)
 	}
 	out, err := command("sync").CombinedOutput()
 	exit, ok := err.(*exec.ExitError)

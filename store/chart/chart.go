@@ -42,10 +42,32 @@ func read[T any](r Resource) (T, error) {
 	if err := readable(r); err != nil {
 		return none, err
 	}
-	if err := json.Unmarshal(r.Raw, &model); err != nil {
+	if err := json.Unmarshal(slim(r.Raw), &model); err != nil {
 		return none, fmt.Errorf("%w: %v", ErrRefused, err)
 	}
 	return model, nil
+}
+
+// slim returns a record without the bytes of the files in it, of which only the
+// first few stay. A short record is returned as it is.
+func slim(raw []byte) []byte {
+	const short = 16 << 10
+	if len(raw) < short {
+		return raw
+	}
+	out := make([]byte, 0, short)
+	for {
+		from, to := nextData(raw)
+		if from < 0 {
+			return append(out, raw...)
+		}
+		keep := to
+		if to-from > longData {
+			keep = from + 4
+		}
+		out = append(out, raw[:keep]...)
+		raw = raw[to:]
+	}
 }
 
 // readable makes the checks that the models leave out.

@@ -32,6 +32,16 @@ func (a *Attachment) Data() ([]byte, error) { return decode64(a.data) }
 var attachmentNames = []string{"attachment", "valueAttachment", "contentAttachment", "sourceAttachment",
 	"defaultValueAttachment", "photo", "presentedForm", "content", "document", "image"}
 
+// ListAttachments is Attachments without the bytes of the files, for long lists.
+func ListAttachments(r Resource, f Finder) ([]Attachment, error) {
+	r.Raw = slim(r.Raw)
+	list, err := Attachments(r, f)
+	for i := range list {
+		list[i].data = ""
+	}
+	return list, err
+}
+
 // Attachments lists the files of a record in the order in which it names them. A
 // Binary is its own. f puts names to authors; it may be nil.
 func Attachments(r Resource, f Finder) ([]Attachment, error) {
@@ -193,6 +203,3 @@ func (a *Attachment) BinaryID() string {
 	}
 	return ""
 }
-
-// Forget lets go of the bytes, for long lists.
-func (a *Attachment) Forget() { a.data = "" }

@@ -153,17 +153,23 @@ func (m *Matcher) inData(data []byte, left int) (rest int, sure bool) {
 		bytes.HasPrefix(text, []byte{0xfe, 0xff}) || !utf8.Valid(text) {
 		return left, true
 	}
-	if text = bytes.TrimSpace(text); len(text) > 0 && text[0] == '<' {
+	left = m.inText(text, left)
+	if text = bytes.TrimSpace(text); len(text) > 0 && text[0] == '<' && left > 0 {
 		if strangeEntity(text) {
 			return left, true
 		}
-		text = dropTags(text)
+		left = m.inText(dropTags(text), left)
 	}
+	return left, false
+}
+
+// inText is look for text that is not folded yet.
+func (m *Matcher) inText(text []byte, left int) int {
 	at := len(m.folded)
 	m.folded = appendFolded(m.folded, text, false)
-	rest = m.look(m.folded[at:], left)
+	left = m.look(m.folded[at:], left)
 	m.folded = m.folded[:at]
-	return rest, false
+	return left
 }
 
 // strangeEntity reports whether markup writes letters as entities.
