@@ -189,11 +189,17 @@ func (r *reading) findPatient(ctx context.Context, who string) (string, error) {
 	if !errors.Is(err, store.ErrNotFound) {
 		return "", err
 	}
+	if err := r.seen("patients.search", store.Key{Type: "Patient"}, ""); err != nil {
+		return "", err
+	}
 	var list []chart.Entry
 	err = r.eachPatient(ctx, func(en *chart.Entry) bool { return en.Has(who) }, func(en chart.Entry) { list = append(list, en) })
 	switch {
 	case err != nil:
 		return "", err
+	case len(list) == 0 && r.asOf != "":
+		return "", &plainError{exitFailed, "The copy of that day has no patient with this id or record number.", nothingLost,
+			"See whether today's has one: leave --as-of out"}
 	case len(list) == 0:
 		return "", errNoPatient
 	case len(list) > 1:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -40,6 +41,7 @@ type recordOptions struct {
 	versions, raw, pretty bool
 	diff                  string
 	asOf                  uint32
+	alone                 bool // the other versions could not be read
 }
 
 func (e *env) record(ctx context.Context, ref string, o recordOptions) error {
@@ -52,6 +54,13 @@ func (e *env) record(ctx context.Context, ref string, o recordOptions) error {
 			return err
 		}
 		list, err := r.snap.History(ctx, r.key(typ, id))
+		if errors.Is(err, store.ErrDamaged) && !o.versions && o.diff == "" {
+			// An older version may be damaged: the newest is shown without the others.
+			var v store.Version
+			if v, err = r.snap.Latest(ctx, r.key(typ, id)); err == nil {
+				list, o.alone = []store.Version{v}, true
+			}
+		}
 		if jerr := r.seen("record.view", r.key(typ, id), patientIn(r.key(typ, id), list)); jerr != nil {
 			return jerr
 		}
@@ -156,8 +165,14 @@ func (e *env) printVersion(list []store.Version, n int, o recordOptions) error {
 		return e.printJSON(out)
 	}
 	e.printf("%s\n", v.Key)
-	e.lines("", fmt.Sprintf("source %s · version %d of %d · run %d · fetched %s · dated by the EMR: %s", v.Source, n+1, len(list), v.Run,
-		v.Fetched, updated(*v)))
+	which := fmt.Sprintf("version %d of %d", n+1, len(list))
+	if o.alone {
+		which = "the newest version"
+	}
+	e.lines("", fmt.Sprintf("source %s · %s · run %d · fetched %s · dated by the EMR: %s", v.Source, which, v.Run, v.Fetched, updated(*v)))
+	if o.alone {
+		e.printf("NOTE: its other versions could not be read; see: chartcellar verify --depth full\n")
+	}
 	if v.Subsetted {
 		e.printf("NOTE: the EMR says that it gave only a part of this record.\n")
 	}
