@@ -169,7 +169,7 @@ func (e *env) printChart(v *chartView) {
 	if len(b.Others) > 0 {
 		e.printf("also: %s\n", strings.Join(b.Others, "; "))
 	}
-	e.printf("%s\n", strings.Join(bannerFacts(b), " · "))
+	e.printf("%s\n", chart.CleanLine(strings.Join(bannerFacts(b), " · ")))
 	if b.Plain {
 		e.printf("The record of this patient is not as FHIR says; see: chartcellar record Patient/%s\n", b.ID)
 	}

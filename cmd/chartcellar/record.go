@@ -164,7 +164,7 @@ func (e *env) printVersion(list []store.Version, n int, o recordOptions) error {
 		out.Card = card
 		return e.printJSON(out)
 	}
-	e.printf("%s\n", v.Key)
+	e.printf("%s\n", chart.CleanLine(v.Key.String()))
 	which := fmt.Sprintf("version %d of %d", n+1, len(list))
 	if o.alone {
 		which = "the newest version"

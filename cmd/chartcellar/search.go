@@ -173,7 +173,7 @@ func (s *searcher) show(ctx context.Context, h searchHit) error {
 	if date == "" {
 		date = "no date"
 	}
-	_, err := fmt.Fprintf(s.e.Stdout, "%s  %s  %s\n", h.Record, date, who)
+	_, err := fmt.Fprintf(s.e.Stdout, "%s  %s  %s\n", chart.CleanLine(h.Record), date, chart.CleanLine(who))
 	s.e.lines("    ", h.Where+": "+h.Snippet)
 	return err
 }

@@ -9,6 +9,8 @@ import (
 
 	"golang.org/x/term"
 	"golang.org/x/text/width"
+
+	"chartcellar/store/chart"
 )
 
 // lineWidth is how wide text is where there is no terminal to ask.
@@ -127,6 +129,7 @@ func wrap(s string, n int) []string { return breakLines(s, n, true) }
 func breakLines(s string, n int, whole bool) []string {
 	n = max(n, 8)
 	var out []string
+	s = chart.Clean(s) // an id may be any text
 	for para := range strings.SplitSeq(s, "\n") {
 		line := ""
 		for word := range strings.FieldsSeq(para) {
