@@ -23,8 +23,8 @@ func searchCommand(e *env) *cobra.Command {
 names, in remarks, in notes and other text inside the records (accents and capitals
 do not count; a picture or a PDF cannot be searched). Several words in quotes are one
 phrase; several phrases must all occur. A code is found by itself (4548-4) or with its
-system (LOINC|4548-4). Hits are shown as they are found. Each search is a line in
-the journal.
+system (LOINC|4548-4). Records that the EMR has removed, and older versions, are not
+searched. Hits are shown as they are found. Each search is a line in the journal.
 
 Exit codes: 0 good (also without a hit), 2 usage, 12 failed, 13 damage: what could not
 be read is counted, 15 locked.`,
