@@ -383,14 +383,20 @@ func words(err error) string {
 	if !asError(err, &e) {
 		return err.Error()
 	}
-	s := string(e.Kind)
+	switch e.Kind {
+	case rest.OtherOrigin:
+		return fmt.Sprintf("the next page would be at %s, another address than the EMR's", e.Detail)
+	case rest.DNS:
+		return "the name of its host is not known"
+	case rest.UnsafeURL:
+		return "its address leads to where this program does not go"
+	case rest.Certificate:
+		return "the certificate of its host is not good"
+	}
 	if e.Status != 0 {
-		s += fmt.Sprintf(" (HTTP %d)", e.Status)
+		return fmt.Sprintf("%s (HTTP %d)", e.Kind, e.Status)
 	}
-	if e.Kind == rest.OtherOrigin {
-		s = fmt.Sprintf("the next page would be at %s, another address than the EMR's", e.Detail)
-	}
-	return s
+	return string(e.Kind)
 }
 
 func asError(err error, to **rest.Error) bool { return errors.As(err, to) }

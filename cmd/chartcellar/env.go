@@ -85,7 +85,7 @@ Exit codes: 0 good, 2 usage, 10 complete with gaps, 11 held for a decision,
 	}
 	root.PersistentFlags().StringVar(&e.config, "config", "", "settings file (default: in your configuration folder)")
 	root.PersistentFlags().BoolVar(&e.json, "json", false, "print JSON for scripts")
-	root.AddCommand(demoCommand(e), initCommand(e), connectCommand(e), syncCommand(e), statusCommand(e),
+	root.AddCommand(demoCommand(e), initCommand(e), connectCommand(e), syncCommand(e), statusCommand(e), patientsCommand(e), chartCommand(e), searchCommand(e), documentCommand(e),
 		runsCommand(e), verifyCommand(e), recordCommand(e), exportCommand(e), indexCommand(e), keysCommand(e),
 		gapsCommand(e), coverageCommand(e), evidenceCommand(e), configCommand(e), fakeemrCommand(e), benchCommand(e), versionCommand(e))
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err.Error()) })
