@@ -172,4 +172,3 @@ func (e *env) printSourceResult(r sourceResult) {
 		e.printf("A difference is no damage: what changed at the EMR since the last pull comes with the next. Then: chartcellar sync\n")
 	}
 }
-
