@@ -213,47 +213,6 @@ func (e *env) connectTest(ctx context.Context, name string) error {
 	})
 }
 
-// testSteps tests one step after the other and names the one that fails.
-func (e *env) testSteps(ctx context.Context, m *store.Mirror, src config.Source) error {
-	step := func(n int, name, detail string, err error) error {
-		if err != nil {
-			p := explain(err)
-			e.printf("  %d. %-22s FAILED\n", n, name)
-			return p
-		}
-		e.printf("  %d. %-22s good   %s\n", n, name, detail)
-		return nil
-	}
-	c, err := connection(src, e)
-	if err := step(1, "address", src.Base, err); err != nil {
-		return err
-	}
-	defer c.CloseIdle()
-	capability, err := c.Capability(ctx)
-	if err := step(2, "capabilities", fmt.Sprintf("%s, FHIR %s, %d types", capability.Software, capability.FHIRVersion, len(capability.Types)), err); err != nil {
-		return err
-	}
-	tokens, conf, err := signIn(ctx, m, src, c)
-	if err := step(3, "sign-in address", hostOf(conf.TokenURL), err); err != nil {
-		return err
-	}
-	_, err = tokens.Token(ctx)
-	granted, said := tokens.Granted()
-	detail := strings.Join(granted, " ")
-	if !said {
-		detail = "the EMR did not say what it granted"
-	}
-	if err := step(4, "sign-in", detail, err); err != nil {
-		return err
-	}
-	offered := map[string]bool{"system": capability.Export.System, "patient": capability.Export.Patient, "group": capability.Export.Group}
-	detail = "offered at level " + src.Level
-	if !offered[src.Level] {
-		detail = "NOT announced at level " + src.Level + "; the first run will show"
-	}
-	return step(5, "export", detail, nil)
-}
-
 func hostOf(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {

@@ -103,6 +103,8 @@ func (e *emrs) control(ts *testscript.TestScript, _ bool, args []string) {
 		emr.Set(fakeemr.Faults{HTML: args[1]})
 	case "version":
 		emr.Set(fakeemr.Faults{FHIRVersion: args[1]})
+	case "unauthorized":
+		emr.Set(fakeemr.Faults{Unauthorized: args[1]})
 	case "expired":
 		emr.Set(fakeemr.Faults{ExpiredCertificate: true})
 	case "clock":
