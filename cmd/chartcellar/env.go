@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"chartcellar/store"
+	"chartcellar/store/disk"
 )
 
 // release is the version of the program.
@@ -41,7 +42,8 @@ type env struct {
 	Terminal    bool // Stdout is one
 	AskTerminal bool // Stdin is one
 
-	config string // path of the settings file
+	disk   disk.FS // nil: the real one
+	config string  // path of the settings file
 	json   bool
 	args   []string      // as they were typed
 	held   *store.Mirror // in a call for another process: the mirror it shares

@@ -8,14 +8,20 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"chartcellar/store/disk"
 )
 
-func main() {
+func main() { os.Exit(start(nil)) }
+
+// start runs the program on a disk, nil for the real one; a test puts one in its
+// place on which the process dies.
+func start(fsys disk.FS) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, &env{
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv,
+		disk: fsys, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv,
 		Terminal: isTerminal(os.Stdout), AskTerminal: isTerminal(os.Stdin),
 	}, os.Args[1:])
 	stop()
-	os.Exit(code)
+	return code
 }

@@ -141,7 +141,7 @@ func (e *env) answer(m *store.Mirror) control.Handler {
 			return exitBusy
 		}
 		return run(ctx, &env{Stdin: strings.NewReader(""), Stdout: stdout, Stderr: stderr,
-			Getenv: e.Getenv, held: m, secret: c.Secret, turn: turn}, c.Args)
+			Getenv: e.Getenv, disk: e.disk, held: m, secret: c.Secret, turn: turn}, c.Args)
 	}
 }
 
@@ -174,7 +174,7 @@ func (e *env) storeOptions(s config.Settings, a access, socket string) (store.Op
 		return store.Options{}, err
 	}
 	o := store.Options{Dir: s.Data, Box: box, Witness: s.BoxKey + ".witness", Reserve: s.ReserveMB << 20,
-		Doing: a.doing, Socket: socket}
+		Doing: a.doing, Socket: socket, FS: e.disk}
 	if s.KeyFile != "" {
 		if id, err := readKeyFile(s.KeyFile); err == nil {
 			o.Identity = id

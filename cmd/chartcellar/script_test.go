@@ -19,10 +19,21 @@ import (
 
 	"chartcellar/fhirsync"
 	"chartcellar/fhirsync/fakeemr"
+	"chartcellar/store/disk"
+	"chartcellar/store/storetest"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"chartcellar": main})
+	testscript.Main(m, map[string]func(){"chartcellar": func() { os.Exit(start(doomed())) }})
+}
+
+// doomed is the disk of a process of a test: with CHARTCELLAR_TEST_KILL, one on
+// which it dies.
+func doomed() disk.FS {
+	if spec := os.Getenv("CHARTCELLAR_TEST_KILL"); spec != "" {
+		return storetest.NewKiller(spec)
+	}
+	return nil
 }
 
 // emrs are the EMRs of running scripts, by the script's folder.
