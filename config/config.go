@@ -58,7 +58,8 @@ type Source struct {
 	TokenURL string `toml:"token_url"`
 	// Local allows an address on the office network.
 	Local bool `toml:"local"`
-	// CA is a file with a certificate authority to trust beside the system's.
+	// CA is a file with a certificate authority to trust beside the system's; an
+	// absolute path.
 	CA string `toml:"ca"`
 	// Overlap is how far each run looks back before the last one. Default 10m.
 	Overlap Duration `toml:"overlap"`
@@ -168,6 +169,8 @@ func (s *Source) check() error {
 		return errors.New("name: use small letters, digits and dashes, at most 31")
 	case err != nil || u.Host == "" || u.Scheme != "https" && !(s.Local && u.Scheme == "http"):
 		return errors.New("base: write the FHIR address, beginning with https://")
+	case s.CA != "" && !filepath.IsAbs(s.CA):
+		return fmt.Errorf("ca = %q: write the full path of the file", s.CA)
 	case !slices.Contains([]string{"group", "patient", "system"}, s.Level):
 		return fmt.Errorf("level = %q: write group, patient or system", s.Level)
 	case s.Level == "group" && s.Group == "":

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -52,6 +53,12 @@ type connectOptions struct {
 
 func (e *env) connect(ctx context.Context, name string, o connectOptions) error {
 	o.Name = name
+	if o.CA != "" { // the next command may run in another folder
+		var err error
+		if o.CA, err = filepath.Abs(o.CA); err != nil {
+			return err
+		}
+	}
 	return e.withMirror(ctx, access{doing: "connect", write: true}, func(ctx context.Context, s config.Settings, m *store.Mirror) error {
 		known, err := s.Source(name)
 		if err == nil && o.Base == "" {
