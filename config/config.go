@@ -56,6 +56,12 @@ type Source struct {
 	// TokenURL is needed only where the EMR does not publish it; once found, a
 	// change of it stops the run.
 	TokenURL string `toml:"token_url"`
+	// Origins are further addresses (https://host, without a path) that may get the
+	// token beside the base. Only what the vendor has confirmed in writing.
+	Origins []string `toml:"origins"`
+	// FileOrigins are where the EMR may send us for files, without the token. Empty:
+	// where the first file lies, and from then on only there.
+	FileOrigins []string `toml:"file_origins"`
 	// Local allows an address on the office network.
 	Local bool `toml:"local"`
 	// CA is a file with a certificate authority to trust beside the system's; an
@@ -178,6 +184,17 @@ func (s *Source) check() error {
 	case !slices.Contains([]string{"backend-services", "client-secret-basic", "client-secret-post", "bearer", "none"}, s.Auth):
 		return fmt.Errorf("auth = %q: write backend-services, client-secret-basic, client-secret-post, bearer or none", s.Auth)
 	}
+	return errors.Join(s.checkOrigins("origins", s.Origins), s.checkOrigins("file_origins", s.FileOrigins))
+}
+
+// checkOrigins checks addresses that have no path.
+func (s *Source) checkOrigins(name string, list []string) error {
+	for _, o := range list {
+		u, err := url.Parse(o)
+		if err != nil || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Scheme != "https" {
+			return fmt.Errorf("%s: %q: write https:// and the name of the host, and nothing behind it", name, o)
+		}
+	}
 	return nil
 }
 
@@ -227,10 +244,6 @@ reserve_mb = %d
 
 // Block returns a source as it is appended to the file.
 func Block(s Source) []byte {
-	quoted := make([]string, len(s.Types))
-	for i, t := range s.Types {
-		quoted[i] = fmt.Sprintf("%q", t)
-	}
 	s.fill()
 	return fmt.Appendf(nil, `
 [[source]]
@@ -242,10 +255,21 @@ types = [%s]       # empty: all that the EMR offers
 auth = %q          # backend-services, client-secret-basic, client-secret-post, bearer, none
 client_id = %q
 token_url = %q     # the EMR's token address; a change of it stops the run
+origins = [%s]     # further https://host that may get the token; only what the vendor confirmed
+file_origins = [%s] # https://host where its files lie; empty: where the first one lies
 local = %v         # the EMR is on the office network
 ca = %q            # certificate authority to trust beside the system's
 overlap = %q       # how far each run looks back before the last one
 rate = %v          # requests a second; 0 means 5, negative no limit
-`, s.Name, s.Base, s.Level, s.Group, strings.Join(quoted, ", "), s.Auth, s.ClientID, s.TokenURL, s.Local,
-		s.CA, s.Overlap.String(), s.Rate)
+`, s.Name, s.Base, s.Level, s.Group, quoted(s.Types), s.Auth, s.ClientID, s.TokenURL,
+		quoted(s.Origins), quoted(s.FileOrigins), s.Local, s.CA, s.Overlap.String(), s.Rate)
+}
+
+// quoted returns the inside of a TOML list.
+func quoted(list []string) string {
+	q := make([]string, len(list))
+	for i, s := range list {
+		q[i] = fmt.Sprintf("%q", s)
+	}
+	return strings.Join(q, ", ")
 }

@@ -35,6 +35,8 @@ When the vendor has given you a client id, run it again with --client-id.`,
 	f.StringVar(&o.Auth, "auth", "", "backend-services (default), client-secret-basic, client-secret-post, bearer, none")
 	f.StringVar(&o.ClientID, "client-id", "", "client id that the vendor gave you")
 	f.StringVar(&o.TokenURL, "token-url", "", "token address, where the EMR does not publish it")
+	f.StringSliceVar(&o.Origins, "origin", nil, "a further https://host that may get the token; only what the vendor confirmed")
+	f.StringSliceVar(&o.FileOrigins, "file-origin", nil, "https://host where the EMR keeps its files (default: where the first one lies)")
 	f.StringVar(&o.CA, "ca", "", "file of a certificate authority to trust")
 	f.BoolVar(&o.Local, "local", false, "the EMR is on the office network")
 	f.Float64Var(&o.Rate, "rate", 0, "requests a second (0: 5, negative: no limit)")
@@ -229,8 +231,9 @@ func hostOf(raw string) string {
 }
 
 // connection makes the client of a source.
-func connection(src config.Source, e *env) (*rest.Client, error) {
-	o := rest.Options{Base: src.Base, Local: src.Local, Rate: src.Rate, UserAgent: "chartcellar/" + release}
+func connection(m *store.Mirror, src config.Source, e *env) (*rest.Client, error) {
+	o := rest.Options{Base: src.Base, Origins: src.Origins, FileOrigins: src.FileOrigins, Local: src.Local,
+		Rate: src.Rate, UserAgent: "chartcellar/" + release}
 	if src.CA != "" {
 		b, err := os.ReadFile(src.CA)
 		if err != nil {
@@ -241,7 +244,32 @@ func connection(src config.Source, e *env) (*rest.Client, error) {
 		}
 		o.CA = b
 	}
+	if err := e.pinFiles(m, src, &o); err != nil {
+		return nil, err
+	}
 	return rest.New(o)
+}
+
+// pinFiles keeps where the EMR's files lie: what the settings say, else where the
+// first one was.
+func (e *env) pinFiles(m *store.Mirror, src config.Source, o *rest.Options) error {
+	if len(src.FileOrigins) > 0 {
+		return nil
+	}
+	o.FileOrigins = nil
+	known, err := m.Secret(src.Name + ".file-origin")
+	if err != nil {
+		return err
+	}
+	if known != nil {
+		o.FileOrigins = []string{string(known)}
+		return nil
+	}
+	o.NewFileOrigin = func(origin string) error {
+		fmt.Fprintf(e.Stderr, "The EMR keeps its files at %s. From now on they are fetched from there only.\n", origin)
+		return m.PutSecret(src.Name+".file-origin", []byte(origin))
+	}
+	return nil
 }
 
 // signIn makes the token source of a connection. The token address is pinned at

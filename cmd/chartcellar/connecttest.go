@@ -36,7 +36,7 @@ func (s *steps) step(name, detail string, err error) error {
 // testSteps tests one step after the other and names the one that fails.
 func (e *env) testSteps(ctx context.Context, m *store.Mirror, src config.Source) error {
 	s := &steps{e: e}
-	c, err := connection(src, e)
+	c, err := connection(m, src, e)
 	if err := s.step("address", src.Base, err); err != nil {
 		return err
 	}

@@ -205,6 +205,9 @@ func explainRest(err error) *plainError {
 	case errors.As(err, &e) && e.Kind == rest.WrongVersion:
 		return &plainError{exitFailed, fmt.Sprintf("The EMR speaks FHIR %s; chartcellar needs FHIR R4 (4.0).", e.Detail), nothingLost,
 			"Ask the vendor for the R4 address."}
+	case errors.As(err, &e) && e.Kind == rest.Elsewhere:
+		return &plainError{exitFailed, fmt.Sprintf("The EMR sent us to %s, where its files were not until now. Nothing was sent there.", e.Detail), nothingLost,
+			fmt.Sprintf("Ask the vendor whether that is theirs. If it is, add to the settings of this EMR: file_origins = [%q], beside those that hold now.", e.Detail)}
 	case errors.As(err, &e):
 		w, ok := restWords[e.Kind]
 		if c, special := certificateWords[e.Detail]; special && e.Kind == rest.Certificate {

@@ -78,6 +78,8 @@ func (e *emrs) setup(env *testscript.Env) error {
 	env.Setenv("CHARTCELLAR_CLIENT_SECRET", "emr-secret")
 	env.Setenv("BASE", emr.BaseURL())
 	env.Setenv("CA", ca)
+	env.Setenv("STORAGE", emr.StorageURL())
+	env.Setenv("EVIL", emr.EvilURL())
 	env.Setenv("CONNECT", "--base="+emr.BaseURL())
 	return nil
 }
@@ -108,6 +110,10 @@ func (e *emrs) control(ts *testscript.TestScript, _ bool, args []string) {
 		if _, err := emr.Changes(1); err != nil {
 			ts.Fatalf("%v", err)
 		}
+	case "untouched":
+		if s := emr.Served(); s.Evil > 0 || s.Leaks > 0 {
+			ts.Fatalf("the evil listener saw %d requests, %d leaks", s.Evil, s.Leaks)
+		}
 	case "good":
 		emr.Set(fakeemr.Faults{})
 	case "html":
@@ -116,6 +122,8 @@ func (e *emrs) control(ts *testscript.TestScript, _ bool, args []string) {
 		emr.Set(fakeemr.Faults{FHIRVersion: args[1]})
 	case "unauthorized":
 		emr.Set(fakeemr.Faults{Unauthorized: args[1]})
+	case "files": // at storage, evil
+		emr.Set(fakeemr.Faults{FileRedirect: args[1]})
 	case "expired":
 		emr.Set(fakeemr.Faults{ExpiredCertificate: true})
 	case "clock":

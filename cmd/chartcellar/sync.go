@@ -56,7 +56,7 @@ func (e *env) sync(ctx context.Context, o syncOptions) error {
 
 // pull makes one run with progress on the screen.
 func (e *env) pull(ctx context.Context, m *store.Mirror, src config.Source, full bool) (*fhirsync.Report, error) {
-	c, err := connection(src, e)
+	c, err := connection(m, src, e)
 	if err != nil {
 		return nil, err
 	}

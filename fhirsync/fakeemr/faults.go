@@ -44,7 +44,7 @@ type Faults struct {
 	ErrorFile         string        // text of an error OperationOutcome naming ErrorType (F14)
 	ErrorType         string
 
-	FileRedirect  string   // storage, evil, http, loop: 307 from file URLs (F8, P67)
+	FileRedirect  string   // storage, evil, http, loop: 307 from file URLs; chain: storage, then evil (F8, P67)
 	FileURL       string   // file URL in the manifest instead of the true one (F9)
 	NoCount       bool     // the manifest gives no counts
 	Gzip          string   // plain (Content-Encoding), hidden, double, crc, bomb (F12)

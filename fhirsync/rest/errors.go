@@ -36,6 +36,7 @@ const (
 	Refused      Kind = "refused"       // another 4xx
 	UnsafeURL    Kind = "unsafe URL"    // the server sent us somewhere we do not go
 	OtherOrigin  Kind = "other origin"  // a page link to the base's path on another host; Detail names it
+	Elsewhere    Kind = "elsewhere"     // sent to a host that is not known as the EMR's own; Detail is its origin
 	TooLarge     Kind = "too large"     // a body over its limit
 	Cut          Kind = "cut short"     // a body that ended early
 	WrongVersion Kind = "wrong version" // not FHIR R4
@@ -58,7 +59,7 @@ type Error struct {
 	Status  int    // 0 if there was no reply
 	Outcome Outcome
 	RetryAt time.Time // when the server asks us to come back; zero if it does not
-	Detail  string    // for WrongVersion: the version; for Certificate: what is wrong
+	Detail  string    // for WrongVersion: the version; for Certificate: what is wrong; for Elsewhere and OtherOrigin: the origin
 	err     error
 }
 
@@ -67,6 +68,9 @@ func (e *Error) Error() string {
 	s := e.Class
 	if s == "" {
 		s = "request"
+	}
+	if e.Kind == Elsewhere {
+		return s + ": the EMR sent us to " + e.Detail + ", which is not known as its own; nothing was sent there (if the vendor says it is theirs, add it to file_origins)"
 	}
 	s += ": " + string(e.Kind)
 	if e.Status != 0 {
