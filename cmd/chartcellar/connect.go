@@ -41,8 +41,7 @@ When the vendor has given you a client id, run it again with --client-id.`,
 	f.BoolVar(&o.Local, "local", false, "the EMR is on the office network")
 	f.Float64Var(&o.Rate, "rate", 0, "requests a second (0: 5, negative: no limit)")
 	f.BoolVar(&o.worksheet, "worksheet", false, "print what the vendor's registration form asks")
-	c.AddCommand(command("signing-key [NAME]", "Print the public key (JWKS) for the vendor's form", "",
-		cobra.MaximumNArgs(1), func(ctx context.Context, a []string) error { return e.signingKey(ctx, strings.Join(a, "")) }))
+	c.AddCommand(signingKeyCommand(e))
 	c.AddCommand(command("test [NAME]", "Test the connection again, step by step", "",
 		cobra.MaximumNArgs(1), func(ctx context.Context, a []string) error { return e.connectTest(ctx, strings.Join(a, "")) }))
 	return c
@@ -68,12 +67,8 @@ func (e *env) connect(ctx context.Context, name string, o connectOptions) error 
 		} else if err == nil {
 			return usage("there is a source " + name + " already; change it in the settings file, then: chartcellar connect test")
 		}
-		key, err := sourceKey(m, name)
-		if err != nil {
-			return err
-		}
 		if o.worksheet {
-			return e.worksheet(key, o.Source)
+			return e.worksheet(ctx, m, o.Source)
 		}
 		if o.Base == "" {
 			return usage("give the address of the EMR: --base https://...")
@@ -84,7 +79,7 @@ func (e *env) connect(ctx context.Context, name string, o connectOptions) error 
 		if err := e.keepSecret(m, o.Source); err != nil {
 			return err
 		}
-		return e.addSource(ctx, m, o.Source, err == nil && known.Name != "")
+		return e.addSource(ctx, m, o.Source, known.Name != "")
 	})
 }
 
@@ -143,59 +138,35 @@ func (e *env) keepSecret(m *store.Mirror, src config.Source) error {
 	return m.PutSecret(src.Name+".secret", []byte(secret))
 }
 
-// sourceKey returns the signing key of a source and makes it if need be.
-func sourceKey(m *store.Mirror, name string) (*smart.Key, error) {
-	b, err := m.Secret(name + ".signing")
-	if err != nil {
-		return nil, err
-	}
-	if b != nil {
-		return smart.ParseKey(b)
-	}
-	key, err := smart.NewKey("RS384")
-	if err != nil {
-		return nil, err
-	}
-	if b, err = key.Marshal(); err != nil {
-		return nil, fmt.Errorf("write the signing key: %w", err)
-	}
-	return key, m.PutSecret(name+".signing", b)
-}
-
-func (e *env) signingKey(ctx context.Context, name string) error {
-	return e.withMirror(ctx, access{doing: "connect signing-key"}, func(_ context.Context, s config.Settings, m *store.Mirror) error {
-		if name == "" {
-			src, err := s.Source("")
-			if err != nil {
-				return usage(err.Error())
-			}
-			name = src.Name
-		}
-		key, err := sourceKey(m, name)
-		if err != nil {
-			return err
-		}
-		jwks, err := smart.JWKS(key)
-		if err == nil {
-			e.printf("%s\n", jwks)
-		}
-		return err
-	})
-}
-
-// worksheet prints what registration forms ask.
-func (e *env) worksheet(key *smart.Key, src config.Source) error {
-	jwks, err := smart.JWKS(key)
-	if err != nil {
-		return err
-	}
+// worksheet prints what registration forms ask. With an address it asks the EMR
+// which kind of key it takes, before the key is made.
+func (e *env) worksheet(ctx context.Context, m *store.Mirror, src config.Source) error {
 	conf := smart.Configuration{}
+	if src.Base != "" {
+		if c, err := connection(m, src, e); err == nil {
+			if found, err := smart.Discover(ctx, c); err == nil { // else the default is right for nearly all
+				conf = found
+			}
+			c.CloseIdle()
+		}
+	}
+	ring, err := sourceRing(m, src.Name, conf.Alg())
+	if err != nil {
+		return err
+	}
+	jwks, err := smart.JWKS(ring.Published()...)
+	if err != nil {
+		return err
+	}
+	other := map[string]string{"RS384": "ES384", "ES384": "RS384"}[ring.Current.Alg()]
 	e.printf(`WORKSHEET FOR THE EMR VENDOR'S REGISTRATION FORM
 
   Kind of app          SMART backend service (system app, no user signs in)
   Purpose              the practice's own backup of its own records, in its office
   FHIR version         R4 (4.0.1)
-  Sign-in              private_key_jwt, RS384
+  Sign-in              private_key_jwt, %s
+                       (if the form takes %s only, first:
+                       chartcellar connect signing-key %s --alg %s)
   Scopes               %s
                        (system/Group.rs too, if groups are exported)
   Operations           Bulk Data export: Group/[id]/$export, status, file download
@@ -208,7 +179,7 @@ func (e *env) worksheet(key *smart.Key, src config.Source) error {
 
   Ask the vendor for:  the FHIR address, the client id, and the id of a Group
                        that holds all patients of the practice.
-`, strings.Join(conf.Scopes(src.Types), " "), jwks)
+`, ring.Current.Alg(), other, src.Name, other, strings.Join(conf.Scopes(src.Types), " "), jwks)
 	return nil
 }
 
@@ -274,7 +245,7 @@ func (e *env) pinFiles(m *store.Mirror, src config.Source, o *rest.Options) erro
 
 // signIn makes the token source of a connection. The token address is pinned at
 // the first sign-in; another one later stops the run (P3).
-func signIn(ctx context.Context, m *store.Mirror, src config.Source, c *rest.Client) (*smart.Source, smart.Configuration, error) {
+func (e *env) signIn(ctx context.Context, m *store.Mirror, src config.Source, c *rest.Client) (*smart.Source, smart.Configuration, error) {
 	conf := smart.Configuration{TokenURL: src.TokenURL}
 	o := smart.Options{Method: smart.Method(src.Auth), ClientID: src.ClientID, HTTP: c.TokenClient(), Skew: c.Skew}
 	if o.Method != smart.Bearer && o.Method != smart.None {
@@ -299,7 +270,7 @@ func signIn(ctx context.Context, m *store.Mirror, src config.Source, c *rest.Cli
 	}
 	o.Secret = string(secret)
 	if o.Method == smart.BackendServices {
-		if o.Key, err = sourceKey(m, src.Name); err != nil {
+		if err := e.signingKeys(ctx, m, src.Name, conf, &o); err != nil {
 			return nil, conf, err
 		}
 	}

@@ -45,7 +45,7 @@ func (e *env) testSteps(ctx context.Context, m *store.Mirror, src config.Source)
 	if err := s.step("capabilities", fmt.Sprintf("%s, FHIR %s, %d types", capability.Software, capability.FHIRVersion, len(capability.Types)), err); err != nil {
 		return err
 	}
-	tokens, conf, err := signIn(ctx, m, src, c)
+	tokens, conf, err := e.signIn(ctx, m, src, c)
 	if err := s.step("sign-in address", hostOf(conf.TokenURL), err); err != nil {
 		return err
 	}

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -42,13 +44,31 @@ type env struct {
 	Terminal    bool // Stdout is one
 	AskTerminal bool // Stdin is one
 
-	disk   disk.FS // nil: the real one
-	config string  // path of the settings file
+	disk   disk.FS          // nil: the real one
+	clock  func() time.Time // nil: time.Now
+	log    *slog.Logger     // nil: none
+	config string           // path of the settings file
 	json   bool
 	args   []string      // as they were typed
 	held   *store.Mirror // in a call for another process: the mirror it shares
 	secret string        // a passphrase that came with such a call
 	turn   *sync.Mutex   // held by such a call while it reads records
+}
+
+// now returns the time.
+func (e *env) now() time.Time {
+	if e.clock == nil {
+		return time.Now()
+	}
+	return e.clock()
+}
+
+// logger returns where events go, never nil.
+func (e *env) logger() *slog.Logger {
+	if e.log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return e.log
 }
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

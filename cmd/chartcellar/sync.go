@@ -61,7 +61,7 @@ func (e *env) pull(ctx context.Context, m *store.Mirror, src config.Source, full
 		return nil, err
 	}
 	defer c.CloseIdle()
-	tokens, _, err := signIn(ctx, m, src, c)
+	tokens, _, err := e.signIn(ctx, m, src, c)
 	if err != nil {
 		return nil, err
 	}
