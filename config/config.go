@@ -34,6 +34,9 @@ type Settings struct {
 	// ReserveMB is how many megabytes of the disk stay free. Zero, the default,
 	// means 2048 or a twentieth of the disk, whichever is more.
 	ReserveMB int64 `toml:"reserve_mb"`
+	// Log, if set, is a file to which each command appends what happened: no names,
+	// addresses or keys. An absolute path.
+	Log string `toml:"log"`
 	// Sources are the connections to EMRs.
 	Sources []Source `toml:"source"`
 }
@@ -152,6 +155,8 @@ func (s *Settings) check() error {
 		return fmt.Errorf("box_key = %q: write the full path of the box key's file", s.BoxKey)
 	case strings.HasPrefix(s.BoxKey, s.Data+string(filepath.Separator)):
 		return errors.New("box_key: the box key must lie outside the data folder, or a copy of the folder would hold it")
+	case s.Log != "" && !filepath.IsAbs(s.Log):
+		return fmt.Errorf("log = %q: write the full path of the file", s.Log)
 	case s.ReserveMB < 0:
 		return errors.New("reserve_mb: write a number of megabytes, or 0 for the default")
 	}
@@ -238,8 +243,12 @@ key_file = %q
 # Megabytes that stay free on the disk; 0 means 2048 or a twentieth of it.
 reserve_mb = %d
 
+# A file to which each command appends what happened, for whoever helps you: no
+# names, addresses or keys. "" for none.
+log = %q
+
 # Each EMR is a [[source]]. "chartcellar connect" adds one at the end.
-`, s.Practice, s.Data, s.BoxKey, s.KeyFile, s.ReserveMB)
+`, s.Practice, s.Data, s.BoxKey, s.KeyFile, s.ReserveMB, s.Log)
 }
 
 // Block returns a source as it is appended to the file.

@@ -204,7 +204,7 @@ func hostOf(raw string) string {
 // connection makes the client of a source.
 func connection(m *store.Mirror, src config.Source, e *env) (*rest.Client, error) {
 	o := rest.Options{Base: src.Base, Origins: src.Origins, FileOrigins: src.FileOrigins, Local: src.Local,
-		Rate: src.Rate, UserAgent: "chartcellar/" + release}
+		Rate: src.Rate, UserAgent: "chartcellar/" + release, Log: e.logger()}
 	if src.CA != "" {
 		b, err := os.ReadFile(src.CA)
 		if err != nil {

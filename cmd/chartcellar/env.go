@@ -47,7 +47,9 @@ type env struct {
 	disk   disk.FS          // nil: the real one
 	clock  func() time.Time // nil: time.Now
 	log    *slog.Logger     // nil: none
-	config string           // path of the settings file
+	logTo  io.Closer        // the log's file, if there is one
+	flags  logFlags
+	config string // path of the settings file
 	json   bool
 	args   []string      // as they were typed
 	held   *store.Mirror // in a call for another process: the mirror it shares
@@ -81,13 +83,17 @@ func run(ctx context.Context, e *env, args []string) int {
 	root.SetIn(e.Stdin)
 	root.SetOut(e.Stdout)
 	root.SetErr(e.Stderr)
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return exitGood
+	c, err := root.ExecuteContextC(ctx)
+	p := &plainError{}
+	if err != nil {
+		p = explain(err)
 	}
-	p := explain(err)
 	if p.What != "" {
 		p.print(e)
+	}
+	e.logger().InfoContext(ctx, "command ended", "command", c.CommandPath(), "exit", p.Code)
+	if e.logTo != nil {
+		e.logTo.Close() // a log line that is lost is no reason to fail
 	}
 	return p.Code
 }
@@ -106,6 +112,9 @@ Exit codes: 0 good, 2 usage, 10 complete with gaps, 11 held for a decision,
 	}
 	root.PersistentFlags().StringVar(&e.config, "config", "", "settings file (default: in your configuration folder)")
 	root.PersistentFlags().BoolVar(&e.json, "json", false, "print JSON for scripts")
+	root.PersistentFlags().StringVar(&e.flags.file, "log", "", "append what happens to this file, for whoever helps you (no names, addresses or keys)")
+	root.PersistentFlags().BoolVarP(&e.flags.verbose, "verbose", "v", false, "print what happens, request by request")
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return e.openLog(e.flags.file) }
 	root.AddCommand(demoCommand(e), initCommand(e), connectCommand(e), syncCommand(e), statusCommand(e),
 		runsCommand(e), verifyCommand(e), recordCommand(e), exportCommand(e), indexCommand(e), keysCommand(e),
 		configCommand(e), fakeemrCommand(e), benchCommand(e), versionCommand(e))

@@ -175,7 +175,7 @@ func (e *env) published(ctx context.Context, o keyOptions, ring *smart.Ring) (ca
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
 		return 0, usage("write the address of the key set with https:// in front")
 	}
-	r := rest.Options{Base: u.Scheme + "://" + u.Host, Local: o.local, Rate: -1, Tries: 1, UserAgent: "chartcellar/" + release, Log: e.log}
+	r := rest.Options{Base: u.Scheme + "://" + u.Host, Local: o.local, Rate: -1, Tries: 1, UserAgent: "chartcellar/" + release, Log: e.logger()}
 	if o.ca != "" {
 		if r.CA, err = os.ReadFile(o.ca); err != nil {
 			return 0, fmt.Errorf("read the certificate authority: %w", err)

@@ -67,9 +67,18 @@ func (e *env) pull(ctx context.Context, m *store.Mirror, src config.Source, full
 	}
 	p := e.progress()
 	defer p.end()
-	return fhirsync.Sync(ctx, fhirsync.Options{Client: c, Tokens: tokens, Mirror: m, Full: full, Events: p.event,
+	r, err := fhirsync.Sync(ctx, fhirsync.Options{Client: c, Tokens: tokens, Mirror: m, Full: full, Events: p.event, Log: e.logger(),
 		Source: fhirsync.Source{Name: src.Name, Level: src.Level, Group: src.Group, Types: src.Types,
 			Overlap: src.Overlap.Duration}})
+	if err == nil {
+		var sum fhirsync.TypeRow
+		for _, t := range r.Types {
+			sum.Add(t.Count)
+		}
+		e.logger().InfoContext(ctx, "run ended", "source", src.Name, "run", r.Run, "verdict", r.Verdict, "lines", sum.Lines,
+			"new", sum.New, "changed", sum.Changed, "removed", sum.Removed)
+	}
+	return r, err
 }
 
 // exitOf is the exit code of a verdict.

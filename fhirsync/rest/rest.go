@@ -443,6 +443,7 @@ func (b *bearer) once(req *http.Request, t *oauth2.Token) (*http.Response, error
 	}
 	b.c.noteDate(resp.Header.Get("Date"))
 	b.c.pace(resp.StatusCode)
+	b.c.noteRetryAfter(req.Context(), resp)
 	b.c.observe(req.Context(), resp)
 	return resp, nil
 }
