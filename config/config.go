@@ -50,6 +50,12 @@ type Source struct {
 	// Level is what is exported: group (needs Group), patient or system.
 	Level string `toml:"level"`
 	Group string `toml:"group"`
+	// Mode is how types are fetched: auto takes the export where there is one and
+	// searches where there is none; bulk and search take one of them only.
+	Mode string `toml:"mode"`
+	// Canary is the id of a patient who must be in every listing of patients: if he
+	// is missing, the list is another practice's, and is held. "" for none.
+	Canary string `toml:"canary"`
 	// Types are the resource types to mirror; empty means all that are offered.
 	Types []string `toml:"types"`
 	// Auth is backend-services, client-secret-basic, client-secret-post, bearer
@@ -74,6 +80,13 @@ type Source struct {
 	Overlap Duration `toml:"overlap"`
 	// Rate is the number of requests a second; default 5, negative for no limit.
 	Rate float64 `toml:"rate"`
+	// RewriteOrigin accepts page links that lead to the EMR's path on another
+	// host, as a proxy that leaks its inside writes them. Only after the vendor has
+	// confirmed it.
+	RewriteOrigin bool `toml:"rewrite_origin"`
+	// AttachmentMB is the largest document that is fetched, in megabytes; 0, the
+	// default, means 200. A larger one is a gap that says so.
+	AttachmentMB int64 `toml:"attachment_mb"`
 }
 
 // A Duration is written like 10m or 24h.
@@ -139,6 +152,9 @@ func (s *Source) fill() {
 	if s.Auth == "" {
 		s.Auth = "backend-services"
 	}
+	if s.Mode == "" {
+		s.Mode = "auto"
+	}
 	if s.Overlap.Duration == 0 {
 		s.Overlap.Duration = 10 * time.Minute
 	}
@@ -184,8 +200,12 @@ func (s *Source) check() error {
 		return fmt.Errorf("ca = %q: write the full path of the file", s.CA)
 	case !slices.Contains([]string{"group", "patient", "system"}, s.Level):
 		return fmt.Errorf("level = %q: write group, patient or system", s.Level)
-	case s.Level == "group" && s.Group == "":
+	case s.Level == "group" && s.Group == "" && s.Mode != "search":
 		return errors.New("group: write the id of the group to export, or set level")
+	case !slices.Contains([]string{"auto", "bulk", "search"}, s.Mode):
+		return fmt.Errorf("mode = %q: write auto, bulk or search", s.Mode)
+	case s.AttachmentMB < 0:
+		return errors.New("attachment_mb: write a number of megabytes, or 0 for 200")
 	case !slices.Contains([]string{"backend-services", "client-secret-basic", "client-secret-post", "bearer", "none"}, s.Auth):
 		return fmt.Errorf("auth = %q: write backend-services, client-secret-basic, client-secret-post, bearer or none", s.Auth)
 	}
@@ -260,6 +280,8 @@ name = %q
 base = %q          # FHIR address
 level = %q         # group, patient or system
 group = %q         # id of the group, for level group
+mode = %q          # auto, bulk (exports only), search (searches only)
+canary = %q        # id of a patient who must always be there
 types = [%s]       # empty: all that the EMR offers
 auth = %q          # backend-services, client-secret-basic, client-secret-post, bearer, none
 client_id = %q
@@ -270,8 +292,10 @@ local = %v         # the EMR is on the office network
 ca = %q            # certificate authority to trust beside the system's
 overlap = %q       # how far each run looks back before the last one
 rate = %v          # requests a second; 0 means 5, negative no limit
-`, s.Name, s.Base, s.Level, s.Group, quoted(s.Types), s.Auth, s.ClientID, s.TokenURL,
-		quoted(s.Origins), quoted(s.FileOrigins), s.Local, s.CA, s.Overlap.String(), s.Rate)
+rewrite_origin = %v # page links on another host are the EMR's own; only if the vendor says so
+attachment_mb = %d  # largest document that is fetched; 0 means 200
+`, s.Name, s.Base, s.Level, s.Group, s.Mode, s.Canary, quoted(s.Types), s.Auth, s.ClientID, s.TokenURL,
+		quoted(s.Origins), quoted(s.FileOrigins), s.Local, s.CA, s.Overlap.String(), s.Rate, s.RewriteOrigin, s.AttachmentMB)
 }
 
 // quoted returns the inside of a TOML list.

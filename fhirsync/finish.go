@@ -198,6 +198,9 @@ func (s *syncer) close(ctx context.Context, counts index.Counts) error {
 		return fmt.Errorf("write the run record: %w", err)
 	}
 	c.Record = record
+	if c.Certificate, err = json.Marshal(s.report.Certificate()); err != nil {
+		return fmt.Errorf("write the certificate: %w", err)
+	}
 	return s.run.Close(ctx, c)
 }
 

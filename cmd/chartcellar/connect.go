@@ -31,6 +31,8 @@ When the vendor has given you a client id, run it again with --client-id.`,
 	f.StringVar(&o.Base, "base", "", "FHIR address of the EMR, https://...")
 	f.StringVar(&o.Level, "level", "", "what to export: group (default), patient or system")
 	f.StringVar(&o.Group, "group", "", "id of the group to export")
+	f.StringVar(&o.Mode, "mode", "", "auto (default), bulk (exports only) or search (searches only)")
+	f.StringVar(&o.Canary, "canary", "", "id of a patient who must always be there: if he is missing, the list is another practice's")
 	f.StringSliceVar(&o.Types, "types", nil, "resource types to mirror (default: all that are offered)")
 	f.StringVar(&o.Auth, "auth", "", "backend-services (default), client-secret-basic, client-secret-post, bearer, none")
 	f.StringVar(&o.ClientID, "client-id", "", "client id that the vendor gave you")
@@ -143,7 +145,7 @@ func (e *env) keepSecret(m *store.Mirror, src config.Source) error {
 func (e *env) worksheet(ctx context.Context, m *store.Mirror, src config.Source) error {
 	conf := smart.Configuration{}
 	if src.Base != "" {
-		if c, err := connection(m, src, e); err == nil {
+		if c, err := connection(m, src, e, nil); err == nil {
 			if found, err := smart.Discover(ctx, c); err == nil { // else the default is right for nearly all
 				conf = found
 			}
@@ -202,9 +204,10 @@ func hostOf(raw string) string {
 }
 
 // connection makes the client of a source.
-func connection(m *store.Mirror, src config.Source, e *env) (*rest.Client, error) {
+func connection(m *store.Mirror, src config.Source, e *env, observe func(rest.Exchange)) (*rest.Client, error) {
 	o := rest.Options{Base: src.Base, Origins: src.Origins, FileOrigins: src.FileOrigins, Local: src.Local,
-		Rate: src.Rate, UserAgent: "chartcellar/" + release, Log: e.logger()}
+		Rate: src.Rate, UserAgent: "chartcellar/" + release, Log: e.logger(),
+		RewriteOrigin: src.RewriteOrigin, Observe: observe}
 	if src.CA != "" {
 		b, err := os.ReadFile(src.CA)
 		if err != nil {

@@ -36,7 +36,7 @@ func (s *steps) step(name, detail string, err error) error {
 // testSteps tests one step after the other and names the one that fails.
 func (e *env) testSteps(ctx context.Context, m *store.Mirror, src config.Source) error {
 	s := &steps{e: e}
-	c, err := connection(m, src, e)
+	c, err := connection(m, src, e, nil)
 	if err := s.step("address", src.Base, err); err != nil {
 		return err
 	}
@@ -58,7 +58,7 @@ func (e *env) testSteps(ctx context.Context, m *store.Mirror, src config.Source)
 	if err := s.step("sign-in", detail, err); err != nil {
 		return err
 	}
-	if src.Level == "group" {
+	if src.Level == "group" && src.Group != "" {
 		if err := s.group(ctx, c, capability, src.Group); err != nil {
 			return err
 		}

@@ -52,6 +52,7 @@ type env struct {
 	config string // path of the settings file
 	json   bool
 	args   []string      // as they were typed
+	dir    string        // where they were typed, in a call for another process; "": here
 	held   *store.Mirror // in a call for another process: the mirror it shares
 	secret string        // a passphrase that came with such a call
 	turn   *sync.Mutex   // held by such a call while it reads records
@@ -117,7 +118,7 @@ Exit codes: 0 good, 2 usage, 10 complete with gaps, 11 held for a decision,
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return e.openLog(e.flags.file) }
 	root.AddCommand(demoCommand(e), initCommand(e), connectCommand(e), syncCommand(e), statusCommand(e),
 		runsCommand(e), verifyCommand(e), recordCommand(e), exportCommand(e), indexCommand(e), keysCommand(e),
-		configCommand(e), fakeemrCommand(e), benchCommand(e), versionCommand(e))
+		gapsCommand(e), coverageCommand(e), evidenceCommand(e), configCommand(e), fakeemrCommand(e), benchCommand(e), versionCommand(e))
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err.Error()) })
 	return root
 }
@@ -142,6 +143,14 @@ func (e *env) printJSON(v any) error {
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
+}
+
+// abs returns the full name of a file as it was typed.
+func (e *env) abs(name string) (string, error) {
+	if filepath.IsAbs(name) || e.dir == "" {
+		return filepath.Abs(name)
+	}
+	return filepath.Join(e.dir, name), nil
 }
 
 // settingsPath returns where the settings are.

@@ -18,7 +18,7 @@ import (
 func runsCommand(e *env) *cobra.Command {
 	c := command("runs", "List the runs; accept or reject what one holds", "", cobra.NoArgs,
 		func(ctx context.Context, _ []string) error { return e.runsList(ctx) })
-	c.AddCommand(
+	c.AddCommand(certificateCommand(e), changesCommand(e),
 		command("list", "List the runs, newest first", "", cobra.NoArgs,
 			func(ctx context.Context, _ []string) error { return e.runsList(ctx) }),
 		command("show [RUN]", "Show one run, by default the last", "", cobra.MaximumNArgs(1),

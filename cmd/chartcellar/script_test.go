@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -24,7 +25,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"chartcellar": func() { os.Exit(start(doomed())) }})
+	testscript.Main(telling{m}, map[string]func(){"chartcellar": func() { os.Exit(start(doomed())) }})
 }
 
 // doomed is the disk of a process of a test: with CHARTCELLAR_TEST_KILL, one on
@@ -55,13 +56,17 @@ func TestScripts(t *testing.T) {
 			"flip":  flip,
 			"equal": equalNDJSON,
 			"needs": needs,
+			"sumof": sumOf,
 		},
 	})
 }
 
 // setup starts an EMR and says in the environment how to reach it.
 func (e *emrs) setup(env *testscript.Env) error {
-	emr, err := fakeemr.Start(fakeemr.Options{Practice: fakeemr.Practice{Patients: 5, Seed: 3, Years: 2}, Polls: -1})
+	o := fakeemr.Options{Practice: fakeemr.Practice{Patients: 5, Seed: 3, Years: 2}, Polls: -1}
+	// The EMR of this script gives documents by their address only.
+	o.HideBinary = strings.Contains(env.WorkDir, "script-complete")
+	emr, err := fakeemr.Start(o)
 	if err != nil {
 		return err
 	}
@@ -82,6 +87,16 @@ func (e *emrs) setup(env *testscript.Env) error {
 	env.Setenv("EVIL", emr.EvilURL())
 	env.Setenv("CONNECT", "--base="+emr.BaseURL())
 	return nil
+}
+
+// sumOf checks that a certificate is the one that a checkpoint signs:
+// sumof FILE CHECKPOINT
+func sumOf(ts *testscript.TestScript, _ bool, args []string) {
+	content := strings.TrimSuffix(ts.ReadFile(args[0]), "\n")
+	want := fmt.Sprintf("%x", sha256.Sum256([]byte(content)))
+	if !strings.Contains(ts.ReadFile(args[1]), want) {
+		ts.Fatalf("the checkpoint does not carry %s", want)
+	}
 }
 
 // exitCode runs chartcellar and checks its exit code: code 12 sync
@@ -114,6 +129,16 @@ func (e *emrs) control(ts *testscript.TestScript, _ bool, args []string) {
 		if s := emr.Served(); s.Evil > 0 || s.Leaks > 0 {
 			ts.Fatalf("the evil listener saw %d requests, %d leaks", s.Evil, s.Leaks)
 		}
+	case "set": // any dials, as JSON
+		var f fakeemr.Faults
+		if err := json.Unmarshal([]byte(args[1]), &f); err != nil {
+			ts.Fatalf("%v", err)
+		}
+		emr.Set(f)
+	case "delete":
+		emr.Delete(args[1], args[2])
+	case "edit":
+		ts.Check(emr.EditSilently(args[1], args[2], func(m map[string]any) { m["language"] = "en" }))
 	case "good":
 		emr.Set(fakeemr.Faults{})
 	case "html":
@@ -152,7 +177,47 @@ func needs(ts *testscript.TestScript, _ bool, args []string) {
 	if os.Getenv("CHARTCELLAR_CI") != "" {
 		ts.Fatalf("%v is not installed", args)
 	}
-	ts.Logf("left out: %s, because %v is not installed", ts.Name(), args)
+	leftOut.Lock()
+	defer leftOut.Unlock()
+	leftOut.list = append(leftOut.list, fmt.Sprintf("left out: %s, because %s is not installed", ts.Name(), strings.Join(args, " ")))
+}
+
+// leftOut are the tests that were not passed here for want of a program.
+var leftOut struct {
+	sync.Mutex
+	list []string
+}
+
+// telling runs the tests and then names what was left out.
+type telling struct{ m *testing.M }
+
+func (t telling) Run() int {
+	code := t.m.Run()
+	for _, line := range leftOut.list {
+		fmt.Fprintln(os.Stderr, line)
+		tellPerson(line)
+	}
+	return code
+}
+
+// tellPerson prints a line where whoever typed "go test ./..." sees it: go test
+// keeps what a passing package prints to itself. On Linux that is where the go
+// command itself reports errors, elsewhere the terminal.
+func tellPerson(line string) {
+	places := []string{"/dev/tty", "CONOUT$"}
+	if comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", os.Getppid())); err == nil && strings.TrimSpace(string(comm)) == "go" {
+		places = append([]string{fmt.Sprintf("/proc/%d/fd/2", os.Getppid())}, places...)
+	}
+	for _, p := range places {
+		f, err := os.OpenFile(p, os.O_WRONLY|os.O_APPEND, 0)
+		if err != nil {
+			continue
+		}
+		_, err = fmt.Fprintf(f, "chartcellar/cmd/chartcellar: %s\n", line)
+		if f.Close(); err == nil {
+			return
+		}
+	}
 }
 
 // flip flips a bit in the middle of the only file that matches.

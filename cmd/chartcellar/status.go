@@ -183,8 +183,20 @@ func (e *env) printSource(s sourceStatus) {
 	if s.Running {
 		e.printf("%s: a run is under way or was broken off; chartcellar sync continues it.\n", s.Name)
 	}
+	documents, since := 0, time.Time{}
 	for _, g := range s.Gaps {
-		e.printf("%s: GAP since %s: %s: %s.\n", s.Name, g.Since.Local().Format("2006-01-02"), g.Type, g.Reason)
+		if g.Kind == "attachment" {
+			documents++
+			if since.IsZero() || g.Since.Before(since) {
+				since = g.Since
+			}
+			continue
+		}
+		e.printf("%s: GAP since %s: %s: %s.\n", s.Name, g.Since.Local().Format("2006-01-02"), g.Type, oneLine(g.Reason))
+	}
+	if documents > 0 {
+		e.printf("%s: GAP since %s: %s not be had; see: chartcellar gaps\n", s.Name, since.Local().Format("2006-01-02"),
+			plural(documents, "document could", "documents could"))
 	}
 }
 

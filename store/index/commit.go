@@ -199,6 +199,7 @@ func (d *DB) applyRun(tx *bolt.Tx, p Part, c *Changes, states States) error {
 	r.Counts.Add(c.Counts)
 	if c.Close != nil {
 		r.States, r.Ended, r.Record = c.Close.States, c.Close.Ended, c.Close.Record
+		r.Certificate = c.Close.Certificate
 		r.Proposed, r.Closing, r.Counts = c.Close.Proposed, p.Number, c.Close.Counts
 		if err := d.putCursors(tx, c.Close.Cursors); err != nil {
 			return err

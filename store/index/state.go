@@ -62,6 +62,8 @@ type RunState struct {
 	Counts  Counts          `json:"counts,omitempty"`
 	Closing uint32          `json:"closing,omitempty"` // number of the closing part
 	Record  json.RawMessage `json:"record,omitempty"`
+	// Certificate are the exact bytes whose SHA-256 the run's checkpoint signs.
+	Certificate []byte `json:"certificate,omitempty"`
 	// Proposed are the cursors of held types: they move when the hold is accepted.
 	Proposed []Cursor `json:"proposed,omitempty"`
 }
@@ -159,6 +161,9 @@ type Closing struct {
 	Proposed []Cursor        `json:"proposed,omitempty"` // of held types
 	Counts   Counts          `json:"counts,omitempty"`   // the run's, corrected
 	Record   json.RawMessage `json:"record,omitempty"`
+	// Certificate, if set, is what the layer above wants signed: the checkpoint
+	// carries its SHA-256.
+	Certificate []byte `json:"certificate,omitempty"`
 	// Absent are, for each type that was listed whole, the records that the
 	// listing lacked: they take the place of the type's marks before.
 	Absent map[string][]Absence `json:"absent,omitempty"`
