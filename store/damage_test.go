@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -364,9 +365,36 @@ func TestReadersBesideAWriter(t *testing.T) {
 	wg.Wait()
 }
 
-// TestAgainstAMap is T16: random sequences of runs against a plain map.
+// A scope is a test inside a test: what it opened and made is gone at its end, and
+// not only at the end of all.
+type scope struct {
+	testing.TB
+	undo []func()
+}
+
+func (s *scope) Cleanup(f func()) { s.undo = append(s.undo, f) }
+
+func (s *scope) TempDir() string {
+	dir, err := os.MkdirTemp("", "scope")
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+func (s *scope) end() {
+	for _, f := range slices.Backward(s.undo) {
+		f()
+	}
+}
+
+// TestAgainstAMap is T16: random sequences of runs against a plain map. The full
+// figure: go test ./store -run AgainstAMap -rapid.checks=100000 -timeout 6h
 func TestAgainstAMap(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
+		t := &scope{TB: t}
+		defer t.end()
 		p := newPractice(t)
 		defer p.m.Close()
 		model := map[string]string{}
@@ -419,7 +447,7 @@ func TestAgainstAMap(t *testing.T) {
 }
 
 // decideAll decides everything that is held.
-func decideAll(t *testing.T, p *practice, accept bool) {
+func decideAll(t testing.TB, p *practice, accept bool) {
 	t.Helper()
 	runs, err := p.m.Runs()
 	if err != nil {
