@@ -345,8 +345,13 @@ func TestCrashLoops(t *testing.T) {
 	if !strings.Contains(out, "Nothing is wrong") {
 		t.Errorf("verify: %s", out)
 	}
-	plain := filepath.Join(dir, "plain")
-	must("export", plain)
+	must("export", filepath.Join(dir, "plain"))
+	equalsEMR(t, filepath.Join(dir, "plain"), emr)
+}
+
+// equalsEMR fails unless an export holds what the EMR has now, line for line.
+func equalsEMR(t *testing.T, plain string, emr *fakeemr.EMR) {
+	t.Helper()
 	for _, typ := range emr.Types() {
 		want := map[string]bool{}
 		if err := emr.EachAt(typ, time.Now(), func(_ string, line []byte) error { want[string(line)] = true; return nil }); err != nil {

@@ -15,24 +15,27 @@ import (
 // a process of their own.
 type Killer struct {
 	disk.OS
-	at    int    // the operation before which it dies, from 1; 0: none
-	point string // or: "before rename parts/", "after index commit"
+	at int // the operation before which it dies, from 1; 0: none
 
-	mu  sync.Mutex
-	ops int
+	mu    sync.Mutex
+	ops   int
+	first []string // descriptions that must have been met before, in this order
+	point string   // "before rename parts/", "after index commit"
 }
 
 // NewKiller returns a disk that kills as spec says: "17" before the 17th
-// operation; "before NAME" or "after NAME" at the first operation whose
-// description (verb and path with slashes, such as "rename parts/000000/...")
-// contains NAME; "" never.
+// operation; "before NAME" or "after NAME" at the first operation that NAME means: a
+// verb and a part of the path, such as "rename parts/" or "point before index
+// commit"; "NAME > before NAME" the same, but only once NAME was met; ""
+// never.
 func NewKiller(spec string) *Killer {
 	k := &Killer{}
 	if n, err := strconv.Atoi(spec); err == nil {
 		k.at = n
 		return k
 	}
-	k.point = spec
+	steps := strings.Split(spec, " > ")
+	k.first, k.point = steps[:len(steps)-1], steps[len(steps)-1]
 	return k
 }
 
@@ -49,10 +52,26 @@ func die() {
 }
 
 func (k *Killer) meets(when, what string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.first) > 0 {
+		if when == "after" && is(what, k.first[0]) {
+			k.first = k.first[1:]
+		}
+		return
+	}
 	place, ok := strings.CutPrefix(k.point, when+" ")
-	if ok && strings.Contains(what, place) {
+	if ok && is(what, place) {
 		die()
 	}
+}
+
+// is reports whether an operation is the one that a name means: the verb, and a
+// part of the path.
+func is(what, name string) bool {
+	verb, part, _ := strings.Cut(name, " ")
+	did, path, _ := strings.Cut(what, " ")
+	return did == verb && strings.Contains(path, part)
 }
 
 // do carries out an operation, unless the process dies before or after it.
