@@ -155,7 +155,7 @@ func TestKilledAtEachStep(t *testing.T) {
 // the EMR. The same job is resumed, and the mirror equals the EMR.
 func TestKilledInADialogue(t *testing.T) {
 	t.Parallel()
-	w := newWard(t, false, 3)
+	w := newWard(t, false, 2)
 	// at kills the process when the EMR sees a request of a kind for the n-th time.
 	at := func(n int, set func(f *fakeemr.Faults, hook func(int))) func(kill func()) {
 		return func(kill func()) {
