@@ -34,6 +34,9 @@ type Settings struct {
 	// ReserveMB is how many megabytes of the disk stay free. Zero, the default,
 	// means 2048 or a twentieth of the disk, whichever is more.
 	ReserveMB int64 `toml:"reserve_mb"`
+	// Log, if set, is a file to which each command appends what happened: no names,
+	// addresses or keys. An absolute path.
+	Log string `toml:"log"`
 	// Sources are the connections to EMRs.
 	Sources []Source `toml:"source"`
 }
@@ -62,9 +65,16 @@ type Source struct {
 	// TokenURL is needed only where the EMR does not publish it; once found, a
 	// change of it stops the run.
 	TokenURL string `toml:"token_url"`
+	// Origins are further addresses (https://host, without a path) that may get the
+	// token beside the base. Only what the vendor has confirmed in writing.
+	Origins []string `toml:"origins"`
+	// FileOrigins are where the EMR may send us for files, without the token. Empty:
+	// where the first file lies, and from then on only there.
+	FileOrigins []string `toml:"file_origins"`
 	// Local allows an address on the office network.
 	Local bool `toml:"local"`
-	// CA is a file with a certificate authority to trust beside the system's.
+	// CA is a file with a certificate authority to trust beside the system's; an
+	// absolute path.
 	CA string `toml:"ca"`
 	// Overlap is how far each run looks back before the last one. Default 10m.
 	Overlap Duration `toml:"overlap"`
@@ -161,6 +171,8 @@ func (s *Settings) check() error {
 		return fmt.Errorf("box_key = %q: write the full path of the box key's file", s.BoxKey)
 	case strings.HasPrefix(s.BoxKey, s.Data+string(filepath.Separator)):
 		return errors.New("box_key: the box key must lie outside the data folder, or a copy of the folder would hold it")
+	case s.Log != "" && !filepath.IsAbs(s.Log):
+		return fmt.Errorf("log = %q: write the full path of the file", s.Log)
 	case s.ReserveMB < 0:
 		return errors.New("reserve_mb: write a number of megabytes, or 0 for the default")
 	}
@@ -184,6 +196,8 @@ func (s *Source) check() error {
 		return errors.New("name: use small letters, digits and dashes, at most 31")
 	case err != nil || u.Host == "" || u.Scheme != "https" && !(s.Local && u.Scheme == "http"):
 		return errors.New("base: write the FHIR address, beginning with https://")
+	case s.CA != "" && !filepath.IsAbs(s.CA):
+		return fmt.Errorf("ca = %q: write the full path of the file", s.CA)
 	case !slices.Contains([]string{"group", "patient", "system"}, s.Level):
 		return fmt.Errorf("level = %q: write group, patient or system", s.Level)
 	case s.Level == "group" && s.Group == "" && s.Mode != "search":
@@ -194,6 +208,17 @@ func (s *Source) check() error {
 		return errors.New("attachment_mb: write a number of megabytes, or 0 for 200")
 	case !slices.Contains([]string{"backend-services", "client-secret-basic", "client-secret-post", "bearer", "none"}, s.Auth):
 		return fmt.Errorf("auth = %q: write backend-services, client-secret-basic, client-secret-post, bearer or none", s.Auth)
+	}
+	return errors.Join(s.checkOrigins("origins", s.Origins), s.checkOrigins("file_origins", s.FileOrigins))
+}
+
+// checkOrigins checks addresses that have no path.
+func (s *Source) checkOrigins(name string, list []string) error {
+	for _, o := range list {
+		u, err := url.Parse(o)
+		if err != nil || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Scheme != "https" {
+			return fmt.Errorf("%s: %q: write https:// and the name of the host, and nothing behind it", name, o)
+		}
 	}
 	return nil
 }
@@ -238,16 +263,16 @@ key_file = %q
 # Megabytes that stay free on the disk; 0 means 2048 or a twentieth of it.
 reserve_mb = %d
 
+# A file to which each command appends what happened, for whoever helps you: no
+# names, addresses or keys. "" for none.
+log = %q
+
 # Each EMR is a [[source]]. "chartcellar connect" adds one at the end.
-`, s.Practice, s.Data, s.BoxKey, s.KeyFile, s.ReserveMB)
+`, s.Practice, s.Data, s.BoxKey, s.KeyFile, s.ReserveMB, s.Log)
 }
 
 // Block returns a source as it is appended to the file.
 func Block(s Source) []byte {
-	quoted := make([]string, len(s.Types))
-	for i, t := range s.Types {
-		quoted[i] = fmt.Sprintf("%q", t)
-	}
 	s.fill()
 	return fmt.Appendf(nil, `
 [[source]]
@@ -261,12 +286,23 @@ types = [%s]       # empty: all that the EMR offers
 auth = %q          # backend-services, client-secret-basic, client-secret-post, bearer, none
 client_id = %q
 token_url = %q     # the EMR's token address; a change of it stops the run
+origins = [%s]     # further https://host that may get the token; only what the vendor confirmed
+file_origins = [%s] # https://host where its files lie; empty: where the first one lies
 local = %v         # the EMR is on the office network
 ca = %q            # certificate authority to trust beside the system's
 overlap = %q       # how far each run looks back before the last one
 rate = %v          # requests a second; 0 means 5, negative no limit
 rewrite_origin = %v # page links on another host are the EMR's own; only if the vendor says so
 attachment_mb = %d  # largest document that is fetched; 0 means 200
-`, s.Name, s.Base, s.Level, s.Group, s.Mode, s.Canary, strings.Join(quoted, ", "), s.Auth, s.ClientID, s.TokenURL, s.Local,
-		s.CA, s.Overlap.String(), s.Rate, s.RewriteOrigin, s.AttachmentMB)
+`, s.Name, s.Base, s.Level, s.Group, s.Mode, s.Canary, quoted(s.Types), s.Auth, s.ClientID, s.TokenURL,
+		quoted(s.Origins), quoted(s.FileOrigins), s.Local, s.CA, s.Overlap.String(), s.Rate, s.RewriteOrigin, s.AttachmentMB)
+}
+
+// quoted returns the inside of a TOML list.
+func quoted(list []string) string {
+	q := make([]string, len(list))
+	for i, s := range list {
+		q[i] = fmt.Sprintf("%q", s)
+	}
+	return strings.Join(q, ", ")
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"time"
 
@@ -282,24 +283,33 @@ func journalFrame(pack journal.Pack) ([]byte, error) {
 	return b, nil
 }
 
-// Decide accepts or rejects one held type of a run. It is a run of its own, so
-// that the decision stands in the archive; durable when it returns nil.
-func (m *Mirror) Decide(ctx context.Context, d index.Decision) error {
-	state, ok, err := m.index.Run(d.Run)
-	if err != nil {
-		return err
+// Decide accepts or rejects held types of runs of one source. It is one run of its
+// own, so that the decision stands in the archive: all of it counts, or, on an
+// error, nothing. Durable when it returns nil.
+func (m *Mirror) Decide(ctx context.Context, list ...index.Decision) error {
+	if len(list) == 0 {
+		return fmt.Errorf("nothing was decided: %w", ErrNotFound)
 	}
-	if !ok || state.States.Types[d.Type] != index.Held {
-		return fmt.Errorf("run %d holds no %s: %w", d.Run, d.Type, ErrNotFound)
+	source := ""
+	list = slices.Clone(list)
+	for i := range list {
+		d := &list[i]
+		state, ok, err := m.index.Run(d.Run)
+		if err != nil {
+			return err
+		}
+		if !ok || state.States.Types[d.Type] != index.Held || i > 0 && state.Source != source {
+			return fmt.Errorf("run %d holds no %s: %w", d.Run, d.Type, ErrNotFound)
+		}
+		source, d.At = state.Source, m.now().UTC()
 	}
-	d.At = m.now().UTC()
-	r, err := m.Begin(ctx, RunSpec{Source: state.Source, Kind: "decision"})
+	r, err := m.Begin(ctx, RunSpec{Source: source, Kind: "decision"})
 	if err != nil {
 		return err
 	}
 	defer r.Abort()
-	r.pipe.decide = []index.Decision{d}
-	record, err := json.Marshal(map[string]any{"verdict": "complete", "decision": d})
+	r.pipe.decide = list
+	record, err := json.Marshal(map[string]any{"verdict": "complete", "decisions": list})
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ type practice struct {
 	sheet  keys.Sheet
 	fs     disk.FS
 	m      *store.Mirror
+	locked bool // it is opened without an identity
 }
 
 func newPractice(t testing.TB) *practice {
@@ -44,7 +45,11 @@ func newPractice(t testing.TB) *practice {
 }
 
 func (p *practice) options() store.Options {
-	return store.Options{Dir: p.dir, Box: p.box, FS: p.fs, Ballast: -1, Reserve: 1, Identity: p.office}
+	o := store.Options{Dir: p.dir, Box: p.box, FS: p.fs, Ballast: -1, Reserve: 1}
+	if !p.locked {
+		o.Identity = p.office
+	}
+	return o
 }
 
 func (p *practice) open(t testing.TB) {

@@ -49,6 +49,9 @@ func (e *env) withMirror(ctx context.Context, a access, f func(context.Context, 
 	if err != nil {
 		return err
 	}
+	if err := e.openLog(s.Log); err != nil {
+		return err
+	}
 	if e.held != nil {
 		return e.shared(ctx, a, s, f)
 	}
@@ -111,6 +114,7 @@ func (e *env) own(ctx context.Context, a access, s config.Settings, secret *stri
 	if err != nil {
 		return err
 	}
+	e.log = e.logger().With("mirror", m.ID())
 	defer m.Close() // a failed close loses nothing: the next open looks closer
 	if a.key && m.Locked() {
 		id, err := e.identity(s, a, m, secret)
@@ -145,7 +149,7 @@ func (e *env) answer(m *store.Mirror) control.Handler {
 			return exitBusy
 		}
 		return run(ctx, &env{Stdin: strings.NewReader(""), Stdout: stdout, Stderr: stderr,
-			Getenv: e.Getenv, held: m, dir: c.Dir, secret: c.Secret, turn: turn}, c.Args)
+			Getenv: e.Getenv, disk: e.disk, clock: e.clock, log: e.log, held: m, dir: c.Dir, secret: c.Secret, turn: turn}, c.Args)
 	}
 }
 
@@ -178,7 +182,7 @@ func (e *env) storeOptions(s config.Settings, a access, socket string) (store.Op
 		return store.Options{}, err
 	}
 	o := store.Options{Dir: s.Data, Box: box, Witness: s.BoxKey + ".witness", Reserve: s.ReserveMB << 20,
-		Doing: a.doing, Socket: socket}
+		Doing: a.doing, Socket: socket, FS: e.disk, Log: e.logger()}
 	if s.KeyFile != "" {
 		if id, err := readKeyFile(s.KeyFile); err == nil {
 			o.Identity = id

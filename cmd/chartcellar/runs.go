@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 	"chartcellar/config"
 	"chartcellar/fhirsync"
 	"chartcellar/store"
+	"chartcellar/store/index"
 )
 
 func runsCommand(e *env) *cobra.Command {
@@ -90,7 +92,7 @@ func (e *env) runsShow(ctx context.Context, args []string) error {
 			case r.Ended.IsZero():
 				e.printf("Run %d is under way or was broken off; chartcellar sync continues it.\n", r.Number)
 			case r.Kind == "decision":
-				e.printf("Run %d records a decision: %s\n", r.Number, r.Record)
+				e.printf("%s", decisionWords(r))
 			default:
 				printReport(e.Stdout, &rep)
 			}
@@ -98,6 +100,20 @@ func (e *env) runsShow(ctx context.Context, args []string) error {
 		}
 		return usage("there is no such run; see: chartcellar runs list")
 	})
+}
+
+// decisionWords say what was decided.
+func decisionWords(r store.RunInfo) string {
+	var record struct{ Decisions []index.Decision }
+	if json.Unmarshal(r.Record, &record) != nil {
+		return fmt.Sprintf("Run %d records a decision.\n", r.Number)
+	}
+	s := ""
+	for _, d := range record.Decisions {
+		what := map[bool]string{true: "accepted", false: "rejected"}[d.Accept]
+		s += fmt.Sprintf("Run %d: %s of run %d was %s by %s on %s.\n", r.Number, d.Type, d.Run, what, d.By, d.At.Local().Format("2006-01-02 15:04"))
+	}
+	return s
 }
 
 func (e *env) runsDecide(ctx context.Context, args []string, accept bool) error {

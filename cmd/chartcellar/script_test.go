@@ -23,10 +23,21 @@ import (
 
 	"chartcellar/fhirsync"
 	"chartcellar/fhirsync/fakeemr"
+	"chartcellar/store/disk"
+	"chartcellar/store/storetest"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"chartcellar": main})
+	testscript.Main(telling{m}, map[string]func(){"chartcellar": func() { os.Exit(start(doomed())) }})
+}
+
+// doomed is the disk of a process of a test: with CHARTCELLAR_TEST_KILL, one on
+// which it dies.
+func doomed() disk.FS {
+	if spec := os.Getenv("CHARTCELLAR_TEST_KILL"); spec != "" {
+		return storetest.NewKiller(spec)
+	}
+	return nil
 }
 
 // emrs are the EMRs of running scripts, by the script's folder.
@@ -75,6 +86,8 @@ func (e *emrs) setup(env *testscript.Env) error {
 	env.Setenv("CHARTCELLAR_CLIENT_SECRET", "emr-secret")
 	env.Setenv("BASE", emr.BaseURL())
 	env.Setenv("CA", ca)
+	env.Setenv("STORAGE", emr.StorageURL())
+	env.Setenv("EVIL", emr.EvilURL())
 	env.Setenv("CONNECT", "--base="+emr.BaseURL())
 	return nil
 }
@@ -115,6 +128,10 @@ func (e *emrs) control(ts *testscript.TestScript, _ bool, args []string) {
 		if _, err := emr.Changes(1); err != nil {
 			ts.Fatalf("%v", err)
 		}
+	case "untouched":
+		if s := emr.Served(); s.Evil > 0 || s.Leaks > 0 {
+			ts.Fatalf("the evil listener saw %d requests, %d leaks", s.Evil, s.Leaks)
+		}
 	case "set": // any dials, as JSON
 		var f fakeemr.Faults
 		if err := json.Unmarshal([]byte(args[1]), &f); err != nil {
@@ -129,6 +146,10 @@ func (e *emrs) control(ts *testscript.TestScript, _ bool, args []string) {
 		emr.Set(fakeemr.Faults{HTML: args[1]})
 	case "version":
 		emr.Set(fakeemr.Faults{FHIRVersion: args[1]})
+	case "unauthorized":
+		emr.Set(fakeemr.Faults{Unauthorized: args[1]})
+	case "files": // at storage, evil
+		emr.Set(fakeemr.Faults{FileRedirect: args[1]})
 	case "expired":
 		emr.Set(fakeemr.Faults{ExpiredCertificate: true})
 	case "clock":
@@ -214,7 +235,47 @@ func needs(ts *testscript.TestScript, _ bool, args []string) {
 	if os.Getenv("CHARTCELLAR_CI") != "" {
 		ts.Fatalf("%v is not installed", args)
 	}
-	ts.Logf("left out: %s, because %v is not installed", ts.Name(), args)
+	leftOut.Lock()
+	defer leftOut.Unlock()
+	leftOut.list = append(leftOut.list, fmt.Sprintf("left out: %s, because %s is not installed", ts.Name(), strings.Join(args, " ")))
+}
+
+// leftOut are the tests that were not passed here for want of a program.
+var leftOut struct {
+	sync.Mutex
+	list []string
+}
+
+// telling runs the tests and then names what was left out.
+type telling struct{ m *testing.M }
+
+func (t telling) Run() int {
+	code := t.m.Run()
+	for _, line := range leftOut.list {
+		fmt.Fprintln(os.Stderr, line)
+		tellPerson(line)
+	}
+	return code
+}
+
+// tellPerson prints a line where whoever typed "go test ./..." sees it: go test
+// keeps what a passing package prints to itself. On Linux that is where the go
+// command itself reports errors, elsewhere the terminal.
+func tellPerson(line string) {
+	places := []string{"/dev/tty", "CONOUT$"}
+	if comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", os.Getppid())); err == nil && strings.TrimSpace(string(comm)) == "go" {
+		places = append([]string{fmt.Sprintf("/proc/%d/fd/2", os.Getppid())}, places...)
+	}
+	for _, p := range places {
+		f, err := os.OpenFile(p, os.O_WRONLY|os.O_APPEND, 0)
+		if err != nil {
+			continue
+		}
+		_, err = fmt.Fprintf(f, "chartcellar/cmd/chartcellar: %s\n", line)
+		if f.Close(); err == nil {
+			return
+		}
+	}
 }
 
 // flip flips a bit in the middle of the only file that matches.
@@ -342,8 +403,13 @@ func TestCrashLoops(t *testing.T) {
 	if !strings.Contains(out, "Nothing is wrong") {
 		t.Errorf("verify: %s", out)
 	}
-	plain := filepath.Join(dir, "plain")
-	must("export", plain)
+	must("export", filepath.Join(dir, "plain"))
+	equalsEMR(t, filepath.Join(dir, "plain"), emr)
+}
+
+// equalsEMR fails unless an export holds what the EMR has now, line for line.
+func equalsEMR(t *testing.T, plain string, emr *fakeemr.EMR) {
+	t.Helper()
 	for _, typ := range emr.Types() {
 		want := map[string]bool{}
 		if err := emr.EachAt(typ, time.Now(), func(_ string, line []byte) error { want[string(line)] = true; return nil }); err != nil {
@@ -422,11 +488,23 @@ func TestReadersDuringAPull(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-reached
-	for _, args := range [][]string{{"status"}, {"runs", "list"}, {"record", "Patient/pat-1"}, {"patients", "a"},
-		{"chart", "pat-1"}, {"document", "list", "pat-1"}, {"search", "blood"}, {"keys"}, {"verify", "--depth", "quick"}} {
-		for range 3 {
-			if out, err := command(args...).CombinedOutput(); err != nil || len(out) == 0 {
+	times := 2
+	if *loops >= 100 { // in CI as often as is promised
+		times = 20
+	}
+	for _, args := range [][]string{{"status"}, {"runs"}, {"runs", "list"}, {"runs", "show"}, {"record", "Patient/pat-1"}, {"record", "--versions", "Patient/pat-1"},
+		{"keys"}, {"config", "check"}, {"config", "show"}, {"verify", "--depth", "quick"}, {"verify", "--depth", "rolling", "--day", "1"},
+		{"verify", "--depth", "sample", "--samples", "5"}, {"gaps"}, {"coverage"}, {"evidence"}, {"runs", "changes"},
+		{"runs", "certificate", "1"}, {"patients", "a"}, {"chart", "pat-1"}, {"document", "list", "pat-1"}, {"search", "blood"}, {"connect", "signing-key"}, {"version"}} {
+		for range times {
+			start := time.Now()
+			out, err := command(args...).CombinedOutput()
+			if err != nil || len(out) == 0 {
 				t.Errorf("%v during a pull: %v\n%s", args, err, out)
+			}
+			// The figure is one second; a loaded computer is given five.
+			if took := time.Since(start); took > 5*time.Second {
+				t.Errorf("%v during a pull took %v", args, took)
 			}
 		}
 	}

@@ -59,21 +59,30 @@ func (e *env) sync(ctx context.Context, o syncOptions) error {
 // pull makes one run with progress on the screen.
 func (e *env) pull(ctx context.Context, m *store.Mirror, src config.Source, full bool) (*fhirsync.Report, error) {
 	proofs := &fhirsync.Evidence{}
-	c, err := connection(src, e, proofs.Observe)
+	c, err := connection(m, src, e, proofs.Observe)
 	if err != nil {
 		return nil, err
 	}
 	defer c.CloseIdle()
-	tokens, _, err := signIn(ctx, m, src, c)
+	tokens, _, err := e.signIn(ctx, m, src, c)
 	if err != nil {
 		return nil, err
 	}
 	p := e.progress()
 	defer p.end()
-	return fhirsync.Sync(ctx, fhirsync.Options{Client: c, Tokens: tokens, Mirror: m, Full: full, Events: p.event,
+	r, err := fhirsync.Sync(ctx, fhirsync.Options{Client: c, Tokens: tokens, Mirror: m, Full: full, Events: p.event, Log: e.logger(),
 		Evidence: proofs, MaxAttachment: src.AttachmentMB << 20,
 		Source: fhirsync.Source{Name: src.Name, Level: src.Level, Group: src.Group, Types: src.Types,
 			Overlap: src.Overlap.Duration, Mode: src.Mode, Canary: src.Canary}})
+	if err == nil {
+		var sum fhirsync.TypeRow
+		for _, t := range r.Types {
+			sum.Add(t.Count)
+		}
+		e.logger().InfoContext(ctx, "run ended", "source", src.Name, "run", r.Run, "verdict", r.Verdict, "lines", sum.Lines,
+			"new", sum.New, "changed", sum.Changed, "removed", sum.Removed)
+	}
+	return r, err
 }
 
 // exitOf is the exit code of a verdict.

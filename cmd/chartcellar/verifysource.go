@@ -82,12 +82,12 @@ func (e *env) compareSource(ctx context.Context, m *store.Mirror, src config.Sou
 	if err := m.Journal(event); err != nil {
 		return r, err
 	}
-	c, err := connection(src, e, nil)
+	c, err := connection(m, src, e, nil)
 	if err != nil {
 		return r, err
 	}
 	defer c.CloseIdle()
-	if _, _, err := signIn(ctx, m, src, c); err != nil {
+	if _, _, err := e.signIn(ctx, m, src, c); err != nil {
 		return r, err
 	}
 	check, err := fhirsync.NewCheck(c, m, src.Name)

@@ -439,6 +439,10 @@ func (e *EMR) serveStorage(w http.ResponseWriter, r *http.Request) {
 		e.serveSigned(w, r)
 		return
 	}
+	if e.Faults().FileRedirect == "chain" {
+		http.Redirect(w, r, e.evilURL+r.URL.Path, http.StatusTemporaryRedirect)
+		return
+	}
 	parts := strings.Split(r.URL.Path, "/")
 	if len(parts) != 4 || r.URL.Query().Get("sig") != "signed" {
 		http.NotFound(w, r)
