@@ -106,9 +106,9 @@ type DB struct {
 	stateMu sync.Mutex
 	states  States
 	heads   map[uint32]RunState // of all runs, without Record and Certificate
-	files   map[uint32]bool // parts whose entries are still in a run file
-	pending bool            // whether the bucket pending holds anything
-	empty   bool            // whether the bucket current holds nothing
+	files   map[uint32]bool     // parts whose entries are still in a run file
+	pending bool                // whether the bucket pending holds anything
+	empty   bool                // whether the bucket current holds nothing
 }
 
 type derived struct{ record, name []byte }
