@@ -375,7 +375,8 @@ func (f *fetcher) end(ctx context.Context, n int, state fileState) error {
 	if err != nil {
 		return fmt.Errorf("note the end of a file: %w", err)
 	}
-	if err := f.s.run.Note(ctx, fileName(f.export, n), progress); err != nil {
+	end := store.Chunk{Name: fileName(f.export, n), Progress: progress, Boundary: time.Second}
+	if err := f.s.run.Add(ctx, end); err != nil {
 		return err
 	}
 	f.account(n, state)

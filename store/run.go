@@ -131,6 +131,9 @@ type Chunk struct {
 	// before. Name "" records nothing.
 	Name     string
 	Progress json.RawMessage
+	// Boundary says that the part may end behind this chunk if it has been open for
+	// so long; 0: it need not.
+	Boundary time.Duration
 	// Listing says that the lines belong to a whole listing of their types: Absent
 	// then tells which records it lacked.
 	Listing bool
@@ -364,8 +367,8 @@ func (r *Run) committed() {
 	r.start, r.gaps, r.pipe.decide = nil, nil, nil
 }
 
-// partLimit reports whether a part that began at start should close.
-func (m *Mirror) partLimit(lines int, size int64, start time.Time) bool {
-	return lines >= archive.PartLines || size >= archive.PartBytes ||
-		m.now().Sub(start) > 5*time.Minute
+// partLimit reports whether a part that has been open for so long should close.
+func partLimit(lines int, size int64, open, boundary time.Duration) bool {
+	return lines >= archive.PartLines || size >= archive.PartBytes || open > 5*time.Minute ||
+		boundary > 0 && open >= boundary
 }

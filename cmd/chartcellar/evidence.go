@@ -109,7 +109,7 @@ func (e *env) exportEvidence(m *store.Mirror, file string, list []shownProof, wo
 	} else if err != nil {
 		return err
 	}
-	e.printf("%s written to %s.\n", plural(len(list), "entry was", "entries were"), file)
+	e.printf("%s written to %s.\n", several(len(list), "entry was", "entries were"), file)
 	if words {
 		e.printf("The file holds the EMR's own words, which may name patients: keep it as you keep records.\n")
 	}

@@ -13,6 +13,7 @@ import (
 	"chartcellar/fhirsync/rest"
 	"chartcellar/fhirsync/smart"
 	"chartcellar/store"
+	"chartcellar/store/chart"
 	"chartcellar/store/index"
 	"chartcellar/store/keys"
 )
@@ -86,6 +87,7 @@ func explain(err error) *plainError {
 
 func explainStore(err error) *plainError {
 	var busy *store.BusyError
+	var early *store.TooEarlyError
 	switch {
 	case errors.Is(err, config.ErrMissing):
 		return &plainError{exitUsage, "There are no settings yet.", "", "Start with: chartcellar init --data FOLDER"}
@@ -112,6 +114,13 @@ func explainStore(err error) *plainError {
 			"Put the newest folder back. Do not go on with this one unless you know why it is older."}
 	case errors.Is(err, store.ErrNewer):
 		return &plainError{exitFailed, "This mirror was written by a newer release of chartcellar.", nothingLost, "Install the newer release."}
+	case errors.As(err, &early):
+		return &plainError{exitFailed, "The mirror has no copy from that day: " + early.Error() + ".",
+			"Nothing is lost: what the EMR held before was never copied as it stood then; records keep their own dates.",
+			"Choose that day or a later one; see: chartcellar runs list"}
+	case errors.Is(err, chart.ErrRefused):
+		return &plainError{exitFailed, "The record is not as FHIR R4 says.", nothingLost,
+			"Look at its own elements: chartcellar record TYPE/ID"}
 	case errors.Is(err, store.ErrNotFound):
 		return &plainError{exitFailed, "The mirror has no such record: it was never among what the EMR gave.", nothingLost,
 			"Check the type and the id, with the capital letters as they are."}

@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha1"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -11,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -135,8 +138,6 @@ func (e *emrs) control(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("%v", err)
 		}
 		emr.Set(f)
-	case "delete":
-		emr.Delete(args[1], args[2])
 	case "edit":
 		ts.Check(emr.EditSilently(args[1], args[2], func(m map[string]any) { m["language"] = "en" }))
 	case "good":
@@ -155,6 +156,16 @@ func (e *emrs) control(ts *testscript.TestScript, _ bool, args []string) {
 		emr.Set(fakeemr.Faults{DateSkew: 2 * time.Hour})
 	case "gap":
 		emr.Set(fakeemr.Faults{ErrorFile: "export failed", ErrorType: "Observation"})
+	case "put":
+		if _, err := emr.Put([]byte(strings.TrimSpace(ts.ReadFile(args[1])))); err != nil {
+			ts.Fatalf("%v", err)
+		}
+	case "delete":
+		emr.Delete(args[1], args[2])
+	case "value":
+		ts.Setenv(args[1], valueAt(ts, emr, args[2], args[3]))
+	case "note":
+		ts.Setenv(args[1], putNote(ts, emr, args[2]))
 	case "lose":
 		n := 0
 		err := emr.EachAt("Observation", time.Now(), func(id string, _ []byte) error {
@@ -169,6 +180,53 @@ func (e *emrs) control(ts *testscript.TestScript, _ bool, args []string) {
 	default:
 		ts.Fatalf("emr: %s?", args[0])
 	}
+}
+
+// valueAt returns a value of a record at the EMR: emr value NAME Patient/pat-1 name.0.family
+func valueAt(ts *testscript.TestScript, emr *fakeemr.EMR, ref, path string) string {
+	typ, id, _ := strings.Cut(ref, "/")
+	line, ok := emr.Resource(typ, id)
+	if !ok {
+		ts.Fatalf("the EMR has no %s", ref)
+	}
+	var v any
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.UseNumber()
+	if err := d.Decode(&v); err != nil {
+		ts.Fatalf("%v", err)
+	}
+	for step := range strings.SplitSeq(path, ".") {
+		switch at := v.(type) {
+		case map[string]any:
+			v = at[step]
+		case []any:
+			n, err := strconv.Atoi(step)
+			if err != nil || n >= len(at) {
+				ts.Fatalf("%s: nothing at %s", ref, path)
+			}
+			v = at[n]
+		}
+	}
+	if v == nil {
+		ts.Fatalf("%s: nothing at %s", ref, path)
+	}
+	return fmt.Sprint(v)
+}
+
+// putNote writes a note of a patient, with a word that stands nowhere else, and
+// returns the word: emr note WORD pat-1
+func putNote(ts *testscript.TestScript, emr *fakeemr.EMR, patient string) string {
+	word := fmt.Sprintf("Zyx%dé", rand.Uint32())
+	text := base64.StdEncoding.EncodeToString([]byte("Seen today.\nThe plan: more " + word + " every day.\n"))
+	sum := sha1.Sum([]byte("Seen today.\nThe plan: more " + word + " every day.\n"))
+	line := fmt.Sprintf(`{"resourceType":"DocumentReference","id":"noted","status":"current","type":{"text":"Letter"},"subject":{"reference":"Patient/%s"},`+
+		`"date":"2026-05-05","author":[{"reference":"Practitioner/prac-1"}],"content":[{"attachment":{"contentType":"text/plain","data":"%s","hash":"%s"}},`+
+		`{"attachment":{"contentType":"image/jpeg","url":"https://files.example/x.jpg"}},{"attachment":{"contentType":"text/plain","data":"%s","size":7}}]}`,
+		patient, text, base64.StdEncoding.EncodeToString(sum[:]), text)
+	if _, err := emr.Put([]byte(line)); err != nil {
+		ts.Fatalf("%v", err)
+	}
+	return word
 }
 
 // needs says that programs are missing: a script is then left out, but never in
@@ -436,7 +494,8 @@ func TestReadersDuringAPull(t *testing.T) {
 	}
 	for _, args := range [][]string{{"status"}, {"runs"}, {"runs", "list"}, {"runs", "show"}, {"record", "Patient/pat-1"}, {"record", "--versions", "Patient/pat-1"},
 		{"keys"}, {"config", "check"}, {"config", "show"}, {"verify", "--depth", "quick"}, {"verify", "--depth", "rolling", "--day", "1"},
-		{"verify", "--depth", "sample", "--samples", "5"}, {"gaps"}, {"coverage"}, {"evidence"}, {"changes"}, {"certificate"}, {"connect", "signing-key"}, {"version"}} {
+		{"verify", "--depth", "sample", "--samples", "5"}, {"gaps"}, {"coverage"}, {"evidence"}, {"runs", "changes"}, {"runs", "certificate"}, {"patients", "a"}, {"chart", "pat-1"}, {"document", "list", "pat-1"}, {"search", "blood"},
+		{"connect", "signing-key"}, {"version"}} {
 		for range times {
 			start := time.Now()
 			out, err := command(args...).CombinedOutput()
@@ -448,6 +507,15 @@ func TestReadersDuringAPull(t *testing.T) {
 				t.Errorf("%v during a pull took %v", args, took)
 			}
 		}
+	}
+	// A file that another process writes is where the caller meant it to be.
+	save := command("document", "save", "DocumentReference/doc-1-0", "note.txt")
+	save.Dir = t.TempDir()
+	if out, err := save.CombinedOutput(); err != nil {
+		t.Errorf("document save during a pull: %v\n%s", err, out)
+	}
+	if b, err := os.ReadFile(filepath.Join(save.Dir, "note.txt")); err != nil || !strings.Contains(string(b), "was seen today") {
+		t.Errorf("the saved note: %q, %v", b, err)
 	}
 	out, err := command("sync").CombinedOutput()
 	exit, ok := err.(*exec.ExitError)

@@ -196,7 +196,7 @@ func (e *env) printSource(s sourceStatus) {
 	}
 	if documents > 0 {
 		e.printf("%s: GAP since %s: %s not be had; see: chartcellar gaps\n", s.Name, since.Local().Format("2006-01-02"),
-			plural(documents, "document could", "documents could"))
+			several(documents, "document could", "documents could"))
 	}
 }
 

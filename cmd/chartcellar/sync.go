@@ -167,18 +167,18 @@ func printExtras(w io.Writer, r *fhirsync.Report) {
 			a.Wanted-a.Dropped, a.Missing+a.Waiting, a.Missing, a.Waiting)
 	}
 	if r.Followed > 0 {
-		fmt.Fprintf(w, "\n%s read by their id, because other records name them.\n", plural(r.Followed, "record was", "records were"))
+		fmt.Fprintf(w, "\n%s read by their id, because other records name them.\n", several(r.Followed, "record was", "records were"))
 	}
 	for _, t := range r.Types {
 		if t.Silent > 0 {
-			fmt.Fprintf(w, "\n%s: %s without a new date; only a full run finds such.\n", t.Type, plural(t.Silent, "record was changed", "records were changed"))
+			fmt.Fprintf(w, "\n%s: %s without a new date; only a full run finds such.\n", t.Type, several(t.Silent, "record was changed", "records were changed"))
 		}
 		if waiting := t.Lacking - t.Removed; waiting > 0 && t.Held == "" {
-			fmt.Fprintf(w, "\n%s: %s no longer listed by the EMR. What is missing again after a day counts as removed; it stays here.\n", t.Type, plural(waiting, "record is", "records are"))
+			fmt.Fprintf(w, "\n%s: %s no longer listed by the EMR. What is missing again after a day counts as removed; it stays here.\n", t.Type, several(waiting, "record is", "records are"))
 		}
 	}
 	if r.Withheld > 0 {
-		fmt.Fprintf(w, "\n%s withheld by the EMR.\n", plural(r.Withheld, "record is", "records are"))
+		fmt.Fprintf(w, "\n%s withheld by the EMR.\n", several(r.Withheld, "record is", "records are"))
 	}
 }
 
@@ -199,7 +199,7 @@ func printOtherGaps(w io.Writer, r *fhirsync.Report) {
 		}
 	}
 	if shown > most || r.GapCount > len(r.Gaps) {
-		fmt.Fprintf(w, "\n%s open in all; see: chartcellar gaps\n", plural(r.GapCount, "gap is", "gaps are"))
+		fmt.Fprintf(w, "\n%s open in all; see: chartcellar gaps\n", several(r.GapCount, "gap is", "gaps are"))
 	}
 }
 
