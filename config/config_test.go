@@ -33,7 +33,7 @@ func TestWrittenAndReadBack(t *testing.T) {
 			t.Skip("a name that TOML cannot hold")
 		}
 		want := src
-		want.Overlap, want.Mode = got.Sources[0].Overlap, "auto"
+		want.Overlap = got.Sources[0].Overlap
 		for _, list := range []*[]string{&want.Types, &want.Origins, &want.FileOrigins,
 			&got.Sources[0].Types, &got.Sources[0].Origins, &got.Sources[0].FileOrigins} {
 			if len(*list) == 0 {

@@ -84,6 +84,11 @@ func (e *emrs) setup(env *testscript.Env) error {
 	}
 	env.Setenv("CHARTCELLAR_CONFIG", filepath.Join(env.WorkDir, "settings", "settings.toml"))
 	env.Setenv("CHARTCELLAR_CLIENT_SECRET", "emr-secret")
+	docs, err := filepath.Abs(filepath.Join("..", "..", "docs"))
+	if err != nil {
+		return err
+	}
+	env.Setenv("DOCS", docs)
 	env.Setenv("BASE", emr.BaseURL())
 	env.Setenv("CA", ca)
 	env.Setenv("STORAGE", emr.StorageURL())

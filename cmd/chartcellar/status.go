@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -15,10 +16,17 @@ import (
 )
 
 func statusCommand(e *env) *cobra.Command {
-	return command("status", "Say in a sentence how good the copy is",
+	health := false
+	c := command("status", "Say in a sentence how good the copy is",
 		`status looks at the mirror without opening a record. Exit codes are those of the
-last run; 12 if there never was a complete one.`, cobra.NoArgs,
-		func(ctx context.Context, _ []string) error { return e.status(ctx) })
+last run; 12 if there never was a complete one.
+
+With --health the exit code says only whether the program can work, for whatever
+would start it again otherwise (a container's health check): 0, also before the
+first pull, before init, and while a run is held; else 12, 13 or 15, as it is.`, cobra.NoArgs,
+		func(ctx context.Context, _ []string) error { return e.status(ctx, health) })
+	c.Flags().BoolVar(&health, "health", false, "exit code for a container's health check")
+	return c
 }
 
 // A status is what `status` shows.
@@ -45,7 +53,16 @@ type sourceStatus struct {
 	Gaps         []index.Gap      `json:"gaps"`
 }
 
-func (e *env) status(ctx context.Context) error {
+func (e *env) status(ctx context.Context, health bool) error {
+	err := e.showStatus(ctx, health)
+	if health && errors.Is(err, config.ErrMissing) {
+		e.printf("Nothing is set up yet. Start with: chartcellar init --data FOLDER\n")
+		return nil
+	}
+	return err
+}
+
+func (e *env) showStatus(ctx context.Context, health bool) error {
 	return e.withMirror(ctx, access{doing: "status"}, func(_ context.Context, s config.Settings, m *store.Mirror) error {
 		st, err := gather(s, m)
 		if err != nil {
@@ -57,6 +74,9 @@ func (e *env) status(ctx context.Context) error {
 			}
 		} else {
 			e.printStatus(st)
+		}
+		if health && len(st.Problems) == 0 {
+			return nil
 		}
 		return quiet(st.exit())
 	})
