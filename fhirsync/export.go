@@ -1,11 +1,13 @@
 package fhirsync
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -16,6 +18,16 @@ import (
 	"chartcellar/fhirsync/rest"
 	"chartcellar/store"
 )
+
+// An export is one bulk job of a run.
+type export struct {
+	Request  bulk.Request  `json:"request"`
+	State    string        `json:"state"` // planned, asking, kicked, manifest
+	Asked    time.Time     `json:"asked,omitzero"`
+	Job      bulk.Job      `json:"job,omitzero"`
+	Manifest bulk.Manifest `json:"manifest,omitzero"`
+	Dropped  []string      `json:"dropped,omitempty"` // types the server does not export
+}
 
 // export carries one bulk job through its durable states: planned, asking,
 // kicked, manifest; each can be entered again after kill -9.
@@ -30,9 +42,6 @@ func (s *syncer) export(ctx context.Context, i int) error {
 		if err := s.poll(ctx, e); err != nil {
 			return err
 		}
-	}
-	for _, t := range e.Dropped {
-		s.fail(t, "the EMR does not export it")
 	}
 	return s.fetch(ctx, i)
 }
@@ -65,6 +74,10 @@ func (s *syncer) kickOff(ctx context.Context, e *export) error {
 			e.Request.Types = slices.DeleteFunc(e.Request.Types, func(t string) bool {
 				return slices.Contains(unsupported.Types, t)
 			})
+			if len(e.Request.Types) == 0 { // nothing is left to ask for
+				e.State = "manifest"
+				return s.save()
+			}
 		case errors.Is(err, bulk.ErrPostOnly):
 			e.Request.Post = true
 		case errors.As(err, &busy):
@@ -191,7 +204,7 @@ func (s *syncer) fetch(ctx context.Context, i int) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	if err := s.bury(ctx, refs); err != nil {
+	if err := s.buryAll(ctx, refs, "bulk-deleted"); err != nil {
 		return err
 	}
 	return s.run.Flush(ctx)
@@ -268,10 +281,7 @@ func reason(err error) string {
 
 func (s *syncer) fileState(export, n int) (fileState, error) {
 	var state fileState
-	raw, err := s.run.Progress(fileName(export, n))
-	if err == nil && raw != nil {
-		err = json.Unmarshal(raw, &state)
-	}
+	err := s.progressOf(fileName(export, n), &state)
 	return state, err
 }
 
@@ -317,7 +327,8 @@ func (f *fetcher) add(ctx context.Context, n int, c bulk.Chunk, state fileState)
 	}
 	buf := c.Lines
 	return f.s.run.Add(ctx, store.Chunk{Lines: buf, Type: f.e.Manifest.Output[n].Type, Release: func() { f.free(buf) },
-		File: fileName(f.export, n), Offset: c.Offset, Name: fileName(f.export, n), Progress: progress})
+		File: fileName(f.export, n), Offset: c.Offset, Name: fileName(f.export, n), Progress: progress,
+		Listing: f.e.Request.Since.IsZero() && len(f.s.past) > 0})
 }
 
 func (f *fetcher) buffer() []byte {
@@ -367,7 +378,8 @@ func (f *fetcher) end(ctx context.Context, n int, state fileState) error {
 	if err != nil {
 		return fmt.Errorf("note the end of a file: %w", err)
 	}
-	if err := f.s.run.Note(ctx, fileName(f.export, n), progress); err != nil {
+	end := store.Chunk{Name: fileName(f.export, n), Progress: progress, Boundary: time.Second}
+	if err := f.s.run.Add(ctx, end); err != nil {
 		return err
 	}
 	f.account(n, state)
@@ -382,13 +394,15 @@ func (f *fetcher) account(n int, state fileState) {
 	f.s.report.Files++
 	f.s.report.Bytes += state.Bytes
 	f.s.report.Wire += state.Wire
+	f.s.mu.Lock()
 	if f.e.Request.Since.IsZero() {
 		f.s.listed[file.Type] += state.Lines
 	} else {
 		f.s.since[file.Type] += state.Lines
 	}
+	f.s.mu.Unlock()
 	if state.Failed != "" {
-		f.s.fail(file.Type, "a file could not be read: "+state.Failed)
+		f.s.fail(file.Type, "file", "a file could not be read: "+state.Failed)
 	}
 	f.s.o.Events(Event{Kind: "download_complete", Type: file.Type, File: n, Count: state.Lines, Bytes: state.Bytes})
 }
@@ -439,6 +453,19 @@ func (s *syncer) lines(ctx context.Context, e *export, file bulk.File, fn func(l
 	}
 }
 
+// linesOf gives the lines of a chunk without their newlines.
+func linesOf(chunk []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for len(chunk) > 0 {
+			line, rest, _ := bytes.Cut(chunk, []byte{'\n'})
+			if !yield(line) {
+				return
+			}
+			chunk = rest
+		}
+	}
+}
+
 // issues reads the error files: a type that an error names, or all if it names
 // none, keeps its cursor (P74).
 func (s *syncer) issues(ctx context.Context, e *export) error {
@@ -446,18 +473,18 @@ func (s *syncer) issues(ctx context.Context, e *export) error {
 		err := s.lines(ctx, e, file, func(line []byte) error {
 			issue, err := bulk.ParseIssue(line, e.Request.Types)
 			if err != nil {
-				s.report.Notes = append(s.report.Notes, "A line of the EMR's error list could not be read.")
-				s.fail("", "the EMR's error list could not be read")
+				s.note("A line of the EMR's error list could not be read.")
+				s.fail("", "file", "the EMR's error list could not be read")
 				return nil
 			}
 			if !issue.Failed {
 				return nil
 			}
 			for _, t := range issue.Types {
-				s.fail(t, "the EMR says: "+issue.Text)
+				s.fail(t, "type", "the EMR says: "+issue.Text)
 			}
 			if len(issue.Types) == 0 {
-				s.fail("", "the EMR says: "+issue.Text)
+				s.fail("", "type", "the EMR says: "+issue.Text)
 			}
 			return nil
 		})
@@ -465,7 +492,7 @@ func (s *syncer) issues(ctx context.Context, e *export) error {
 			return ctx.Err()
 		}
 		if err != nil {
-			s.fail("", "the EMR's error list could not be read")
+			s.fail("", "file", "the EMR's error list could not be read")
 		}
 	}
 	return nil
@@ -478,7 +505,7 @@ func (s *syncer) deletions(ctx context.Context, e *export) ([]bulk.Ref, error) {
 		err := s.lines(ctx, e, file, func(line []byte) error {
 			found, ignored, err := bulk.ParseDeleted(line)
 			if err != nil || ignored > 0 {
-				s.report.Notes = append(s.report.Notes, "A line of the EMR's deleted list could not be used.")
+				s.note("A line of the EMR's deleted list could not be used.")
 			}
 			refs = append(refs, found...)
 			return nil
@@ -487,41 +514,13 @@ func (s *syncer) deletions(ctx context.Context, e *export) ([]bulk.Ref, error) {
 			return nil, ctx.Err()
 		}
 		if err != nil {
-			s.fail("", "the EMR's deleted list could not be read")
+			s.fail("", "file", "the EMR's deleted list could not be read")
 		}
 	}
 	for _, r := range refs {
 		s.run.Watch(r.Type, r.ID)
 	}
 	return refs, nil
-}
-
-// bury records what the EMR deleted. A record that stands in both lists is
-// looked up (P75).
-func (s *syncer) bury(ctx context.Context, refs []bulk.Ref) error {
-	if len(refs) == 0 {
-		return nil
-	}
-	if err := s.run.Flush(ctx); err != nil {
-		return err
-	}
-	for _, r := range refs {
-		if s.run.Seen(r.Type, r.ID) {
-			_, state, err := s.o.Client.Read(ctx, r.Type, r.ID)
-			if err != nil {
-				s.fail(r.Type, "a record is both given and deleted, and could not be looked up")
-				continue
-			}
-			if state != rest.Deleted {
-				continue
-			}
-		}
-		t := store.Tombstone{Type: r.Type, ID: r.ID, Kind: "deleted", Detector: "bulk-deleted"}
-		if err := s.run.Tombstone(ctx, t); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // deleteJobs tells the EMR that its files are no longer needed. What goes wrong

@@ -8,27 +8,29 @@ package fhirsync
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
+	"sync"
 	"time"
 
 	"chartcellar/fhirsync/bulk"
 	"chartcellar/fhirsync/rest"
 	"chartcellar/fhirsync/smart"
 	"chartcellar/store"
-	"chartcellar/store/index"
 )
 
 // A Source is one connection to one EMR, as the engine needs it.
 type Source struct {
 	Name    string
-	Level   string // system, patient, group
+	Level   string // of exports: system, patient, group
 	Group   string
 	Types   []string // empty: all the server names
 	Overlap time.Duration
+	Mode    string // how types are fetched: auto (also ""), bulk, search
+	// Canary is the id of a patient who must be in every whole listing of
+	// patients; one without him is held. "": none was chosen.
+	Canary string
 }
 
 // Options are what a run needs.
@@ -41,6 +43,9 @@ type Options struct {
 	Now    func() time.Time
 	Log    *slog.Logger
 	Events func(Event) // called by several goroutines; nil: nobody listens
+	// Evidence collects what the client was refused; nil: a new one, which then
+	// hears nothing of the transport.
+	Evidence *Evidence
 	// LostWait is how long no export is asked for after the reply to one was
 	// lost (P46); 0: an hour.
 	LostWait time.Duration
@@ -48,13 +53,24 @@ type Options struct {
 	Poll time.Duration
 	// Downloads is how many files are fetched at once; 0: 2.
 	Downloads int
+	// InFlight is how many search requests are under way at once; 0: 2.
+	InFlight int
+	// Margin is how long before the server's time a window of a search ends (P83);
+	// 0: a minute.
+	Margin time.Duration
+	// Confirm is after what time a record that is missing at the EMR a second time
+	// counts as removed (P84); 0: 24 hours.
+	Confirm time.Duration
+	// MaxAttachment is the largest attachment that is fetched without being asked
+	// about, in bytes; 0: 200 MiB.
+	MaxAttachment int64
 }
 
 // An Event is a step of a run, for whoever shows it. The names are those of
 // the community's bulk export logs (P128).
 type Event struct {
-	Kind  string // kickoff, status, manifest, download, download_complete, stored, note
-	Type  string // resource type of a file
+	Kind  string // kickoff, status, manifest, download, download_complete, page, attachment, stored, note
+	Type  string // resource type of a file or page
 	File  int    // of a download: which, from 0
 	Files int    // of a manifest: how many
 	Count int    // lines: of the file so far, or of all files as the manifest says
@@ -73,63 +89,88 @@ func (e *NotYet) Error() string {
 	return fmt.Sprintf("%s; the run goes on after %s", e.Why, e.At.Format("2006-01-02 15:04"))
 }
 
-// An export is one bulk job of a run.
-type export struct {
-	Request  bulk.Request  `json:"request"`
-	State    string        `json:"state"` // planned, asking, kicked, manifest
-	Asked    time.Time     `json:"asked,omitzero"`
-	Job      bulk.Job      `json:"job,omitzero"`
-	Manifest bulk.Manifest `json:"manifest,omitzero"`
-	Dropped  []string      `json:"dropped,omitempty"` // types the server does not export
-}
-
-// A job is the durable record of what a run asked the EMR for.
-type job struct {
-	Run     uint32   `json:"run"`
-	Full    bool     `json:"full"`
-	Exports []export `json:"exports"`
-	Closed  bool     `json:"closed,omitempty"` // the run is closed; jobs are to be deleted
-}
-
 // A syncer is one call of Sync.
 type syncer struct {
-	o      Options
-	m      *store.Mirror
-	run    *store.Run
-	job    job
-	report Report
-	failed map[string]string // type -> why its cursor stays; "" stands for all
-	listed map[string]int    // type -> lines of full listings
-	since  map[string]int    // type -> lines of changes
+	o    Options
+	m    *store.Mirror
+	run  *store.Run
+	job  job
+	past map[string]Past // by type: what was there before the run
+	gaps map[string]gap  // open gaps of the source, by id
+
+	// mu covers what follows: several goroutines fetch.
+	mu      sync.Mutex
+	report  Report
+	failed  map[string]failure // type -> why its cursor stays; "" stands for all
+	listed  map[string]int     // type -> records of whole listings
+	since   map[string]int     // type -> lines of changes
+	known   map[string]int     // type -> removals that a person has accepted before
+	profile Profile
+}
+
+// A failure is why a type is not as it should be.
+type failure struct {
+	kind string // of the gap: type, file, page, line
+	why  string
 }
 
 // Sync brings the mirror up to date with one source. A run that was killed is
-// continued: no second export, no finished file fetched again. The report says
-// what was done; it is returned with a nil error for every verdict, also
+// continued: no second export, no finished file or page fetched again. The report
+// says what was done; it is returned with a nil error for every verdict, also
 // failed. An error means that the run is still open (the EMR or the network went
 // away, the disk is full, ctx ended) and that nothing is lost.
 func Sync(ctx context.Context, o Options) (*Report, error) {
 	o.fill()
-	s := &syncer{o: o, m: o.Mirror, failed: map[string]string{}, listed: map[string]int{}, since: map[string]int{}}
+	s := &syncer{o: o, m: o.Mirror}
+	s.clear()
 	if err := s.cleanUp(ctx); err != nil {
 		return nil, err
 	}
-	run, err := s.m.Begin(ctx, store.RunSpec{Source: o.Source.Name, Kind: "sync"})
-	if err != nil {
+	if err := s.begin(ctx); err != nil {
 		return nil, err
 	}
-	defer run.Abort()
-	s.run = run
-	s.report = Report{Run: run.Number(), Source: o.Source.Name, Kind: "sync", Started: run.Started(),
-		Resumed: run.Resumed()}
+	defer s.run.Abort()
+	r, err := s.sync(ctx)
+	if err != nil {
+		s.keep()
+	}
+	return r, err
+}
+
+// clear forgets what belongs to one run.
+func (s *syncer) clear() {
+	s.failed, s.listed, s.since = map[string]failure{}, map[string]int{}, map[string]int{}
+	s.known, s.job = map[string]int{}, job{}
+}
+
+// begin starts or continues the run and reads what was there before.
+func (s *syncer) begin(ctx context.Context) error {
+	var err error
+	if s.past, err = s.before(); err != nil {
+		return err
+	}
+	if err := s.loadGaps(); err != nil {
+		return err
+	}
+	s.run, err = s.m.Begin(ctx, store.RunSpec{Source: s.o.Source.Name, Kind: "sync",
+		Base: s.o.Client.Base(), References: true})
+	if err != nil {
+		return err
+	}
+	s.report = Report{Run: s.run.Number(), Source: s.o.Source.Name, Kind: "sync", Started: s.run.Started(),
+		Resumed: s.run.Resumed(), unverified: map[string]bool{}}
+	return nil
+}
+
+func (s *syncer) sync(ctx context.Context) (*Report, error) {
 	if err := s.plan(ctx); err != nil {
 		return nil, err
 	}
 	for i := range s.job.Exports {
 		err := s.export(ctx, i)
 		if dead(err) {
-			s.fail("", "the export failed at the EMR")
-			s.report.Notes = append(s.report.Notes, "The export failed at the EMR.")
+			s.fail("", "type", "the export failed at the EMR")
+			s.note("The export failed at the EMR.")
 			s.report.broken = true
 			continue
 		}
@@ -137,7 +178,52 @@ func Sync(ctx context.Context, o Options) (*Report, error) {
 			return nil, err
 		}
 	}
+	if err := s.searches(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.followUp(ctx); err != nil {
+		return nil, err
+	}
 	return s.finish(ctx)
+}
+
+// followUp fetches what the records that came name, and asks for what no longer
+// came.
+func (s *syncer) followUp(ctx context.Context) error {
+	if err := s.run.Settle(ctx); err != nil {
+		return err
+	}
+	for _, step := range []func(context.Context) error{s.references, s.attachments, s.absences, s.counts} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keep makes durable what was added before the run was broken off, so that it is
+// not fetched again. It is an attempt: what it cannot keep is fetched again.
+func (s *syncer) keep() {
+	ctx, stop := context.WithTimeout(context.Background(), 5*time.Second)
+	defer stop()
+	err := s.keepAll(ctx)
+	if err != nil {
+		s.o.Log.WarnContext(ctx, "the end of a broken run was not kept", "cause", err.Error())
+	}
+}
+
+func (s *syncer) keepAll(ctx context.Context) error {
+	if !s.job.Planned { // the run has not begun: there is only what was refused
+		s.job.Evidence = s.o.Evidence.take()
+		if len(s.job.Evidence) == 0 {
+			return nil
+		}
+		return s.save()
+	}
+	if err := s.saveEvidence(ctx); err != nil {
+		return err
+	}
+	return s.run.Flush(ctx)
 }
 
 func (o *Options) fill() {
@@ -150,18 +236,23 @@ func (o *Options) fill() {
 	if o.Events == nil {
 		o.Events = func(Event) {}
 	}
-	if o.LostWait == 0 {
-		o.LostWait = time.Hour
+	if o.Evidence == nil {
+		o.Evidence = &Evidence{}
 	}
-	if o.Poll == 0 {
-		o.Poll = 10 * time.Second
+	o.LostWait, o.Poll = orElse(o.LostWait, time.Hour), orElse(o.Poll, 10*time.Second)
+	o.Margin, o.Confirm = orElse(o.Margin, time.Minute), orElse(o.Confirm, 24*time.Hour)
+	o.Downloads, o.InFlight = orElse(o.Downloads, 2), orElse(o.InFlight, 2)
+	o.MaxAttachment = orElse(o.MaxAttachment, 200<<20)
+	o.Source.Overlap = orElse(o.Source.Overlap, 10*time.Minute)
+	o.Source.Mode = orElse(o.Source.Mode, "auto")
+}
+
+func orElse[T comparable](v, other T) T {
+	var zero T
+	if v == zero {
+		return other
 	}
-	if o.Downloads == 0 {
-		o.Downloads = 2
-	}
-	if o.Source.Overlap == 0 {
-		o.Source.Overlap = 10 * time.Minute
-	}
+	return v
 }
 
 // dead reports whether an export is over without a result.
@@ -170,164 +261,31 @@ func dead(err error) bool {
 	return errors.Is(err, bulk.ErrJobGone) || errors.As(err, &failed) || rest.Is(err, rest.UnsafeURL)
 }
 
-func (s *syncer) fail(typ, why string) {
+// fail notes why the cursor of a type stays (of all types for ""); the first
+// reason counts.
+func (s *syncer) fail(typ, kind, why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if _, ok := s.failed[typ]; !ok {
-		s.failed[typ] = why
+		s.failed[typ] = failure{kind, why}
 	}
 }
 
-// save makes the job record durable.
-func (s *syncer) save() error {
-	b, err := json.Marshal(s.job)
-	if err != nil {
-		return fmt.Errorf("write the job record: %w", err)
+// failure returns why a type failed.
+func (s *syncer) failure(typ string) (failure, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, ok := s.failed[typ]
+	if !ok {
+		f, ok = s.failed[""]
 	}
-	return s.m.SetJob(s.o.Source.Name, b)
+	return f, ok
 }
 
-// cleanUp ends what is left of earlier runs: jobs of a closed run are deleted at
-// the EMR; an open run that cannot be continued is closed as interrupted.
-func (s *syncer) cleanUp(ctx context.Context) error {
-	raw, err := s.m.Job(s.o.Source.Name)
-	if err != nil {
-		return err
-	}
-	known := raw != nil
-	if known {
-		if err := json.Unmarshal(raw, &s.job); err != nil {
-			return fmt.Errorf("read the job record: %w", err)
-		}
-	}
-	n, _, open, err := s.m.OpenRun(s.o.Source.Name)
-	if err != nil {
-		return err
-	}
-	if known && (!open || n != s.job.Run) {
-		s.deleteJobs(ctx)
-		if err := s.m.SetJob(s.o.Source.Name, nil); err != nil {
-			return err
-		}
-		s.job, known = job{}, false
-	}
-	if open && (!known || s.o.Full && !s.job.Full) {
-		return s.interrupt(ctx)
-	}
-	return nil
-}
-
-// interrupt closes the open run of the source: what it stored counts unless the
-// guard holds it, and no cursor moves (archive.md 6).
-func (s *syncer) interrupt(ctx context.Context) error {
-	run, err := s.m.Begin(ctx, store.RunSpec{Source: s.o.Source.Name, Kind: "sync"})
-	if err != nil {
-		return err
-	}
-	defer run.Abort()
-	s.run = run
-	s.report = Report{Run: run.Number(), Source: s.o.Source.Name, Kind: "sync",
-		Started: run.Started(), Resumed: true, interrupted: true,
-		Notes: []string{"The run was broken off and could not be continued. What it had stored is kept."}}
-	if _, err := s.finish(ctx); err != nil {
-		return err
-	}
-	s.job, s.failed = job{}, map[string]string{}
-	return nil
-}
-
-// plan decides what to ask for, unless an earlier call did: everything where no
-// cursor stands, the changes elsewhere.
-func (s *syncer) plan(ctx context.Context) error {
-	if s.job.Run == s.run.Number() && len(s.job.Exports) > 0 {
-		return nil
-	}
-	types, err := s.types(ctx)
-	if err != nil {
-		return err
-	}
-	cursors, err := s.cursors()
-	if err != nil {
-		return err
-	}
-	var full, changed []string
-	var since time.Time
-	for _, t := range types {
-		c, ok := cursors[t]
-		known := ok && !c.Since.IsZero()
-		if s.o.Full || !known {
-			full = append(full, t)
-		}
-		if !known {
-			continue
-		}
-		changed = append(changed, t)
-		if since.IsZero() || c.Since.Before(since) {
-			since = c.Since
-		}
-	}
-	s.job = job{Run: s.run.Number(), Full: s.o.Full}
-	add := func(types []string, since time.Time) {
-		if len(types) > 0 {
-			s.job.Exports = append(s.job.Exports, export{State: "planned", Request: bulk.Request{
-				Level: s.o.Source.Level, Group: s.o.Source.Group, Types: types, Since: since}})
-		}
-	}
-	// Changes come first, also of a full run: a full export lists no deletions.
-	add(changed, since)
-	add(full, time.Time{})
-	// The run stands in the archive before the EMR is asked for anything.
-	if err := s.run.Start(ctx); err != nil {
-		return err
-	}
-	return s.save()
-}
-
-// notMirrored are types that hold no record of a practice.
-var notMirrored = []string{"Bundle", "CapabilityStatement", "CompartmentDefinition", "GraphDefinition",
-	"ImplementationGuide", "MessageDefinition", "OperationDefinition", "OperationOutcome", "Parameters",
-	"SearchParameter", "StructureDefinition", "StructureMap", "Subscription", "TerminologyCapabilities",
-	"TestReport", "TestScript"}
-
-// types returns what to ask for: what the settings or the server name, and what
-// the token allows.
-func (s *syncer) types(ctx context.Context) ([]string, error) {
-	capability, err := s.o.Client.Capability(ctx)
-	if err != nil {
-		return nil, err
-	}
-	types := s.o.Source.Types
-	if len(types) == 0 {
-		types = slices.DeleteFunc(slices.Clone(capability.Types), func(t string) bool {
-			return slices.Contains(notMirrored, t)
-		})
-	}
-	if s.o.Tokens == nil {
-		return types, nil
-	}
-	if _, err := s.o.Tokens.Token(ctx); err != nil {
-		return nil, err
-	}
-	granted, _ := s.o.Tokens.Granted()
-	return slices.DeleteFunc(slices.Clone(types), func(t string) bool {
-		if smart.Allows(granted, t) {
-			return false
-		}
-		s.fail(t, "the EMR no longer grants access to it")
-		return true
-	}), nil
-}
-
-// scope is what decides the content of a stream beside its type (P63).
-func (s *syncer) scope() string { return s.o.Source.Level }
-
-func (s *syncer) cursors() (map[string]index.Cursor, error) {
-	list, err := s.m.Cursors(s.o.Source.Name)
-	out := map[string]index.Cursor{}
-	for _, c := range list {
-		if c.Mode == "bulk" && c.Group == s.o.Source.Group && c.Scope == s.scope() {
-			out[c.Type] = c
-		}
-	}
-	return out, err
+func (s *syncer) note(format string, a ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.report.Notes = append(s.report.Notes, fmt.Sprintf(format, a...))
 }
 
 // sleep waits, or returns early when ctx ends.

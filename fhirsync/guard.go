@@ -1,24 +1,30 @@
 package fhirsync
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"time"
+
+	"chartcellar/store/index"
 )
 
 // The guard holds a type when a run looks as if the source lied or broke: the
 // numbers are those of archive.md 9. It never holds more than the type.
 
-// A Past is what the mirror held before a run.
+// A Past is what the mirror held of a type of the source before a run.
 type Past struct {
-	Records int // live records of the type
-	Removed int // tombstones of the type in the 30 days before
+	Records int // live records
+	Removed int // tombstones in the 30 days before
+	// Surplus is by how many the mirror had more than the last whole listing that
+	// counts: what was accepted then is not held again.
+	Surplus int
 }
 
 // before reads what the mirror held before this run.
 func (s *syncer) before() (map[string]Past, error) {
 	past := map[string]Past{}
-	runs, err := s.m.Runs()
+	runs, err := s.m.Runs() // newest first
 	if err != nil {
 		return nil, err
 	}
@@ -50,24 +56,60 @@ func (s *syncer) before() (map[string]Past, error) {
 		p.Records = n
 		past[t] = p
 	}
+	seen := map[string]bool{}
+	for _, r := range runs {
+		if r.Source != s.o.Source.Name || r.Kind != "sync" || r.Closing == 0 {
+			continue
+		}
+		if len(seen) == len(counts) || s.o.Now().Sub(r.Ended) > 60*24*time.Hour {
+			break // every type has been listed since, or long ago
+		}
+		record, rerr := s.m.RunRecord(r.Number)
+		if rerr != nil {
+			return nil, rerr
+		}
+		surplus(past, seen, r.States, record)
+	}
 	return past, err
 }
 
+// surplus takes from a run's report what its whole listings lacked, if they count
+// and no newer one was looked at.
+func surplus(past map[string]Past, seen map[string]bool, states index.RunStates, record []byte) {
+	var rep Report
+	if json.Unmarshal(record, &rep) != nil {
+		return
+	}
+	for _, row := range rep.Types {
+		state, special := states.Types[row.Type]
+		counts := !special && states.All == index.Applied || state == index.Applied
+		if !row.Full || row.Gap != "" || !counts || seen[row.Type] {
+			continue
+		}
+		seen[row.Type] = true
+		p := past[row.Type]
+		p.Surplus = max(0, row.Lacking)
+		past[row.Type] = p
+	}
+}
+
 // guard looks at every row of the report.
-func (s *syncer) guard(past map[string]Past) {
-	if s.nothing(past) {
+func (s *syncer) guard() {
+	if s.nothing() {
 		s.report.broken = true
-		s.report.Notes = append(s.report.Notes,
-			"The EMR gave no record at all. That is never taken as a success; nothing was changed.")
+		s.note("The EMR gave no record at all. That is never taken as a success; nothing was changed.")
 	}
 	for i := range s.report.Types {
 		r := &s.report.Types[i]
-		r.Held = Suspect(*r, past[r.Type])
+		r.Held = Suspect(*r, s.past[r.Type])
+		if r.Type == "Patient" && r.Held == "" && r.Full && s.canaryGone() {
+			r.Held = "the patient who was chosen to tell this practice from others is not among those the EMR gave"
+		}
 	}
 }
 
 // nothing reports whether a run that compared everything got no line.
-func (s *syncer) nothing(map[string]Past) bool {
+func (s *syncer) nothing() bool {
 	if s.report.interrupted || !s.report.Full {
 		return false
 	}
@@ -79,6 +121,11 @@ func (s *syncer) nothing(map[string]Past) bool {
 	return true
 }
 
+// canaryGone reports whether the patient who must always be there was not.
+func (s *syncer) canaryGone() bool {
+	return s.o.Source.Canary != "" && !s.report.interrupted && !s.run.Seen("Patient", s.o.Source.Canary)
+}
+
 func over(n, floor, of int, share float64) bool {
 	return n > floor && float64(n) > share*float64(of)
 }
@@ -86,17 +133,18 @@ func over(n, floor, of int, share float64) bool {
 // Suspect says why a type is to be held, or "" if it is not: a pure function of
 // what a run brought and what was there before.
 func Suspect(r TypeRow, past Past) string {
-	removed := past.Removed + r.Removed
+	gone := r.Removed - r.Accepted
+	removed := past.Removed + gone
 	switch {
-	case over(r.Removed, 20, past.Records, 0.005):
+	case over(gone, 20, past.Records, 0.005):
 		return fmt.Sprintf("%d of %d records would be marked as removed at the EMR", r.Removed, past.Records)
-	case r.Removed > 0 && over(removed, 60, past.Records, 0.02):
+	case gone > 0 && over(removed, 60, past.Records, 0.02):
 		return fmt.Sprintf("%d records were marked as removed within 30 days", removed)
 	}
-	if !r.Full || r.Gap != "" {
+	if !r.Full || r.Gap != "" && r.GapKind != "line" {
 		return ""
 	}
-	lost := past.Records - r.Removed - (r.Listed - r.Quarantine)
+	lost := past.Records - past.Surplus - r.Removed - (r.Listed - r.Quarantine)
 	switch {
 	case past.Records > 100 && r.Listed == 0:
 		return fmt.Sprintf("the EMR gave none; there were %d", past.Records)

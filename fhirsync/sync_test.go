@@ -21,15 +21,17 @@ import (
 
 // An office is a mirror, an EMR, and what connects them.
 type office struct {
-	emr    *fakeemr.EMR
-	m      *store.Mirror
-	client *rest.Client
-	tokens *smart.Source
-	office *age.X25519Identity
-	dir    string
-	box    *keys.Box
-	source fhirsync.Source
-	full   bool
+	emr     *fakeemr.EMR
+	m       *store.Mirror
+	client  *rest.Client
+	tokens  *smart.Source
+	office  *age.X25519Identity
+	dir     string
+	box     *keys.Box
+	source  fhirsync.Source
+	full    bool
+	rewrite bool
+	limit   int64 // of attachments
 }
 
 func newOffice(t *testing.T, o fakeemr.Options) *office {
@@ -84,8 +86,8 @@ func (f *office) connect(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.client, err = rest.New(rest.Options{Base: f.emr.BaseURL(), Local: true, CA: f.emr.CAPEM(), Rate: -1,
-		Wait: time.Millisecond, MaxWait: 5 * time.Millisecond, Tries: 3, Idle: 5 * time.Second,
-		Origins: []string{strings.TrimSuffix(f.emr.BaseURL(), "/fhir/r4")}})
+		Wait: time.Millisecond, MaxWait: 5 * time.Millisecond, Tries: 3, Idle: 5 * time.Second, Now: f.emr.Clock().Now, RewriteOrigin: f.rewrite,
+		Origins: []string{strings.TrimSuffix(f.emr.BaseURL(), "/fhir/r4")}, FileOrigins: []string{f.emr.StorageURL()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,14 +97,14 @@ func (f *office) connect(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.tokens = smart.NewSource(smart.Options{Method: smart.BackendServices, ClientID: "client", Key: key,
-		TokenURL: conf.TokenURL, Scopes: conf.Scopes(nil), HTTP: f.client.TokenClient(), Skew: f.client.Skew})
+		TokenURL: conf.TokenURL, Scopes: conf.Scopes(nil), HTTP: f.client.TokenClient(), Skew: f.client.Skew, Now: f.emr.Clock().Now})
 	f.client.SetTokens(f.tokens)
 }
 
 func (f *office) trySync(t *testing.T) (*fhirsync.Report, error) {
 	t.Helper()
 	return fhirsync.Sync(t.Context(), fhirsync.Options{Source: f.source, Client: f.client, Tokens: f.tokens,
-		Mirror: f.m, Full: f.full, LostWait: time.Nanosecond, Poll: time.Millisecond})
+		Mirror: f.m, Full: f.full, LostWait: time.Nanosecond, Poll: time.Millisecond, MaxAttachment: f.limit})
 }
 
 func (f *office) sync(t *testing.T) *fhirsync.Report {
@@ -213,6 +215,9 @@ func TestFaults(t *testing.T) {
 	}{
 		{"nothing wrong", fakeemr.Faults{}, fhirsync.Complete, ""},
 		{"F8: redirect to pre-signed storage", fakeemr.Faults{FileRedirect: "storage"}, fhirsync.Complete, ""},
+		{"F8: redirect to another storage than the known one", fakeemr.Faults{FileRedirect: "evil"}, fhirsync.FailedRun, ""},
+		{"F8: redirect to storage, and on from there", fakeemr.Faults{FileRedirect: "chain"}, fhirsync.FailedRun, ""},
+		{"F9: a file at another storage", fakeemr.Faults{FileURL: "https://files.example/x"}, fhirsync.FailedRun, ""},
 		{"F8: redirect to plain http", fakeemr.Faults{FileRedirect: "http"}, fhirsync.FailedRun, ""},
 		{"F8: redirect loop", fakeemr.Faults{FileRedirect: "loop"}, fhirsync.FailedRun, ""},
 		{"F9: status on a link-local address", fakeemr.Faults{StatusURL: "https://169.254.169.254/x"}, fhirsync.FailedRun, ""},
@@ -228,7 +233,7 @@ func TestFaults(t *testing.T) {
 		{"F12: bomb", fakeemr.Faults{Gzip: "bomb", FileType: "Condition"}, fhirsync.WithGaps, "Condition"},
 		{"F13: mark, carriage returns, no last newline", fakeemr.Faults{BOM: true, CRLF: true, NoLastNewline: true}, fhirsync.Complete, ""},
 		{"F13: one long line", fakeemr.Faults{Extra: []string{long, "", " "}, ExtraType: "Observation", NoCount: true}, fhirsync.Complete, ""},
-		{"F13: a line that is no JSON", fakeemr.Faults{Extra: []string{`{"resourceType":`}, ExtraType: "Condition"}, fhirsync.WithGaps, "Condition"},
+		{"F13: a line that is no JSON", fakeemr.Faults{Extra: []string{`{"resourceType":`}, ExtraType: "Condition"}, fhirsync.WithGaps, ""},
 		{"F13: a member twice", fakeemr.Faults{Extra: []string{`{"resourceType":"Condition","id":"a","id":"b"}`}, ExtraType: "Condition"}, fhirsync.WithGaps, ""},
 		{"F14: an error that names a type", fakeemr.Faults{ErrorFile: "export failed", ErrorType: "Observation"}, fhirsync.WithGaps, "Observation"},
 		{"F14: an error that names none", fakeemr.Faults{ErrorFile: "something failed"}, fhirsync.FailedRun, "Observation"},
@@ -239,7 +244,7 @@ func TestFaults(t *testing.T) {
 		{"P44: kick-off by POST only", fakeemr.Faults{PostOnly: true}, fhirsync.Complete, ""},
 		{"P46: relative addresses", fakeemr.Faults{RelativeURLs: true}, fhirsync.Complete, ""},
 		{"P46: no status address", fakeemr.Faults{NoLocation: true}, "", ""},
-		{"P48: a type that is refused", fakeemr.Faults{RefuseTypes: []string{"Coverage"}}, fhirsync.WithGaps, "Coverage"},
+		{"P48: a type that is refused", fakeemr.Faults{RefuseTypes: []string{"Coverage"}}, fhirsync.Complete, ""},
 		{"P59: the job is gone", fakeemr.Faults{JobGone: true}, fhirsync.FailedRun, ""},
 		{"P61: the 4.0 draft", fakeemr.Faults{Dialect4: true}, fhirsync.Complete, ""},
 		{"P62: an offset without a colon", fakeemr.Faults{TransactionFormat: "2006-01-02T15:04:05-0700"}, fhirsync.Complete, ""},
@@ -272,6 +277,32 @@ func TestFaults(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRefusedType: P48, a type that the EMR neither exports nor lets one search is
+// a gap in every run, and breaks none.
+func TestRefusedType(t *testing.T) {
+	o := small()
+	o.NoSearch = true
+	f := newOffice(t, o)
+	f.emr.Set(fakeemr.Faults{RefuseTypes: []string{"Coverage"}})
+	for n, full := range []bool{false, false, true, false} {
+		f.full = full
+		r := f.sync(t)
+		if r.Verdict != fhirsync.WithGaps || len(r.Gaps) != 1 || r.Gaps[0].Type != "Coverage" || r.Gaps[0].Tries != n+1 {
+			t.Errorf("run %d: %q, gaps %+v", r.Run, r.Verdict, r.Gaps)
+		}
+		f.checkCursor(t, "Coverage")
+	}
+	if n := f.emr.Served().LiveJobs; n != 0 {
+		t.Errorf("%d jobs are left at the EMR", n)
+	}
+	f.emr.Set(fakeemr.Faults{})
+	f.full = true
+	if r := f.sync(t); r.Verdict != fhirsync.Complete || r.GapCount != 0 {
+		t.Errorf("once it is exported: %q, %+v", r.Verdict, r.Gaps)
+	}
+	f.equal(t)
 }
 
 func (f *office) checkCursor(t *testing.T, typ string) {
@@ -581,12 +612,12 @@ func TestSuspect(t *testing.T) {
 func TestReportHoldsNoNames(t *testing.T) {
 	f := newOffice(t, small())
 	f.sync(t)
-	runs, err := f.m.Runs()
-	if err != nil {
-		t.Fatal(err)
+	record, err := f.m.RunRecord(1)
+	if err != nil || len(record) == 0 {
+		t.Fatalf("RunRecord = %d bytes, %v", len(record), err)
 	}
 	for _, name := range []string{"Müller", "Harbour Street", "pat-0"} {
-		if bytes.Contains(runs[0].Record, []byte(name)) {
+		if bytes.Contains(record, []byte(name)) {
 			t.Errorf("the run record holds %q", name)
 		}
 	}

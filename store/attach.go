@@ -109,6 +109,9 @@ func (r *Run) Attach(ctx context.Context, w Want, contentType string, body io.Re
 	if err != nil {
 		return err
 	}
+	if same, err := r.linked(l); same || err != nil {
+		return err
+	}
 	raw, err := linkLine(l, lines)
 	if err != nil {
 		return err
@@ -118,6 +121,21 @@ func (r *Run) Attach(ctx context.Context, w Want, contentType string, body io.Re
 		o.blob, lines = lines[0].blob, nil // a file: its link line is where it is named
 	}
 	return r.pipe.add(ctx, Chunk{ours: append(lines, o)})
+}
+
+// linked reports whether the newest link of the attachment says the same already,
+// also that it is not as it should be.
+func (r *Run) linked(l Link) (bool, error) {
+	if l.Problem == "" {
+		return false, nil // its want is to be fulfilled
+	}
+	list, err := r.m.index.Links(l.Source, l.Type, l.ID, ^uint32(0))
+	for i := len(list) - 1; i >= 0; i-- {
+		if list[i].URL == l.URL {
+			return list[i].Name == l.Name && list[i].Problem == l.Problem, err
+		}
+	}
+	return false, err
 }
 
 // judge completes the link when the content is known, and reports whether the

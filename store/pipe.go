@@ -340,7 +340,8 @@ func (a *assembler) take(j *scanJob) error {
 	if j.chunk.Release != nil {
 		j.chunk.Release()
 	}
-	if a.p.run.m.partLimit(a.lines, a.p.partSize(), a.began) || a.seen > idleLines {
+	open := a.p.run.m.now().Sub(a.began)
+	if partLimit(a.lines, a.p.partSize(), open, j.chunk.Boundary) || a.seen > idleLines {
 		return a.seal(nil)
 	}
 	return nil

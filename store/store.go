@@ -232,7 +232,15 @@ func (m *Mirror) Journal(e Event) error {
 		}
 		l.Note = sealed
 	}
-	return m.journal.Append(l)
+	err := m.journal.Append(l)
+	if err == nil || !isFull(err) {
+		return err
+	}
+	// The ballast is there for this: looking and reporting go on (I13).
+	if rerr := disk.RemoveSpent(m.fs, m.path("ballast")); rerr != nil {
+		return errors.Join(err, rerr)
+	}
+	return m.full(m.journal.Append(l))
 }
 
 func (m *Mirror) path(elem ...string) string {

@@ -27,6 +27,7 @@ type practice struct {
 	sheet  keys.Sheet
 	fs     disk.FS
 	m      *store.Mirror
+	locked bool // it is opened without an identity
 }
 
 func newPractice(t testing.TB) *practice {
@@ -46,7 +47,11 @@ func newPractice(t testing.TB) *practice {
 }
 
 func (p *practice) options() store.Options {
-	return store.Options{Dir: p.dir, Box: p.box, FS: p.fs, Ballast: -1, Reserve: 1, Identity: p.office}
+	o := store.Options{Dir: p.dir, Box: p.box, FS: p.fs, Ballast: -1, Reserve: 1}
+	if !p.locked {
+		o.Identity = p.office
+	}
+	return o
 }
 
 func (p *practice) open(t testing.TB) {
@@ -83,7 +88,7 @@ func (p *practice) run(t testing.TB, states index.RunStates, lines ...string) in
 	for _, line := range lines {
 		add(t, r, line)
 	}
-	counts, err := r.Finish(t.Context())
+	counts, err := r.Counts(t.Context())
 	if err != nil {
 		t.Fatalf("Finish = %v", err)
 	}
@@ -314,7 +319,7 @@ func TestManyRecords(t *testing.T) {
 	if err := r.Add(t.Context(), store.Chunk{Lines: chunk.Bytes()}); err != nil {
 		t.Fatal(err)
 	}
-	counts, err := r.Finish(t.Context())
+	counts, err := r.Counts(t.Context())
 	if err != nil || counts["Observation"].New != len(want) {
 		t.Fatalf("Finish = %+v, %v", counts, err)
 	}

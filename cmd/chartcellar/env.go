@@ -6,15 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"chartcellar/store"
+	"chartcellar/store/disk"
 )
 
 // release is the version of the program.
@@ -41,12 +44,34 @@ type env struct {
 	Terminal    bool // Stdout is one
 	AskTerminal bool // Stdin is one
 
+	disk   disk.FS          // nil: the real one
+	clock  func() time.Time // nil: time.Now
+	log    *slog.Logger     // nil: none
+	logTo  io.Closer        // the log's file, if there is one
+	flags  logFlags
 	config string // path of the settings file
 	json   bool
 	args   []string      // as they were typed
+	dir    string        // where they were typed, in a call for another process; "": here
 	held   *store.Mirror // in a call for another process: the mirror it shares
 	secret string        // a passphrase that came with such a call
 	turn   *sync.Mutex   // held by such a call while it reads records
+}
+
+// now returns the time.
+func (e *env) now() time.Time {
+	if e.clock == nil {
+		return time.Now()
+	}
+	return e.clock()
+}
+
+// logger returns where events go, never nil.
+func (e *env) logger() *slog.Logger {
+	if e.log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return e.log
 }
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
@@ -59,13 +84,17 @@ func run(ctx context.Context, e *env, args []string) int {
 	root.SetIn(e.Stdin)
 	root.SetOut(e.Stdout)
 	root.SetErr(e.Stderr)
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return exitGood
+	c, err := root.ExecuteContextC(ctx)
+	p := &plainError{}
+	if err != nil {
+		p = explain(err)
 	}
-	p := explain(err)
 	if p.What != "" {
 		p.print(e)
+	}
+	e.logger().InfoContext(ctx, "command ended", "command", c.CommandPath(), "exit", p.Code)
+	if e.logTo != nil {
+		e.logTo.Close() // a log line that is lost is no reason to fail
 	}
 	return p.Code
 }
@@ -84,9 +113,13 @@ Exit codes: 0 good, 2 usage, 10 complete with gaps, 11 held for a decision,
 	}
 	root.PersistentFlags().StringVar(&e.config, "config", "", "settings file (default: in your configuration folder)")
 	root.PersistentFlags().BoolVar(&e.json, "json", false, "print JSON for scripts")
+	root.PersistentFlags().StringVar(&e.flags.file, "log", "", "append what happens to this file, for whoever helps you (no names, addresses or keys)")
+	root.PersistentFlags().BoolVarP(&e.flags.verbose, "verbose", "v", false, "print what happens, request by request")
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return e.openLog(e.flags.file) }
 	root.AddCommand(demoCommand(e), initCommand(e), connectCommand(e), syncCommand(e), statusCommand(e),
+		patientsCommand(e), chartCommand(e), searchCommand(e), documentCommand(e),
 		runsCommand(e), verifyCommand(e), recordCommand(e), exportCommand(e), indexCommand(e), keysCommand(e),
-		configCommand(e), fakeemrCommand(e), benchCommand(e), versionCommand(e))
+		gapsCommand(e), coverageCommand(e), evidenceCommand(e), configCommand(e), fakeemrCommand(e), benchCommand(e), versionCommand(e))
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err.Error()) })
 	return root
 }
@@ -111,6 +144,14 @@ func (e *env) printJSON(v any) error {
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
+}
+
+// abs returns the full name of a file as it was typed.
+func (e *env) abs(name string) (string, error) {
+	if filepath.IsAbs(name) || e.dir == "" {
+		return filepath.Abs(name)
+	}
+	return filepath.Join(e.dir, name), nil
 }
 
 // settingsPath returns where the settings are.

@@ -49,6 +49,9 @@ func (e *env) withMirror(ctx context.Context, a access, f func(context.Context, 
 	if err != nil {
 		return err
 	}
+	if err := e.openLog(s.Log); err != nil {
+		return err
+	}
 	if e.held != nil {
 		return e.shared(ctx, a, s, f)
 	}
@@ -64,7 +67,11 @@ func (e *env) withMirror(ctx context.Context, a access, f func(context.Context, 
 				return err
 			}
 		}
-		code, err := control.Ask(ctx, busy.Holder.Socket, control.Call{Version: release, Args: e.callArgs(), Secret: secret},
+		dir, err := os.Getwd()
+		if err != nil {
+			return fmt.Errorf("find the working folder: %w", err)
+		}
+		code, err := control.Ask(ctx, busy.Holder.Socket, control.Call{Version: release, Args: e.callArgs(), Dir: dir, Secret: secret},
 			e.Stdout, e.Stderr)
 		switch {
 		case err == nil:
@@ -107,6 +114,7 @@ func (e *env) own(ctx context.Context, a access, s config.Settings, secret *stri
 	if err != nil {
 		return err
 	}
+	e.log = e.logger().With("mirror", m.ID())
 	defer m.Close() // a failed close loses nothing: the next open looks closer
 	if a.key && m.Locked() {
 		id, err := e.identity(s, a, m, secret)
@@ -141,7 +149,7 @@ func (e *env) answer(m *store.Mirror) control.Handler {
 			return exitBusy
 		}
 		return run(ctx, &env{Stdin: strings.NewReader(""), Stdout: stdout, Stderr: stderr,
-			Getenv: e.Getenv, held: m, secret: c.Secret, turn: turn}, c.Args)
+			Getenv: e.Getenv, disk: e.disk, clock: e.clock, log: e.log, held: m, dir: c.Dir, secret: c.Secret, turn: turn}, c.Args)
 	}
 }
 
@@ -174,7 +182,7 @@ func (e *env) storeOptions(s config.Settings, a access, socket string) (store.Op
 		return store.Options{}, err
 	}
 	o := store.Options{Dir: s.Data, Box: box, Witness: s.BoxKey + ".witness", Reserve: s.ReserveMB << 20,
-		Doing: a.doing, Socket: socket}
+		Doing: a.doing, Socket: socket, FS: e.disk, Log: e.logger()}
 	if s.KeyFile != "" {
 		if id, err := readKeyFile(s.KeyFile); err == nil {
 			o.Identity = id
@@ -211,7 +219,11 @@ func readKeyFile(path string) (*age.X25519Identity, error) {
 // identity gets what opens records: the sheet, the key file, or a passphrase.
 func (e *env) identity(s config.Settings, a access, m *store.Mirror, secret *string) (age.Identity, error) {
 	if a.sheet != "" {
-		b, err := os.ReadFile(a.sheet)
+		name, err := e.abs(a.sheet)
+		if err != nil {
+			return nil, err
+		}
+		b, err := os.ReadFile(name)
 		if err != nil {
 			return nil, fmt.Errorf("read the sheet: %w", err)
 		}

@@ -147,7 +147,7 @@ func kickOffError(err error, r Request) error {
 	case e.Status == http.StatusMethodNotAllowed && !r.Post:
 		return ErrPostOnly
 	case e.Status == http.StatusBadRequest:
-		if named := named(e.Outcome.Text, r.Types); len(named) > 0 && len(named) < len(r.Types) {
+		if named := named(e.Outcome.Text, r.Types); len(named) > 0 {
 			return &UnsupportedError{named}
 		}
 	case e.Kind == rest.ServerBroken, e.Kind == rest.Cut, e.Kind == rest.Timeout:

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,7 +39,9 @@ func (e *EMR) emrHandler() http.Handler {
 	mux.HandleFunc(base+"/file/{job}/{n}", e.serveFile)
 	mux.HandleFunc(base+"/deleted/{job}", e.serveDeleted)
 	mux.HandleFunc(base+"/errors/{job}", e.serveErrors)
-	mux.HandleFunc(base+"/{type}/{id}", e.serveRead)
+	mux.HandleFunc(base+"/{type}", e.serveSearch)
+	mux.HandleFunc(base+"/{type}/{id}", e.serveTwo)
+	mux.HandleFunc(base+"/{type}/{id}/{rest...}", e.serveThree)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f := e.Faults()
 		path := strings.TrimPrefix(r.URL.Path, base)
@@ -92,6 +93,9 @@ func (e *EMR) serveKickOff(w http.ResponseWriter, r *http.Request) {
 	}
 	q, err := kickOffQuery(r)
 	switch {
+	case e.o.NoExport:
+		outcome(w, http.StatusNotFound, "not-supported", "there is no export")
+		return
 	case err != nil:
 		outcome(w, http.StatusBadRequest, "invalid", "parameters")
 		return
@@ -140,12 +144,13 @@ func (e *EMR) serveKickOff(w http.ResponseWriter, r *http.Request) {
 
 type kickOff struct {
 	types []string
+	group bool
 	since time.Time
 }
 
 // kickOffQuery reads the parameters of GET and of POST.
 func kickOffQuery(r *http.Request) (kickOff, error) {
-	var k kickOff
+	k := kickOff{group: r.PathValue("group") != ""}
 	since := r.URL.Query().Get("_since")
 	for _, t := range r.URL.Query()["_type"] {
 		k.types = append(k.types, strings.Split(t, ",")...)
@@ -176,7 +181,7 @@ func kickOffQuery(r *http.Request) (kickOff, error) {
 
 func (e *EMR) newJob(q kickOff) *job {
 	f := e.Faults()
-	all := e.Types()
+	all := e.Listed()
 	if len(q.types) == 0 {
 		q.types = all
 	}
@@ -192,7 +197,7 @@ func (e *EMR) newJob(q kickOff) *job {
 		of := e.base.split(t, max(1, e.o.FilesPerType))
 		for n := range of {
 			if q.since.IsZero() || n == of-1 {
-				j.files = append(j.files, exportPart{t, n, of, now, q.since})
+				j.files = append(j.files, exportPart{typ: t, n: n, of: of, at: now, since: q.since, group: q.group})
 			}
 		}
 	}
@@ -341,8 +346,6 @@ func (e *EMR) countLines(p exportPart, f Faults) int {
 	return n
 }
 
-var patientRef = regexp.MustCompile(`"reference":"Patient/([^"]+)"`)
-
 // lines calls fn for the lines of a file as the faults change them.
 func (e *EMR) lines(p exportPart, f Faults, fn func([]byte) error) error {
 	if slices.Contains(f.EmptyTypes, p.typ) {
@@ -355,23 +358,40 @@ func (e *EMR) lines(p exportPart, f Faults, fn func([]byte) error) error {
 			}
 		}
 	}
+	stale := f.GroupSinceBug && p.group && !p.since.IsZero()
 	return e.export(p, func(id string, line []byte) error {
-		if f.HalfGroup && halved(p.typ, id, line) {
+		if f.HalfGroup && halved(p.typ, id, line) || stale && !e.patientChanged(p, id, line) {
 			return nil
 		}
 		return fn(line)
 	})
 }
 
+// patientChanged reports whether a record belongs to no patient, or to one whose
+// own Patient is changed after since.
+func (e *EMR) patientChanged(p exportPart, id string, line []byte) bool {
+	if p.typ != "Patient" {
+		if id = patientOf(line); id == "" {
+			return true
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	r := e.ledger.records["Patient"][id]
+	if r == nil {
+		return false
+	}
+	v := r.at(p.at)
+	return v != nil && v.stamp.After(p.since)
+}
+
 // halved reports whether a record belongs to the half of the patients that has
 // left the group.
 func halved(typ, id string, line []byte) bool {
 	if typ != "Patient" {
-		m := patientRef.FindSubmatch(line)
-		if m == nil {
+		if id = patientOf(line); id == "" {
 			return false
 		}
-		id = string(m[1])
 	}
 	sum := 0
 	for _, c := range id {
@@ -413,6 +433,14 @@ func (e *EMR) serveStorage(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Authorization") != "" {
 		e.count(func(s *Served) { s.Leaks++ })
 		http.Error(w, "only one auth mechanism allowed", http.StatusBadRequest)
+		return
+	}
+	if strings.HasPrefix(r.URL.Path, signedPath) {
+		e.serveSigned(w, r)
+		return
+	}
+	if e.Faults().FileRedirect == "chain" {
+		http.Redirect(w, r, e.evilURL+r.URL.Path, http.StatusTemporaryRedirect)
 		return
 	}
 	parts := strings.Split(r.URL.Path, "/")

@@ -1,5 +1,6 @@
-// Package fakeemr is a hosted EMR in a box: SMART, FHIR read and Bulk Data over
-// loopback TLS, with a ledger of what is true and a dial for every fault.
+// Package fakeemr is a hosted EMR in a box: SMART, FHIR reads, searches and
+// histories, and Bulk Data over loopback TLS, with a ledger of what is true and
+// a dial for every fault.
 //
 // It is for tests, `chartcellar demo` and `chartcellar fakeemr`. It is written
 // from the specifications, imports nothing of the engine, and listens on the
@@ -41,6 +42,21 @@ type Options struct {
 	Polls int
 	// Plain serves http instead of https: for benchmarks.
 	Plain bool
+	// MaxCount is the most that a page of a search holds; 0: 200.
+	MaxCount int
+	// NoExport, NoSearch and NoHistory leave out what the EMR can do: bulk
+	// exports, searches by type, histories.
+	NoExport, NoSearch, NoHistory bool
+	// SearchTypes are the only types that can be searched; nil: all.
+	SearchTypes []string
+	// HiddenTypes are neither exported nor searchable, but readable by id (P92).
+	HiddenTypes []string
+	// HideBinary hides Binary, and the statement does not name it either.
+	HideBinary bool
+	// BigAttachment is the size of one more attachment, of the document
+	// DocumentReference/doc-big of the generator's first patient; 0: none. Its
+	// Binary/bin-big can be read by id only.
+	BigAttachment int64
 	// Addr is the address of the EMR's listener; "": any free port.
 	Addr string
 }
@@ -60,6 +76,8 @@ type EMR struct {
 	fileURL string
 	evilURL string
 	opened  time.Time // when the base records were committed
+	lists   lists
+	secret  []byte // signs links
 
 	// mu covers what follows.
 	mu      sync.Mutex
@@ -71,6 +89,7 @@ type EMR struct {
 	jobs    map[string]*job
 	nextJob int
 	ledger  ledger
+	results results
 }
 
 // Served counts what the EMR was asked for.
@@ -88,6 +107,11 @@ type Served struct {
 	Deletes     int            // jobs deleted by the client
 	LiveJobs    int            // jobs that are there now
 	MaxLiveJobs int
+	Searches    int // searches begun, with those that want the number only
+	Counts      int // searches that want the number only
+	Histories   int // histories begun
+	Pages       int // pages of searches and histories
+	Attachments int // requests for Binary and for signed links
 	Writes      int // any other POST, PUT, PATCH or DELETE
 	Evil        int // requests to the evil listener
 	Leaks       int // Authorization headers or secrets where none may be
@@ -98,18 +122,22 @@ func Start(o Options) (*EMR, error) {
 	if o.TokenLife == 0 {
 		o.TokenLife = 5 * time.Minute
 	}
+	if o.MaxCount == 0 {
+		o.MaxCount = 200
+	}
 	if o.Clock == nil {
 		o.Clock = &Clock{}
 	}
 	e := &EMR{o: o, clock: o.Clock, clients: map[string]client{}, tokens: map[string]grant{},
 		jtis: map[string]bool{}, jobs: map[string]*job{}}
+	e.secret = []byte(random())
 	e.served.Files = map[string]int{}
 	e.opened = e.clock.Now().UTC().Truncate(time.Second).Add(-time.Hour)
 	var err error
 	if o.Folder != "" {
 		e.base, err = openFolder(o.Folder)
 	} else {
-		e.base = newGenerator(o.Practice, e.opened)
+		e.base = newGenerator(o.Practice, e.opened, o.BigAttachment)
 	}
 	if err != nil {
 		return nil, err
@@ -170,6 +198,9 @@ func (e *EMR) Close() error {
 		err = errors.Join(err, s.Close())
 	}
 	e.wg.Wait()
+	if f, ok := e.base.(*folder); ok {
+		err = errors.Join(err, f.close())
+	}
 	return err
 }
 
@@ -178,6 +209,9 @@ func (e *EMR) BaseURL() string { return e.emrURL + "/fhir/r4" }
 
 // TokenURL is the token endpoint, on another host than the base.
 func (e *EMR) TokenURL() string { return e.idpURL + "/token" }
+
+// StorageURL is the file storage, on another host than the base.
+func (e *EMR) StorageURL() string { return e.fileURL }
 
 // EvilURL is the listener that must never see a request.
 func (e *EMR) EvilURL() string { return e.evilURL }

@@ -11,11 +11,12 @@ type Faults struct {
 	HTML               string        // path prefix below the base that answers HTML with 200 (P33)
 	NoSmartConfig      int           // status of smart-configuration instead of 200 (P2, P4)
 
-	TokenStatus    int    // status of the next token replies instead of 200
-	TokenError     string // RFC 6749 code with TokenStatus (P19)
-	TokenHTML      bool   // HTML with 200 at the token endpoint (P19)
-	TokenRedirect  bool   // 307 from the token endpoint to evil (F10)
-	TokenBurn      int    // so many token calls note the jti and then answer 502 (P12)
+	Algs           []string // signature algorithms it announces and takes; nil: RS384, ES384 (P10)
+	TokenStatus    int      // status of the next token replies instead of 200
+	TokenError     string   // RFC 6749 code with TokenStatus (P19)
+	TokenHTML      bool     // HTML with 200 at the token endpoint (P19)
+	TokenRedirect  bool     // 307 from the token endpoint to evil (F10)
+	TokenBurn      int      // so many token calls note the jti and then answer 502 (P12)
 	GrantOnly      []string
 	Unauthorized   string // path prefix below the base that answers 401 for ever (F18)
 	Throttle       int    // so many requests to the base answer ThrottleStatus
@@ -44,7 +45,7 @@ type Faults struct {
 	ErrorFile         string        // text of an error OperationOutcome naming ErrorType (F14)
 	ErrorType         string
 
-	FileRedirect  string   // storage, evil, http, loop: 307 from file URLs (F8, P67)
+	FileRedirect  string   // storage, evil, http, loop: 307 from file URLs; chain: storage, then evil (F8, P67)
 	FileURL       string   // file URL in the manifest instead of the true one (F9)
 	NoCount       bool     // the manifest gives no counts
 	Gzip          string   // plain (Content-Encoding), hidden, double, crc, bomb (F12)
@@ -60,8 +61,59 @@ type Faults struct {
 	FileType      string // also the type of a bomb
 	Drip          int    // bytes per second of file bodies
 
-	// Hooks are called before the reply is sent; n counts from 1.
+	GroupSinceBug bool // Group export with _since leaves out patients whose Patient is unchanged (F5)
+
+	// How searches understand what they are asked for.
+	IgnoreLastUpdated bool     // _lastUpdated is ignored; the self link is honest (F4)
+	LyingSelf         bool     // _lastUpdated is ignored; the self link says it was used (F4)
+	StrictRefused     bool     // 400 for Prefer: handling=strict (P88)
+	NoSummary         bool     // _summary=count answers 400 (P99)
+	NoTotal           bool     // _total is ignored and no page has a total
+	CountWrong        int      // added to every total
+	CountIgnored      bool     // _count is ignored
+	CountCap          int      // pages of at most so many
+	SortIgnored       bool     // _sort is ignored; the self link is honest
+	EmptySearch       bool     // 200 with an empty Bundle and total 0 (F16)
+	DropEntries       int      // one entry in so many is left out of the pages, not of the total (F17)
+	SearchCap         int      // a search that matches more gives only the first so many, as total too (F25)
+	SearchCapCode     string   // code of the OperationOutcome that says so; "": 59133
+	SearchCapFatal    bool     // its severity is fatal, not information
+	RefuseRead        []string // Type or Type/id that answers 403 when it is read (P104)
+
+	// What is wrong with the pages of searches and histories.
+	OffsetPaging    bool   // pages are cut anew from the live list (P90, F24)
+	NextExpires     int    // pages from this one on answer 410 (P89, F24)
+	NextExpireTimes int    // so often, then never again; 0: once
+	NextLoop        bool   // next leads back to the same page
+	NextDangling    bool   // the last page has a next link that answers 404
+	EmptyMiddle     bool   // an empty page with a next link behind the first page
+	NextURL         string // evil, http, inside, other, internal: where next links lead (F9)
+	Pretty          bool   // pages are indented
+
+	// PageStatus, PageHTML and PageCut hold for page PageN (0: every page) of
+	// PageType ("": any), PageTimes times (0: for ever).
+	PageStatus int  // the page answers this status
+	PageHTML   bool // a login page with 200
+	PageCut    bool // the body ends early, without an error of HTTP
+	PageType   string
+	PageN      int
+	PageTimes  int
+
+	// What is wrong with attachments. All but the last three hold for Binary and
+	// for signed links.
+	BinaryMode       string        // json: always the resource; 406: raw bytes are refused (P106)
+	AttachmentHTML   bool          // a login page with 200 (F30)
+	AttachmentType   string        // Content-Type of replies instead of the true one
+	AttachmentCut    bool          // the body ends early, without an error of HTTP (F30)
+	AttachmentStatus int           // the status of replies
+	AttachmentTimes  int           // for so many, then no more; 0: for ever
+	SignedLife       time.Duration // how long a signed link lives; 0: a minute (P110)
+	AttachmentURL    string        // absolute, signed, evil, inside: what attachment.url says
+	WrongHash        bool          // attachment.hash is of other bytes (P107)
+
+	// Hooks are called before the reply is made; n counts from 1.
 	OnKickOff, OnPoll, OnFile, OnDelete func(n int)
+	OnPage, OnAttachment                func(n int)
 }
 
 // Set replaces all faults.

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // A folder is a base of NDJSON files.
@@ -19,6 +19,12 @@ type folder struct {
 	files map[string][]string // by type, in order
 	lines map[string][]int    // lines of each file
 	names []string
+
+	// mu covers what follows: made when a type is first searched or read.
+	mu    sync.Mutex
+	lists map[string][]*entry
+	byID  map[string]map[string]*entry
+	held  []*os.File
 }
 
 func openFolder(dir string) (*folder, error) {
@@ -26,7 +32,8 @@ func openFolder(dir string) (*folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the folder of NDJSON files: %w", err)
 	}
-	f := &folder{files: map[string][]string{}, lines: map[string][]int{}}
+	f := &folder{files: map[string][]string{}, lines: map[string][]int{},
+		lists: map[string][]*entry{}, byID: map[string]map[string]*entry{}}
 	for _, e := range entries {
 		name := strings.TrimSuffix(e.Name(), ".gz")
 		stem, ok := strings.CutSuffix(name, ".ndjson")
@@ -89,6 +96,11 @@ func (f *folder) types() []string { return slices.Clone(f.names) }
 func (f *folder) split(typ string, _ int) int { return max(1, len(f.files[typ])) }
 
 func (f *folder) each(typ string, n, _ int, fn func(id string, line []byte) error) error {
+	return f.walk(typ, n, func(_ int64, line []byte) error { return fn(idOf(line), line) })
+}
+
+// walk calls fn for the lines of one file and where they begin.
+func (f *folder) walk(typ string, n int, fn func(off int64, line []byte) error) error {
 	if n >= len(f.files[typ]) {
 		return nil
 	}
@@ -98,11 +110,13 @@ func (f *folder) each(typ string, n, _ int, fn func(id string, line []byte) erro
 	}
 	defer r.Close() // read only
 	br := bufio.NewReaderSize(r, 1<<20)
-	for {
+	for off := int64(0); ; {
 		line, err := br.ReadBytes('\n')
+		at := off
+		off += int64(len(line))
 		line = bytes.TrimRight(line, "\r\n")
 		if len(line) > 0 {
-			if err := fn(idOf(line), line); err != nil {
+			if err := fn(at, line); err != nil {
 				return err
 			}
 		}
@@ -115,13 +129,7 @@ func (f *folder) each(typ string, n, _ int, fn func(id string, line []byte) erro
 	}
 }
 
-func idOf(line []byte) string {
-	var head struct {
-		ID string `json:"id"`
-	}
-	json.Unmarshal(line, &head) // a line without an id has ""
-	return head.ID
-}
+func idOf(line []byte) string { return headOf(line).id }
 
 // open opens a file, inflated.
 func (f *folder) open(typ string, n int) (io.ReadCloser, error) {
@@ -141,18 +149,67 @@ func (f *folder) open(typ string, n int) (io.ReadCloser, error) {
 }
 
 func (f *folder) find(typ, id string) ([]byte, bool) {
-	var found []byte
-	for n := range f.files[typ] {
-		err := f.each(typ, n, 0, func(got string, line []byte) error {
-			if got == id {
-				found = bytes.Clone(line)
-				return io.EOF
-			}
-			return nil
-		})
-		if err == io.EOF {
-			return found, true
+	list, err := f.entries(typ)
+	if err != nil || len(list) == 0 {
+		return nil, false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.byID[typ] == nil {
+		f.byID[typ] = make(map[string]*entry, len(list))
+		for _, e := range list {
+			f.byID[typ][e.id] = e
 		}
 	}
-	return nil, false
+	e := f.byID[typ][id]
+	if e == nil {
+		return nil, false
+	}
+	line, err := e.bytes()
+	return line, err == nil
+}
+
+// entries lists a type. Lines of plain files stay in the files.
+func (f *folder) entries(typ string) ([]*entry, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if list, ok := f.lists[typ]; ok {
+		return list, nil
+	}
+	var list []*entry
+	for n, name := range f.files[typ] {
+		var file *os.File
+		if !strings.HasSuffix(name, ".gz") {
+			var err error
+			if file, err = os.Open(name); err != nil {
+				return nil, fmt.Errorf("open a served file: %w", err)
+			}
+			f.held = append(f.held, file)
+		}
+		if err := f.walk(typ, n, func(off int64, line []byte) error {
+			e := newEntry(line)
+			if e.line = nil; file == nil {
+				e.line = bytes.Clone(line)
+			}
+			e.file, e.off, e.size = file, off, len(line)
+			list = append(list, e)
+			return nil
+		}); err != nil {
+			return nil, err
+		}
+	}
+	f.lists[typ] = list
+	return list, nil
+}
+
+// close closes the files that searches are served from.
+func (f *folder) close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var err error
+	for _, file := range f.held {
+		err = errors.Join(err, file.Close())
+	}
+	f.held = nil
+	return err
 }

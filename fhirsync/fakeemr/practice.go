@@ -2,7 +2,6 @@ package fakeemr
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
@@ -28,32 +27,35 @@ type generator struct {
 	opened time.Time
 	makers map[string]func(*patient) []string
 	order  []string
+
+	big     int64 // bytes of the big attachment
+	bigHash func() string
 }
 
 // epoch is the day on which every invented history ends: not the wall clock,
 // so that the bytes stay the same.
 var epoch = time.Date(2026, 6, 1, 9, 0, 0, 0, time.UTC)
 
-func newGenerator(p Practice, opened time.Time) *generator {
+func newGenerator(p Practice, opened time.Time, big int64) *generator {
 	if p.Patients == 0 {
 		p.Patients = 20
 	}
 	if p.Years == 0 {
 		p.Years = 6
 	}
-	g := &generator{p: p, opened: opened}
+	g := &generator{p: p, opened: opened, big: big, bigHash: hashOf(big)}
 	g.makers = map[string]func(*patient) []string{
 		"Patient": (*patient).demographics, "Encounter": (*patient).encounters,
 		"Condition": (*patient).conditions, "MedicationRequest": (*patient).medicines,
 		"AllergyIntolerance": (*patient).allergies, "Observation": (*patient).observations,
 		"Immunization": (*patient).immunizations, "DocumentReference": (*patient).documents,
 		"Binary": (*patient).binaries, "Appointment": (*patient).appointments,
-		"Coverage": (*patient).coverages,
+		"Coverage": (*patient).coverages, "DiagnosticReport": (*patient).reports,
 	}
 	for t := range g.makers {
 		g.order = append(g.order, t)
 	}
-	g.order = append(g.order, "Group", "Organization", "Location", "Practitioner")
+	g.order = append(g.order, "Group", "Organization", "Location", "Practitioner", "Medication")
 	slices.Sort(g.order)
 	return g
 }
@@ -87,6 +89,8 @@ func (g *generator) each(typ string, n, of int, fn func(id string, line []byte) 
 	return nil
 }
 
+func (g *generator) entries(typ string) ([]*entry, error) { return collect(g, typ) }
+
 // find makes the records of the one patient that an id belongs to: ids end in
 // the patient's number and the record's.
 func (g *generator) find(typ, id string) ([]byte, bool) {
@@ -97,6 +101,9 @@ func (g *generator) find(typ, id string) ([]byte, bool) {
 			return nil, false
 		}
 		i, err := strconv.Atoi(parts[1])
+		if id == bigDocument {
+			i, err = 0, nil
+		}
 		if err != nil || i < 0 || i >= g.p.Patients {
 			return nil, false
 		}
@@ -202,8 +209,8 @@ func (p *patient) demographics() []string {
 		`"identifier":[{"type":{"coding":[{"code":"MR"}]},"system":"urn:practice:mrn","value":"%06d"}],`+
 			`"active":true,"name":[{"use":"official","family":%s,"given":[%s]}],`+
 			`"telecom":[{"system":"phone","value":"%s"}],"gender":"%s","birthDate":"%s",`+
-			`"address":[{"line":["%d Harbour Street"],"city":"Springfield","country":"US"}]`,
-		100000+p.i, js(p.family), js(p.given), phone, p.gender, p.born.Format("2006-01-02"), 1+p.r.IntN(200)))}
+			`"address":[{"line":["%d Harbour Street"],"city":"Springfield","country":"US"}]%s`,
+		100000+p.i, js(p.family), js(p.given), phone, p.gender, p.born.Format("2006-01-02"), 1+p.r.IntN(200), p.photo()))}
 }
 
 func (p *patient) encounters() []string {
@@ -249,10 +256,21 @@ func (p *patient) medicines() []string {
 		on := epoch.AddDate(0, -p.r.IntN(60), 0)
 		status := [...]string{"active", "stopped", "completed"}[p.r.IntN(3)]
 		out = append(out, p.line("MedicationRequest", p.id("med", n), on, fmt.Sprintf(
-			`"status":"%s","intent":"order","medicationCodeableConcept":%s,"subject":%s,"authoredOn":"%s","dosageInstruction":[{"text":"one tablet daily"}]`,
-			status, coding("http://www.nlm.nih.gov/research/umls/rxnorm", d[0], d[1]), p.ref(), on.Format("2006-01-02"))))
+			`"status":"%s","intent":"order",%s,"subject":%s,"authoredOn":"%s","dosageInstruction":[{"text":"one tablet daily"}]`,
+			status, p.medication(n, d), p.ref(), on.Format("2006-01-02"))))
 	}
 	return out
+}
+
+const rxnorm = "http://www.nlm.nih.gov/research/umls/rxnorm"
+
+// medication is what a prescription names: mostly a code, sometimes a record of
+// the practice.
+func (p *patient) medication(n int, drug [2]string) string {
+	if (p.i+n)%4 == 3 {
+		return fmt.Sprintf(`"medicationReference":{"reference":"Medication/drug-%d"}`, slices.Index(drugs, drug))
+	}
+	return `"medicationCodeableConcept":` + coding(rxnorm, drug[0], drug[1])
 }
 
 func (p *patient) allergies() []string {
@@ -278,8 +296,26 @@ var measures = []struct {
 	{"2345-7", "Glucose", "mg/dL", "laboratory", 70, 99},
 }
 
+// observations are the measures of the visits, and a panel that holds the two
+// blood pressures for some.
 func (p *patient) observations() []string {
 	var out []string
+	p.eachMeasure(func(_, _ int, line string) { out = append(out, line) })
+	for v, t := range p.visits {
+		if v%4 != 2 {
+			continue
+		}
+		out = append(out, p.line("Observation", p.id("bp", v), t, fmt.Sprintf(
+			`"status":"final","category":[{"coding":[{"code":"vital-signs"}]}],"code":%s,"subject":%s,"encounter":{"reference":"Encounter/%s"},`+
+				`"effectiveDateTime":"%s","hasMember":[{"reference":"Observation/%s"},{"reference":"Observation/%s"}]`,
+			coding(loinc, "85354-9", "Blood pressure panel"), p.ref(), p.id("enc", v), t.Format(time.RFC3339),
+			p.id("obs", v*len(measures)), p.id("obs", v*len(measures)+1))))
+	}
+	return out
+}
+
+// eachMeasure calls fn for what was measured at each visit.
+func (p *patient) eachMeasure(fn func(visit, measure int, line string)) {
 	for v, t := range p.visits {
 		for m, x := range measures {
 			if x.category == "laboratory" && p.r.IntN(3) > 0 {
@@ -287,7 +323,7 @@ func (p *patient) observations() []string {
 			}
 			value := x.low + (x.high-x.low)*(p.r.Float64()*1.4-0.1)
 			status := [...]string{"final", "final", "final", "final", "amended", "corrected"}[p.r.IntN(6)]
-			out = append(out, p.line("Observation", p.id("obs", v*len(measures)+m), t, fmt.Sprintf(
+			fn(v, m, p.line("Observation", p.id("obs", v*len(measures)+m), t, fmt.Sprintf(
 				`"status":"%s","category":[{"coding":[{"code":"%s"}]}],"code":%s,"subject":%s,"encounter":{"reference":"Encounter/%s"},`+
 					`"effectiveDateTime":"%s","valueQuantity":{"value":%.1f,"unit":"%s","system":"%s","code":"%s"},`+
 					`"referenceRange":[{"low":{"value":%.1f,"unit":"%s"},"high":{"value":%.1f,"unit":"%s"}}]`,
@@ -295,7 +331,6 @@ func (p *patient) observations() []string {
 				value, x.unit, ucum, x.unit, x.low, x.unit, x.high, x.unit)))
 		}
 	}
-	return out
 }
 
 func (p *patient) immunizations() []string {
@@ -307,76 +342,6 @@ func (p *patient) immunizations() []string {
 			coding("http://hl7.org/fhir/sid/cvx", "140", "Influenza, seasonal, injectable"), p.ref(), on.Format("2006-01-02"))))
 	}
 	return out
-}
-
-// documents are one note a visit: text inline, PDF and C-CDA as Binary.
-func (p *patient) documents() []string {
-	var out []string
-	for n, t := range p.visits {
-		attachment := fmt.Sprintf(`{"contentType":"text/plain; charset=utf-8","data":"%s"}`, b64(p.note(t)))
-		switch n % 5 {
-		case 1:
-			attachment = fmt.Sprintf(`{"contentType":"application/pdf","url":"Binary/%s","title":"Letter.pdf"}`, p.id("bin", n))
-		case 3:
-			attachment = fmt.Sprintf(`{"contentType":"application/xml","url":"Binary/%s","title":"Summary.xml"}`, p.id("bin", n))
-		}
-		out = append(out, p.line("DocumentReference", p.id("doc", n), t, fmt.Sprintf(
-			`"status":"current","type":%s,"subject":%s,"date":"%s","content":[{"attachment":%s}],"context":{"encounter":[{"reference":"Encounter/%s"}]}`,
-			coding(loinc, "11506-3", "Progress note"), p.ref(), t.Format(time.RFC3339), attachment, p.id("enc", n))))
-	}
-	return out
-}
-
-func b64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
-
-func (p *patient) note(t time.Time) string {
-	return fmt.Sprintf("%s\n%s %s was seen today. Blood pressure was taken, medicines were reviewed.\n"+
-		"Plan: continue, come back in three months.\n", t.Format("2006-01-02"), p.given, p.family)
-}
-
-func (p *patient) binaries() []string {
-	var out []string
-	for n, t := range p.visits {
-		switch n % 5 {
-		case 1:
-			out = append(out, p.line("Binary", p.id("bin", n), t, fmt.Sprintf(
-				`"contentType":"application/pdf","data":"%s"`, b64(pdf("Letter of "+t.Format("2006-01-02"))))))
-		case 3:
-			out = append(out, p.line("Binary", p.id("bin", n), t, fmt.Sprintf(
-				`"contentType":"application/xml","data":"%s"`, b64(ccda(p.given+" "+p.family, p.note(t))))))
-		}
-	}
-	return out
-}
-
-// pdf makes the smallest PDF that shows a line of text.
-func pdf(text string) string {
-	stream := fmt.Sprintf("BT /F1 18 Tf 72 720 Td (%s) Tj ET", text)
-	objects := []string{"<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[3 0 R]/Count 1>>",
-		"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>",
-		fmt.Sprintf("<</Length %d>>stream\n%s\nendstream", len(stream), stream),
-		"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"}
-	var b strings.Builder
-	b.WriteString("%PDF-1.4\n")
-	var at []int
-	for i, o := range objects {
-		at = append(at, b.Len())
-		fmt.Fprintf(&b, "%d 0 obj%sendobj\n", i+1, o)
-	}
-	xref := b.Len()
-	fmt.Fprintf(&b, "xref\n0 %d\n0000000000 65535 f \n", len(objects)+1)
-	for _, a := range at {
-		fmt.Fprintf(&b, "%010d 00000 n \n", a)
-	}
-	fmt.Fprintf(&b, "trailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n", len(objects)+1, xref)
-	return b.String()
-}
-
-func ccda(name, text string) string {
-	return `<?xml version="1.0" encoding="UTF-8"?><ClinicalDocument xmlns="urn:hl7-org:v3"><title>Visit summary</title>` +
-		`<recordTarget><patientRole><patient><name>` + name + `</name></patient></patientRole></recordTarget>` +
-		`<component><structuredBody><component><section><title>Plan</title><text>` + text +
-		`</text></section></component></structuredBody></component></ClinicalDocument>`
 }
 
 func (p *patient) appointments() []string {
@@ -404,6 +369,10 @@ func (g *generator) shared(typ string) []string {
 	case "Practitioner":
 		for i, n := range []string{"Adeyemi", "Lindström", "García", "Tanaka"} {
 			out = append(out, p.line(typ, fmt.Sprintf("prac-%d", i), epoch, fmt.Sprintf(`"active":true,"name":[{"family":%s,"prefix":["Dr."]}]`, js(n))))
+		}
+	case "Medication":
+		for i, d := range drugs {
+			out = append(out, p.line(typ, fmt.Sprintf("drug-%d", i), epoch, `"status":"active","code":`+coding(rxnorm, d[0], d[1])))
 		}
 	case "Group":
 		out = append(out, p.line(typ, "all-patients", epoch, fmt.Sprintf(`"type":"person","actual":true,"name":"All patients","quantity":%d`, g.p.Patients)))

@@ -12,6 +12,9 @@ type Capability struct {
 	Software    string
 	FHIRVersion string
 	Types       []string // resource types it names, sorted, each once
+	Search      []string // types it says can be searched, sorted
+	History     []string // types it says give their history
+	Reads       []string // those it says can be read one by one
 	Export      Exports
 	Raw         []byte
 }
@@ -43,8 +46,9 @@ func ParseCapability(body []byte) (Capability, error) {
 		Rest         []struct {
 			Operation []operation
 			Resource  []struct {
-				Type      string
-				Operation []operation
+				Type        string
+				Interaction []struct{ Code string }
+				Operation   []operation
 			}
 		}
 	}
@@ -61,18 +65,34 @@ func ParseCapability(body []byte) (Capability, error) {
 	for _, r := range m.Rest {
 		out.Export.System = out.Export.System || exports(r.Operation)
 		for _, t := range r.Resource {
-			if !slices.Contains(out.Types, t.Type) {
-				out.Types = append(out.Types, t.Type)
+			out.Types = add(out.Types, t.Type)
+			for _, i := range t.Interaction {
+				switch i.Code {
+				case "read":
+					out.Reads = add(out.Reads, t.Type)
+				case "search-type":
+					out.Search = add(out.Search, t.Type)
+				case "history-type":
+					out.History = add(out.History, t.Type)
+				}
 			}
 			out.Export.Patient = out.Export.Patient || t.Type == "Patient" && exports(t.Operation)
 			out.Export.Group = out.Export.Group || t.Type == "Group" && exports(t.Operation)
 		}
 	}
-	slices.Sort(out.Types)
 	if !strings.HasPrefix(m.FHIRVersion, "4.0") {
 		return out, &Error{Kind: WrongVersion, Class: "capability statement", Detail: m.FHIRVersion}
 	}
 	return out, nil
+}
+
+// add inserts a name into a sorted list without repeating it.
+func add(list []string, name string) []string {
+	i, found := slices.BinarySearch(list, name)
+	if found {
+		return list
+	}
+	return slices.Insert(list, i, name)
 }
 
 // A ReadState is what reading one resource found.

@@ -85,8 +85,10 @@ func (d *DB) attach(tx *bolt.Tx, c *Commit) error {
 	for _, l := range c.Links {
 		l.Part = c.Part.Number
 		k := d.linkKey(l.Source, l.Type, l.ID, l.URL)
-		if err := tx.Bucket(bWanted).Delete(k); err != nil {
-			return err
+		if l.Problem == "" { // else it is fetched again by the next run
+			if err := tx.Bucket(bWanted).Delete(k); err != nil {
+				return err
+			}
 		}
 		if err := d.putSealed(tx.Bucket(bLinks), "link", binary.BigEndian.AppendUint32(k, l.Part), l); err != nil {
 			return err

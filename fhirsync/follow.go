@@ -1,0 +1,259 @@
+package fhirsync
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"chartcellar/fhirsync/rest"
+	"chartcellar/store"
+	"chartcellar/store/index"
+)
+
+// maxReads bounds how many records one run reads by their id because others name
+// them.
+const maxReads = 5000
+
+// dangles is how long a record that others name and the EMR does not have is not
+// asked for again (P92).
+const dangles = 7 * 24 * time.Hour
+
+// references reads, by id, the records that others name and that neither export
+// nor search gave: practitioners, medicines, the members of a panel (P92).
+func (s *syncer) references(ctx context.Context) error {
+	last, err := s.lastReport()
+	if err != nil {
+		return err
+	}
+	s.report.Dangling = map[string]int64{}
+	if last != nil {
+		for ref, at := range last.Dangling {
+			if s.o.Now().Sub(time.Unix(at, 0)) < dangles {
+				s.report.Dangling[ref] = at
+			}
+		}
+	}
+	for reads := 0; ; {
+		list, all, err := s.run.Unresolved(ctx)
+		if err != nil {
+			return err
+		}
+		if !all {
+			s.report.PartlyResolved = true
+		}
+		list = slices.DeleteFunc(list, func(k store.Key) bool { return s.report.Dangling[k.String()] != 0 })
+		if len(list) == 0 {
+			return nil
+		}
+		for _, k := range list {
+			if reads++; reads > maxReads {
+				s.report.PartlyResolved = true
+				return nil
+			}
+			if err := s.readReferenced(ctx, k); err != nil {
+				return err
+			}
+		}
+		if err := s.run.Settle(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// readReferenced reads one record that another names.
+func (s *syncer) readReferenced(ctx context.Context, k store.Key) error {
+	body, state, err := s.o.Client.Read(ctx, k.Type, k.ID)
+	switch {
+	case err != nil && stops(ctx, err):
+		return s.waits(err)
+	case rest.Is(err, rest.Forbidden):
+		s.report.Withheld++
+		s.report.Dangling[k.String()] = s.o.Now().Unix()
+		if k.Type == "Patient" {
+			s.openGap(gap{ID: "patient/" + k.ID, Kind: "patient", Type: "Patient", Ref: k.String(),
+				Reason: "records name this patient, and the EMR does not let us read him"})
+		}
+		return nil
+	case err != nil || state != rest.Found:
+		s.report.Dangling[k.String()] = s.o.Now().Unix()
+		return nil
+	}
+	s.report.Followed++
+	if k.Type == "Patient" {
+		s.closeGap("patient/"+k.ID, "the record came")
+	}
+	return s.addRead(ctx, k.Type, body)
+}
+
+// addRead hands a record that was read by its id to the mirror.
+func (s *syncer) addRead(ctx context.Context, typ string, body []byte) error {
+	return s.run.Add(ctx, store.Chunk{Lines: appendLine(nil, body), Type: typ, File: "read of " + typ})
+}
+
+// maxAbsent bounds how many records that a listing lacked are asked for in one
+// run; more than that is a matter for the guard.
+const maxAbsent = 2000
+
+// absences looks at the records that whole listings lacked: each is read, and one
+// that the EMR says is deleted, or that is missing twice with a day between,
+// becomes a tombstone (P84).
+func (s *syncer) absences(ctx context.Context) error {
+	counts, err := s.run.Counts(ctx)
+	if err != nil {
+		return err
+	}
+	s.report.absent = map[string][]index.Absence{}
+	s.report.lacking = map[string]int{}
+	for _, row := range s.rows(counts) {
+		whole := row.Full && row.Gap == "" && len(s.past) > 0 && s.past[row.Type].Records > 0
+		if !whole || row.Listed == 0 {
+			continue
+		}
+		if err := s.absentOf(ctx, row); err != nil {
+			return err
+		}
+	}
+	return s.run.Flush(ctx)
+}
+
+// absentOf looks at the absent records of one type.
+func (s *syncer) absentOf(ctx context.Context, row TypeRow) error {
+	list, n, proved, err := s.run.Absent(ctx, row.Type, maxAbsent)
+	if err != nil {
+		return err
+	}
+	if !proved {
+		s.note("What the EMR no longer has of type %s could not be told in this run; the next full run tells.", row.Type)
+		return nil
+	}
+	s.report.lacking[row.Type] = n
+	suspect := Suspect(row, s.past[row.Type]) != "" || n > maxAbsent
+	marks := []index.Absence{}
+	for _, a := range list {
+		mark := a.Mark
+		if !suspect && a.ID != "" {
+			keep, err := s.askAbsent(ctx, row.Type, a, &mark)
+			if err != nil {
+				return err
+			}
+			if !keep {
+				continue
+			}
+		}
+		marks = append(marks, mark)
+	}
+	s.report.absent[row.Type] = marks
+	return nil
+}
+
+// askAbsent reads a record that a listing lacked. keep says that its mark stays.
+func (s *syncer) askAbsent(ctx context.Context, typ string, a store.Absent, mark *index.Absence) (keep bool, err error) {
+	body, state, err := s.o.Client.Read(ctx, typ, a.ID)
+	accepted := a.Again != nil && a.Again.How == "unread" && s.wasAccepted(a.Again.First, typ)
+	switch {
+	case err != nil && stops(ctx, err):
+		return false, s.waits(err)
+	case rest.Is(err, rest.Forbidden):
+		s.report.Withheld++
+		return true, nil
+	case err != nil:
+		return true, nil
+	case state == rest.Found:
+		return false, s.addRead(ctx, typ, body) // listed or not, it is there
+	}
+	t := store.Tombstone{Type: typ, ID: a.ID, Kind: "deleted", Detector: "absent"}
+	if state == rest.Missing {
+		first := a.Again != nil && a.Again.How == "missing"
+		if !first {
+			mark.How, mark.First, mark.At = "missing", s.report.Run, s.o.Now().Unix()
+		}
+		if !first || s.o.Now().Sub(time.Unix(a.Again.At, 0)) < s.o.Confirm {
+			return true, nil
+		}
+		t.Kind = "missing"
+	}
+	if accepted {
+		s.known[typ]++
+	}
+	return false, s.run.Tombstone(ctx, t)
+}
+
+// wasAccepted reports whether a person accepted what a run held of a type.
+func (s *syncer) wasAccepted(run uint32, typ string) bool {
+	runs, err := s.m.Runs()
+	if err != nil {
+		return false
+	}
+	for _, r := range runs {
+		if r.Number == run {
+			return r.States.Types[typ] == index.Applied
+		}
+	}
+	return false
+}
+
+// counts asks the EMR how many resources of each type it has, where it says, and
+// compares (P126).
+func (s *syncer) counts(ctx context.Context) error {
+	s.report.server = map[string]Checked{}
+	snap, err := s.m.Now()
+	if err != nil {
+		return err
+	}
+	mirror, err := snap.Counts(s.o.Source.Name)
+	if err != nil {
+		return err
+	}
+	done, err := s.run.Counts(ctx)
+	if err != nil {
+		return err
+	}
+	for t, way := range s.job.Ways {
+		c := Checked{Server: -1, Mirror: mirror[t] - done[t].Removed}
+		if way.Mode != "none" && contains(s.job.Offered.Search, t) {
+			if err := s.countType(ctx, t, way, &c); err != nil {
+				return err
+			}
+		} else {
+			c.Reason = "the EMR cannot be asked how many it has"
+		}
+		s.report.server[t] = c
+	}
+	return nil
+}
+
+// countType asks for one type, and says what a difference means.
+func (s *syncer) countType(ctx context.Context, t string, way Way, c *Checked) error {
+	n, err := s.o.Client.Count(ctx, t, nil)
+	if err != nil && stops(ctx, err) {
+		return s.waits(err)
+	}
+	if err != nil || n < 0 {
+		c.Reason = "the EMR did not say how many it has"
+		return nil
+	}
+	c.Server = n
+	diff := n - c.Mirror
+	changing := 0
+	if diff > 0 && s.profile.LastUpdated[t] == Yes {
+		since := s.o.Client.ServerNow().Add(-s.o.Margin - s.o.Now().Sub(s.report.Started))
+		changing, err = s.o.Client.Count(ctx, t, window{From: since}.query())
+		if err != nil && stops(ctx, err) {
+			return s.waits(err)
+		}
+	}
+	switch {
+	case diff == 0:
+	case diff < 0:
+		c.Reason = fmt.Sprintf("%d that the EMR seems to have no longer are kept here", -diff)
+	case way.Mode == "bulk" && s.o.Source.Level != "system":
+		c.Reason = "the export covers a part of what the EMR counts"
+	case diff <= changing:
+		c.Reason = "written at the EMR while the pull went on; the next run brings them"
+	default:
+		c.Reason = fmt.Sprintf("the EMR counts %d more than it gave", diff)
+		s.fail(t, "type", c.Reason)
+	}
+	return nil
+}
