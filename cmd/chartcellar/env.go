@@ -24,14 +24,15 @@ const release = "0.1.0"
 
 // The exit codes.
 const (
-	exitGood   = 0
-	exitUsage  = 2
-	exitGaps   = 10
-	exitHeld   = 11
-	exitFailed = 12
-	exitDamage = 13
-	exitLocked = 15
-	exitBusy   = 16
+	exitGood    = 0
+	exitUsage   = 2
+	exitGaps    = 10
+	exitHeld    = 11
+	exitFailed  = 12
+	exitDamage  = 13
+	exitOverdue = 14
+	exitLocked  = 15
+	exitBusy    = 16
 )
 
 // An env is the surroundings of a command.
@@ -107,7 +108,7 @@ func rootCommand(e *env) *cobra.Command {
 and verified in the office, and opens them without the vendor.
 
 Exit codes: 0 good, 2 usage, 10 complete with gaps, 11 held for a decision,
-12 failed or interrupted (nothing is lost), 13 damage found, 15 locked,
+12 failed or interrupted (nothing is lost), 13 damage found, 14 overdue, 15 locked,
 16 the mirror is in use.`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
