@@ -207,7 +207,7 @@ func (f Fact) words(i int) string {
 	case Stale:
 		return "too long ago to rely on: " + lower(f.Name)
 	}
-	return "not known: " + lower(f.Name)
+	return "not known: whether " + lower(f.Name)
 }
 
 func lower(s string) string { return strings.ToLower(s[:1]) + s[1:] }
