@@ -177,7 +177,7 @@ func lineGap(n int) string {
 // held types are proposed.
 func (s *syncer) close(ctx context.Context, counts index.Counts) error {
 	c := index.Closing{States: index.RunStates{All: index.Applied, Types: map[string]index.State{}},
-		Ended: s.report.Ended, Counts: counts, Absent: s.report.absent}
+		Ended: s.report.Ended, Counts: counts, Verdict: string(s.report.Verdict), Absent: s.report.absent}
 	cursors := s.newCursors()
 	for _, r := range s.report.Types {
 		if r.Held != "" {

@@ -292,8 +292,12 @@ func (s *syncer) lastReport() (*Report, error) {
 		if r.Source != s.o.Source.Name || r.Kind != "sync" || r.Closing == 0 {
 			continue
 		}
+		record, err := s.m.RunRecord(r.Number)
+		if err != nil {
+			return nil, err
+		}
 		var rep Report
-		if json.Unmarshal(r.Record, &rep) == nil && !rep.Interrupted() {
+		if json.Unmarshal(record, &rep) == nil && !rep.Interrupted() {
 			return &rep, nil
 		}
 	}

@@ -403,11 +403,10 @@ func (m *Mirror) removeSpentRuns() error {
 		if p.RunFile != ([32]byte{}) {
 			keep[fmt.Sprintf("%d.run", p.Number)] = true
 		}
-		r, known, err := m.index.Run(p.Run)
-		if known && r.Ended.IsZero() {
+		if r, known := m.index.Head(p.Run); known && r.Ended.IsZero() {
 			keep[fmt.Sprintf("%d.seen", p.Number)] = true
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return err

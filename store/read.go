@@ -47,10 +47,7 @@ func (m *Mirror) Now() (*Snapshot, error) {
 // AsOf returns the mirror as it was when a run was closed: what that run and
 // those before it brought. Later decisions on held types count (I8, I15).
 func (m *Mirror) AsOf(run uint32) (*Snapshot, error) {
-	r, ok, err := m.index.Run(run)
-	if err != nil {
-		return nil, err
-	}
+	r, ok := m.index.Head(run)
 	if !ok || r.Closing == 0 {
 		return nil, fmt.Errorf("run %d was never closed: %w", run, ErrNotFound)
 	}

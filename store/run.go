@@ -316,7 +316,30 @@ func (m *Mirror) Decide(ctx context.Context, list ...index.Decision) error {
 	return r.Close(ctx, Closing{States: index.RunStates{All: index.Applied}, Record: record})
 }
 
-// Runs returns all runs, newest first.
+// RunRecord returns the record of a run as the layer above wrote it; nil if it has
+// none yet.
+func (m *Mirror) RunRecord(run uint32) (json.RawMessage, error) {
+	r, _, err := m.index.Run(run)
+	return r.Record, err
+}
+
+// Record writes a run that brings no records, such as a verification, with what it
+// found; durable when it returns nil. It fails with ErrBusy while another run goes
+// on.
+func (m *Mirror) Record(ctx context.Context, spec RunSpec, verdict string, record any) (uint32, error) {
+	raw, err := json.Marshal(record)
+	if err != nil {
+		return 0, fmt.Errorf("write the record of a run: %w", err)
+	}
+	r, err := m.Begin(ctx, spec)
+	if err != nil {
+		return 0, err
+	}
+	defer r.Abort()
+	return r.Number(), r.Close(ctx, Closing{States: index.RunStates{All: index.Applied}, Verdict: verdict, Record: raw})
+}
+
+// Runs returns all runs, newest first, without their records.
 func (m *Mirror) Runs() ([]RunInfo, error) {
 	var list []RunInfo
 	err := m.index.EachRun(func(n uint32, r index.RunState) error {

@@ -100,7 +100,7 @@ func addChanges(m *store.Mirror, source string, since time.Time) (list map[strin
 		if r.Ended.Before(since) {
 			continue
 		}
-		for _, t := range reportOf(r).Types {
+		for _, t := range reportOf(m, r).Types {
 			c := list[t.Type]
 			if c == nil {
 				c = &change{Type: t.Type}

@@ -66,7 +66,7 @@ func (e *env) evidence(ctx context.Context, file string, o evidenceOptions) erro
 		}
 		list := []shownProof{}
 		for i := len(runs) - 1; i >= 0; i-- {
-			rep := reportOf(runs[i])
+			rep := reportOf(m, runs[i])
 			for _, p := range rep.Evidence {
 				if o.source != "" && rep.Source != o.source || p.At.Before(since) {
 					continue

@@ -84,7 +84,7 @@ func (r *reading) age() (string, error) {
 	}
 	one := sourceStatus{Name: r.source}
 	for _, run := range runs {
-		one.add(run)
+		one.add(r.m, run)
 	}
 	switch {
 	case one.LastVerdict == "":

@@ -92,7 +92,7 @@ func gather(s config.Settings, m *store.Mirror) (status, error) {
 	for _, src := range s.Sources {
 		one := sourceStatus{Name: src.Name}
 		for _, r := range runs {
-			one.add(r)
+			one.add(m, r)
 		}
 		if one.Gaps, err = m.Gaps(src.Name); err != nil {
 			return st, err
@@ -119,7 +119,7 @@ func gather(s config.Settings, m *store.Mirror) (status, error) {
 }
 
 // add takes one run into account; runs come newest first.
-func (o *sourceStatus) add(r store.RunInfo) {
+func (o *sourceStatus) add(m *store.Mirror, r store.RunInfo) {
 	if r.Source != o.Name || r.Kind != "sync" {
 		return
 	}
@@ -127,19 +127,31 @@ func (o *sourceStatus) add(r store.RunInfo) {
 		o.Running = true
 		return
 	}
-	rep := reportOf(r)
+	verdict := verdictOf(m, r)
 	if o.LastVerdict == "" {
-		o.LastVerdict, o.LastRun = rep.Verdict, r.Ended
+		o.LastVerdict, o.LastRun = verdict, r.Ended
 	}
-	if rep.Verdict == fhirsync.Complete && o.LastComplete.IsZero() {
+	if verdict == fhirsync.Complete && o.LastComplete.IsZero() {
 		o.LastComplete = r.Ended
 	}
 }
 
-// reportOf reads the record of a run.
-func reportOf(r store.RunInfo) fhirsync.Report {
+// verdictOf is what a run came to, without its whole record if that can be.
+func verdictOf(m *store.Mirror, r store.RunInfo) fhirsync.Verdict {
+	switch {
+	case r.Kind == "decision":
+		return fhirsync.DecisionMade
+	case r.Verdict != "":
+		return fhirsync.Verdict(r.Verdict)
+	}
+	return reportOf(m, r).Verdict
+}
+
+// reportOf reads the record of a run; what cannot be read is empty.
+func reportOf(m *store.Mirror, r store.RunInfo) fhirsync.Report {
 	var rep fhirsync.Report
-	if json.Unmarshal(r.Record, &rep) != nil {
+	record, err := m.RunRecord(r.Number)
+	if err != nil || json.Unmarshal(record, &rep) != nil {
 		rep.Verdict = ""
 	}
 	if r.Kind == "decision" {

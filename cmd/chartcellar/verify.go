@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -44,6 +45,11 @@ func (e *env) verify(ctx context.Context, o verify.Options, sheet string) error 
 		}
 		if err := m.Journal(store.Event{Code: "verify." + string(o.Depth), Account: "owner", Count: len(r.Damage)}); err != nil {
 			return err
+		}
+		verdict := map[bool]string{true: "nothing wrong", false: "damage"}[r.Good()]
+		_, err = m.Record(ctx, store.RunSpec{Kind: "verify"}, verdict, r)
+		if err != nil && !errors.Is(err, store.ErrBusy) && !errors.Is(err, store.ErrFull) {
+			return err // a check that is not in the list of runs is none
 		}
 		if e.json {
 			if err := e.printJSON(r); err != nil {
