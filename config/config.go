@@ -37,6 +37,20 @@ type Settings struct {
 	// Log, if set, is a file to which each command appends what happened: no names,
 	// addresses or keys. An absolute path.
 	Log string `toml:"log"`
+	// Zone is the practice's time zone, such as "Europe/Berlin"; "" is that of this
+	// computer. Schedules and reports go by it.
+	Zone string `toml:"zone"`
+	// Verify is when a part of the mirror is read again, so that all of it is read
+	// within 30 days: "daily 06:00" by default; "off" turns it off, and the state is
+	// then never good.
+	Verify string `toml:"verify"`
+	// Listen is where the pages are: 127.0.0.1:8350 by default. Another address than
+	// this computer's own needs TLSCert and TLSKey, or makes its own certificate.
+	Listen  string `toml:"listen"`
+	TLSCert string `toml:"tls_cert"`
+	TLSKey  string `toml:"tls_key"`
+	// Alerts say who is told when something goes wrong.
+	Alerts Alerts `toml:"alerts"`
 	// Sources are the connections to EMRs.
 	Sources []Source `toml:"source"`
 }
@@ -87,6 +101,38 @@ type Source struct {
 	// AttachmentMB is the largest document that is fetched, in megabytes; 0, the
 	// default, means 200. A larger one is a gap that says so.
 	AttachmentMB int64 `toml:"attachment_mb"`
+	// Pull is when changes are pulled, and Full when everything is compared:
+	// "daily 02:00, 12:30", "Mon-Fri 12:30; Sun 03:00", "every 4 h", "off". Default
+	// daily 02:00 and Sun 03:00.
+	Pull string `toml:"pull"`
+	Full string `toml:"full"`
+}
+
+// Alerts say who is told, and how. Every way that is set is used.
+type Alerts struct {
+	// MailTo are the addresses that get mail; the owners' should be among them.
+	MailTo   []string `toml:"mail_to"`
+	MailFrom string   `toml:"mail_from"`
+	// SMTP is the mail server, host:port; the password is asked for by
+	// "chartcellar alerts password" and kept sealed.
+	SMTP     string `toml:"smtp"`
+	SMTPUser string `toml:"smtp_user"`
+	// Plain allows a mail server on this computer without STARTTLS.
+	Plain bool `toml:"smtp_plain"`
+	// Command is a program with its arguments; it gets the alert as JSON.
+	Command []string `toml:"command"`
+	// Ping is an address that is called after each good run: if it stays away, the
+	// service behind it raises the alarm.
+	Ping string `toml:"ping"`
+	// StatusFile is written at each change, for other programs.
+	StatusFile string `toml:"status_file"`
+	// GapDays is after how many days an open gap is told; default 7.
+	GapDays int `toml:"gap_days"`
+}
+
+// Set reports whether anybody is told.
+func (a Alerts) Set() bool {
+	return len(a.MailTo) > 0 && a.SMTP != "" || len(a.Command) > 0 || a.Ping != ""
 }
 
 // A Duration is written like 10m or 24h.
@@ -139,10 +185,23 @@ func Parse(b []byte) (Settings, error) {
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
 		return s, fmt.Errorf("%q is no setting; see `chartcellar config sample`", unknown[0].String())
 	}
+	s.fill()
 	for i := range s.Sources {
 		s.Sources[i].fill()
 	}
 	return s, s.check()
+}
+
+func (s *Settings) fill() {
+	if s.Verify == "" {
+		s.Verify = "daily 06:00"
+	}
+	if s.Listen == "" {
+		s.Listen = "127.0.0.1:8350"
+	}
+	if s.Alerts.GapDays == 0 {
+		s.Alerts.GapDays = 7
+	}
 }
 
 func (s *Source) fill() {
@@ -154,6 +213,12 @@ func (s *Source) fill() {
 	}
 	if s.Mode == "" {
 		s.Mode = "auto"
+	}
+	if s.Pull == "" {
+		s.Pull = "daily 02:00"
+	}
+	if s.Full == "" {
+		s.Full = "Sun 03:00"
 	}
 	if s.Overlap.Duration == 0 {
 		s.Overlap.Duration = 10 * time.Minute
@@ -173,6 +238,8 @@ func (s *Settings) check() error {
 		return errors.New("box_key: the box key must lie outside the data folder, or a copy of the folder would hold it")
 	case s.Log != "" && !filepath.IsAbs(s.Log):
 		return fmt.Errorf("log = %q: write the full path of the file", s.Log)
+	case (s.TLSCert == "") != (s.TLSKey == ""):
+		return errors.New("tls_cert and tls_key: write both, or none")
 	case s.ReserveMB < 0:
 		return errors.New("reserve_mb: write a number of megabytes, or 0 for the default")
 	}
@@ -244,6 +311,7 @@ func (s *Settings) Source(name string) (Source, error) {
 
 // Sample returns a commented file with these settings, but for the sources.
 func Sample(s Settings) []byte {
+	s.fill()
 	return fmt.Appendf(nil, `# chartcellar: settings. Lines that begin with # are remarks.
 
 # The name that stands on reports and on the recovery sheet.
@@ -267,8 +335,32 @@ reserve_mb = %d
 # names, addresses or keys. "" for none.
 log = %q
 
+# The practice's time zone, such as "America/New_York"; "" is this computer's.
+zone = %q
+
+# When a part of the mirror is read again; all of it within 30 days.
+verify = %q
+
+# Where the pages are. Another address than this computer's own uses TLS.
+listen = %q
+tls_cert = %q
+tls_key = %q
+
+# Who is told when something goes wrong. The mail server's password is set with:
+# chartcellar alerts password
+[alerts]
+mail_to = []
+mail_from = ""
+smtp = ""            # host:port
+smtp_user = ""
+smtp_plain = false   # a mail server on this computer without STARTTLS
+command = []         # a program and its arguments; it gets the alert as JSON
+ping = ""            # called after each good run
+status_file = ""
+gap_days = 7
+
 # Each EMR is a [[source]]. "chartcellar connect" adds one at the end.
-`, s.Practice, s.Data, s.BoxKey, s.KeyFile, s.ReserveMB, s.Log)
+`, s.Practice, s.Data, s.BoxKey, s.KeyFile, s.ReserveMB, s.Log, s.Zone, s.Verify, s.Listen, s.TLSCert, s.TLSKey)
 }
 
 // Block returns a source as it is appended to the file.
@@ -294,8 +386,10 @@ overlap = %q       # how far each run looks back before the last one
 rate = %v          # requests a second; 0 means 5, negative no limit
 rewrite_origin = %v # page links on another host are the EMR's own; only if the vendor says so
 attachment_mb = %d  # largest document that is fetched; 0 means 200
+pull = %q          # when changes are pulled: "daily 02:00, 12:30", "every 4 h", "off"
+full = %q          # when everything is compared: "Sun 03:00"
 `, s.Name, s.Base, s.Level, s.Group, s.Mode, s.Canary, quoted(s.Types), s.Auth, s.ClientID, s.TokenURL,
-		quoted(s.Origins), quoted(s.FileOrigins), s.Local, s.CA, s.Overlap.String(), s.Rate, s.RewriteOrigin, s.AttachmentMB)
+		quoted(s.Origins), quoted(s.FileOrigins), s.Local, s.CA, s.Overlap.String(), s.Rate, s.RewriteOrigin, s.AttachmentMB, s.Pull, s.Full)
 }
 
 // quoted returns the inside of a TOML list.

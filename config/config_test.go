@@ -22,7 +22,7 @@ func TestWrittenAndReadBack(t *testing.T) {
 			t.Skip("control characters are not names")
 		}
 		s.ReserveMB = rapid.Int64Range(0, 1<<30).Draw(t, "reserve")
-		src := config.Source{Name: "emr", Base: "https://emr.example/fhir", Level: "system", Auth: "none", Mode: "auto",
+		src := config.Source{Name: "emr", Base: "https://emr.example/fhir", Level: "system", Auth: "none", Mode: "auto", Pull: "daily 02:00", Full: "Sun 03:00",
 			Types:       rapid.SliceOf(rapid.SampledFrom([]string{"Patient", "Condition"})).Draw(t, "types"),
 			Origins:     rapid.SliceOf(rapid.SampledFrom([]string{"https://a.example", "https://b.example:8443/"})).Draw(t, "origins"),
 			FileOrigins: rapid.SliceOf(rapid.SampledFrom([]string{"https://a.example", "https://b.example:8443/"})).Draw(t, "file origins"),

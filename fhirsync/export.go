@@ -140,7 +140,10 @@ func (s *syncer) poll(ctx context.Context, e *export) error {
 		} else {
 			wait = min(2*wait, 10*time.Minute)
 		}
-		if err := sleep(ctx, next); err != nil {
+		begun := s.o.Now()
+		err = sleep(ctx, next)
+		s.report.Waited += s.o.Now().Sub(begun)
+		if err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,6 +16,7 @@ import (
 	"chartcellar/store/disk"
 	"chartcellar/store/index"
 	"chartcellar/store/keys"
+	"chartcellar/store/verify"
 )
 
 // A practice is a mirror for tests, with what opens it.
@@ -139,6 +141,10 @@ func (p *practice) same(t testing.TB) {
 	}
 	if len(diffs) > 0 {
 		t.Errorf("the rebuilt index differs: %v", diffs)
+	}
+	r, err := verify.Run(t.Context(), p.m, verify.Options{Depth: verify.Full})
+	if err != nil || slices.ContainsFunc(r.Damage, func(d verify.Damage) bool { return d.File == "index.db" }) {
+		t.Errorf("the index is what the archive gives, verify = %+v, %v", r, err)
 	}
 }
 

@@ -11,12 +11,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"path/filepath"
-	"runtime"
-	"slices"
-	"sync"
 	"time"
-
-	"golang.org/x/mod/sumdb/tlog"
 
 	"chartcellar/store"
 	"chartcellar/store/archive"
@@ -178,21 +173,6 @@ func checkSum(m *store.Mirror, r *Result, p index.Part, sums map[string][32]byte
 	return nil
 }
 
-// attachments decrypts the attachment files of a part whole.
-func attachments(m *store.Mirror, r *Result, p index.Part) error {
-	for _, f := range p.Files {
-		n, err := m.ReadAttachment(f)
-		r.Plain += n
-		switch {
-		case errors.Is(err, store.ErrDamaged):
-			r.bad(f.Name, "%s", plain(err))
-		case err != nil && !errors.Is(err, fs.ErrNotExist):
-			return err
-		}
-	}
-	return nil
-}
-
 func quick(m *store.Mirror, r *Result, parts []index.Part) error {
 	// Sizes were compared when the mirror was opened; that is in Problems.
 	r.Files += len(parts)
@@ -235,136 +215,4 @@ func sample(ctx context.Context, m *store.Mirror, r *Result, o Options) error {
 	}
 	r.Records = n
 	return err
-}
-
-// full decrypts everything. It rebuilds the index beside the one in use, which
-// reads every line; only when that meets damage is each part looked at by itself,
-// to name all that is wrong.
-func full(ctx context.Context, m *store.Mirror, r *Result, parts []index.Part, sums map[string][32]byte, tell func(int, int, int64)) error {
-	if err := everyPart(ctx, m, r, parts, sums, tell); err != nil || !r.Good() {
-		return err
-	}
-	diffs, err := m.CompareIndex(ctx, 100)
-	if errors.Is(err, store.ErrDamaged) {
-		r.bad("parts", "the index cannot be rebuilt from the archive: %s", plain(err))
-		return nil
-	}
-	if len(diffs) > 0 {
-		r.bad("index.db", "differs from the archive in %d or more rows; `chartcellar index rebuild` makes it anew", len(diffs))
-	}
-	return err
-}
-
-// everyPart reads every part with a worker for each core, and the log with it.
-func everyPart(ctx context.Context, m *store.Mirror, r *Result, parts []index.Part, sums map[string][32]byte, tell func(int, int, int64)) error {
-	type outcome struct {
-		r      Result
-		leaves []tlog.Hash
-		err    error
-	}
-	out := make([]outcome, len(parts))
-	todo := make(chan int)
-	var wg sync.WaitGroup
-	var mu sync.Mutex // covers done and plain
-	done, bytes := 0, int64(0)
-	for range runtime.GOMAXPROCS(0) {
-		wg.Go(func() {
-			for i := range todo {
-				o := &out[i]
-				o.leaves, o.err = onePart(m, &o.r, parts[i], sums)
-				mu.Lock()
-				done++
-				bytes += o.r.Plain
-				tell(done, len(parts), bytes)
-				mu.Unlock()
-			}
-		})
-	}
-	for i := range parts {
-		if ctx.Err() != nil {
-			break
-		}
-		todo <- i
-	}
-	close(todo)
-	wg.Wait()
-	tree := &log{}
-	for i := range out {
-		if err := errors.Join(ctx.Err(), out[i].err); err != nil {
-			return err
-		}
-		r.Files, r.Bytes = r.Files+out[i].r.Files, r.Bytes+out[i].r.Bytes
-		r.Plain, r.Records = r.Plain+out[i].r.Plain, r.Records+out[i].r.Records
-		r.Damage = append(r.Damage, out[i].r.Damage...)
-		tree.add(out[i].leaves)
-	}
-	return tree.check(m, r)
-}
-
-func onePart(m *store.Mirror, r *Result, p index.Part, sums map[string][32]byte) ([]tlog.Hash, error) {
-	if err := checkSum(m, r, p, sums); err != nil {
-		return nil, err
-	}
-	if err := attachments(m, r, p); err != nil {
-		return nil, err
-	}
-	plainBytes, lines, leaves, err := m.ReadPart(p.Number)
-	r.Plain, r.Records = r.Plain+plainBytes, lines
-	if errors.Is(err, store.ErrDamaged) && r.Good() {
-		r.bad(partName(p.Number), "%s", plain(err))
-	}
-	if errors.Is(err, store.ErrDamaged) || errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	return leaves, err
-}
-
-// A log is the Merkle log as the parts themselves give it.
-type log struct {
-	hashes []tlog.Hash
-	size   int64
-}
-
-func (l *log) add(leaves []tlog.Hash) {
-	for _, leaf := range leaves {
-		more, err := tlog.StoredHashesForRecordHash(l.size, leaf, l)
-		if err != nil {
-			return // the size is wrong then, and check says so
-		}
-		l.hashes = append(l.hashes, more...)
-		l.size++
-	}
-}
-
-// ReadHashes implements tlog.HashReader.
-func (l *log) ReadHashes(at []int64) ([]tlog.Hash, error) {
-	var out []tlog.Hash
-	for _, i := range at {
-		if i >= int64(len(l.hashes)) {
-			return nil, errors.New("no such hash")
-		}
-		out = append(out, l.hashes[i])
-	}
-	return out, nil
-}
-
-// check compares the log of the parts with the last signed root.
-func (l *log) check(m *store.Mirror, r *Result) error {
-	if !r.Good() {
-		return nil
-	}
-	n, err := m.Checkpoints()
-	if err != nil || n == 0 {
-		return err
-	}
-	c, err := m.ReadCheckpoint(n)
-	if err != nil {
-		return err
-	}
-	root, err := tlog.TreeHash(c.Size, l)
-	if err != nil || root != c.Root {
-		r.bad(fmt.Sprintf("checkpoints/%012d", n), "the parts do not give the root that was signed")
-	}
-	slices.SortFunc(r.Damage, func(a, b Damage) int { return len(a.File) - len(b.File) })
-	return nil
 }
