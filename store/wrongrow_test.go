@@ -140,7 +140,7 @@ func pullMany(t testing.TB, p *practice, n int) (size int64) {
 			chunk = nil
 		}
 	}
-	counts, err := r.Finish(t.Context())
+	counts, err := r.Counts(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -259,7 +259,7 @@ func (k Kept) Differs(ctx context.Context, kept *DB, lines *Tally, rest *DB) ([]
 				list = append(list, string(bParts))
 			}
 			for _, name := range [][]byte{bLinks, bBlobs, bTree} {
-				found, err := compareBucket(ctx, a.Bucket(name), b.Bucket(name), 1)
+				found, err := compareBucket(ctx, a.Bucket(name), b.Bucket(name), 1, kept.sameValue(name))
 				if err != nil {
 					return err
 				}
