@@ -62,7 +62,11 @@ func (e *env) connect(ctx context.Context, name string, o connectOptions) error 
 			return err
 		}
 	}
-	return e.withMirror(ctx, access{doing: "connect", write: true}, func(ctx context.Context, s config.Settings, m *store.Mirror) error {
+	a := access{doing: "connect", write: true}
+	if o.Auth == "client-secret-basic" || o.Auth == "client-secret-post" || o.Auth == "bearer" {
+		a.asks = "CHARTCELLAR_CLIENT_SECRET"
+	}
+	return e.withMirror(ctx, a, func(ctx context.Context, s config.Settings, m *store.Mirror) error {
 		known, err := s.Source(name)
 		if err == nil && o.Base == "" {
 			o.Source = known

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -55,7 +54,8 @@ type env struct {
 	dir    string        // where they were typed, in a call for another process; "": here
 	held   *store.Mirror // in a call for another process: the mirror it shares
 	secret string        // a passphrase that came with such a call
-	turn   *sync.Mutex   // held by such a call while it reads records
+	ring   *ring         // who has the mirror open, in such a call
+	daemon *daemonSlot   // in the process that runs by itself, and in calls to it
 }
 
 // now returns the time.
@@ -119,7 +119,7 @@ Exit codes: 0 good, 2 usage, 10 complete with gaps, 11 held for a decision,
 	root.AddCommand(demoCommand(e), initCommand(e), connectCommand(e), syncCommand(e), statusCommand(e),
 		patientsCommand(e), chartCommand(e), searchCommand(e), documentCommand(e),
 		runsCommand(e), verifyCommand(e), recordCommand(e), exportCommand(e), indexCommand(e), keysCommand(e),
-		gapsCommand(e), coverageCommand(e), evidenceCommand(e), configCommand(e), fakeemrCommand(e), benchCommand(e), versionCommand(e))
+		serveCommand(e), scheduleCommand(e), gapsCommand(e), coverageCommand(e), evidenceCommand(e), configCommand(e), fakeemrCommand(e), benchCommand(e), versionCommand(e))
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err.Error()) })
 	return root
 }

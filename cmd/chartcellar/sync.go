@@ -14,6 +14,7 @@ import (
 
 	"chartcellar/config"
 	"chartcellar/fhirsync"
+	"chartcellar/fhirsync/schedule"
 	"chartcellar/store"
 )
 
@@ -58,6 +59,20 @@ func (e *env) sync(ctx context.Context, o syncOptions) error {
 
 // pull makes one run with progress on the screen.
 func (e *env) pull(ctx context.Context, m *store.Mirror, src config.Source, full bool) (*fhirsync.Report, error) {
+	p := e.progress()
+	defer p.end()
+	if d := e.daemon.get(); d != nil {
+		job := schedule.Job{Source: src.Name, Kind: schedule.Pull}
+		if full {
+			job.Kind = schedule.Full
+		}
+		return d.runNow(ctx, job, p.event)
+	}
+	return e.pullWith(ctx, m, src, full, p.event)
+}
+
+// pullWith makes one run and tells of its steps.
+func (e *env) pullWith(ctx context.Context, m *store.Mirror, src config.Source, full bool, tell func(fhirsync.Event)) (*fhirsync.Report, error) {
 	proofs := &fhirsync.Evidence{}
 	c, err := connection(m, src, e, proofs.Observe)
 	if err != nil {
@@ -68,9 +83,7 @@ func (e *env) pull(ctx context.Context, m *store.Mirror, src config.Source, full
 	if err != nil {
 		return nil, err
 	}
-	p := e.progress()
-	defer p.end()
-	r, err := fhirsync.Sync(ctx, fhirsync.Options{Client: c, Tokens: tokens, Mirror: m, Full: full, Events: p.event, Log: e.logger(),
+	r, err := fhirsync.Sync(ctx, fhirsync.Options{Client: c, Tokens: tokens, Mirror: m, Full: full, Events: tell, Log: e.logger(),
 		Evidence: proofs, MaxAttachment: src.AttachmentMB << 20,
 		Source: fhirsync.Source{Name: src.Name, Level: src.Level, Group: src.Group, Types: src.Types,
 			Overlap: src.Overlap.Duration, Mode: src.Mode, Canary: src.Canary}})
