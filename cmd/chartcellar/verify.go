@@ -29,7 +29,7 @@ func verifyCommand(e *env) *cobra.Command {
 	c := command("verify", "Read the mirror again and say what is wrong",
 		`verify never repairs. Depths: quick (files and sizes), rolling (one thirtieth of all
 bytes), sample (random records, needs the passphrase), full (every byte
-decrypted, every signature, the index rebuilt and compared; needs the passphrase).
+decrypted, every signature, every line compared with the index; needs the passphrase).
 Exit code 13 if damage is found.`, cobra.NoArgs, func(ctx context.Context, _ []string) error {
 			o.Depth = verify.Depth(depth)
 			o.Days = []int{((slice % 30) + 30) % 30}

@@ -27,7 +27,7 @@ const (
 	Quick   Depth = "quick"   // every file is there and has its size; last part and checkpoint
 	Rolling Depth = "rolling" // one thirtieth of all bytes against the checkpoints
 	Sample  Depth = "sample"  // random records from the index to the byte
-	Full    Depth = "full"    // every byte decrypted, every root, the index rebuilt and compared
+	Full    Depth = "full"    // every byte decrypted, every root, every line compared with the index
 )
 
 // A Damage is one thing that is wrong.
