@@ -128,7 +128,7 @@ func (b *bench) clear(names ...string) error {
 func (b *bench) all(ctx context.Context) error {
 	return b.serving(ctx, func(ctx context.Context) error {
 		for _, step := range []func(context.Context) error{b.firstPulls, b.laterPulls, b.checks,
-			b.reading, b.sizes, b.memory} {
+			b.reading, b.sizes, b.memory, b.searching} {
 			if err := step(ctx); err != nil {
 				return err
 			}

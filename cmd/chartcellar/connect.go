@@ -41,6 +41,7 @@ When the vendor has given you a client id, run it again with --client-id.`,
 	f.StringSliceVar(&o.FileOrigins, "file-origin", nil, "https://host where the EMR keeps its files (default: where the first one lies)")
 	f.StringVar(&o.CA, "ca", "", "file of a certificate authority to trust")
 	f.BoolVar(&o.Local, "local", false, "the EMR is on the office network")
+	f.IntVar(&o.InFlight, "in-flight", 0, "searches at once (0: 2)")
 	f.Float64Var(&o.Rate, "rate", 0, "requests a second (0: 5, negative: no limit)")
 	f.BoolVar(&o.worksheet, "worksheet", false, "print what the vendor's registration form asks")
 	c.AddCommand(signingKeyCommand(e))

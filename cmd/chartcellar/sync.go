@@ -84,7 +84,7 @@ func (e *env) pullWith(ctx context.Context, m *store.Mirror, src config.Source, 
 		return nil, err
 	}
 	r, err := fhirsync.Sync(ctx, fhirsync.Options{Client: c, Tokens: tokens, Mirror: m, Full: full, Events: tell, Log: e.logger(),
-		Evidence: proofs, MaxAttachment: src.AttachmentMB << 20,
+		Evidence: proofs, MaxAttachment: src.AttachmentMB << 20, InFlight: src.InFlight,
 		Source: fhirsync.Source{Name: src.Name, Level: src.Level, Group: src.Group, Types: src.Types,
 			Overlap: src.Overlap.Duration, Mode: src.Mode, Canary: src.Canary}})
 	if err == nil {
