@@ -139,6 +139,9 @@ func (w *world) boot(plans []schedule.Plan) office {
 func (w *world) disturb(o office, plans []schedule.Plan) office {
 	kind := []string{"sleep", "sleep", "power cut", "power cut", "restart", "corrected", "years", "pause", "asked"}[w.rnd.IntN(9)]
 	w.counts[kind]++
+	if kind == "corrected" {
+		w.awaitRun() // the most awkward moment
+	}
 	w.mu.Lock()
 	from := w.truth()
 	away := time.Duration(w.rnd.Int64N(int64(70 * time.Hour)))
@@ -181,6 +184,14 @@ func (w *world) disturb(o office, plans []schedule.Plan) office {
 		}
 	}
 	return o
+}
+
+// awaitRun returns shortly after a run has begun.
+func (w *world) awaitRun() {
+	started := func() int { w.mu.Lock(); defer w.mu.Unlock(); return len(w.runs) }
+	for n := started(); started() == n; {
+		time.Sleep(20 * time.Second)
+	}
 }
 
 // shift lets real time pass while the computer's own stands still.
