@@ -148,12 +148,12 @@ func (s *syncer) complement(r TypeRow) TypeRow {
 	s.mu.Lock()
 	r.Listed = s.listed[r.Type] - max(0, r.Duplicates-s.since[r.Type])
 	s.mu.Unlock()
-	r.Accepted, r.Lacking = s.known[r.Type], s.report.lacking[r.Type]
+	r.Accepted, r.Lacking, r.Followed = s.known[r.Type], s.report.lacking[r.Type], s.report.followed[r.Type]
 	if c, ok := s.report.server[r.Type]; ok {
 		r.Checked = c
 	}
 	f, failed := s.failure(r.Type)
-	past := s.past[r.Type].Records
+	past := s.past[r.Type].listed()
 	switch {
 	case failed && (r.Asked || f.kind == "type" || s.job.Ways[r.Type].Mode != ""):
 		r.Gap, r.GapKind = f.why, f.kind

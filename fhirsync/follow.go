@@ -26,7 +26,7 @@ func (s *syncer) references(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.report.Dangling = map[string]int64{}
+	s.report.Dangling, s.report.followed = map[string]int64{}, map[string]int{}
 	if last != nil {
 		for ref, at := range last.Dangling {
 			if s.o.Now().Sub(time.Unix(at, 0)) < dangles {
@@ -80,6 +80,7 @@ func (s *syncer) readReferenced(ctx context.Context, k store.Key) error {
 		return nil
 	}
 	s.report.Followed++
+	s.report.followed[k.Type]++
 	if k.Type == "Patient" {
 		s.closeGap("patient/"+k.ID, "the record came")
 	}
@@ -106,9 +107,10 @@ func (s *syncer) absences(ctx context.Context) error {
 	s.report.absent = map[string][]index.Absence{}
 	s.report.lacking = map[string]int{}
 	for _, row := range s.rows(counts) {
-		whole := row.Full && row.Gap == "" && len(s.past) > 0 && s.past[row.Type].Records > 0
-		if !whole || row.Listed == 0 {
-			continue
+		past := s.past[row.Type]
+		whole := row.Full && row.Gap == "" && past.Records > 0
+		if !whole || row.Listed == 0 && past.listed() > 0 {
+			continue // one of which nothing came proves nothing; one that is never listed is read
 		}
 		if err := s.absentOf(ctx, row); err != nil {
 			return err

@@ -17,9 +17,13 @@ type Past struct {
 	Records int // live records
 	Removed int // tombstones in the 30 days before
 	// Surplus is by how many the mirror had more than the last whole listing that
-	// counts: what was accepted then is not held again.
+	// counts, with what was read by its id since: what was accepted then is not
+	// held again, and a type that the EMR never lists is not missed.
 	Surplus int
 }
+
+// listed is how many records a whole listing gave, or should have given.
+func (p Past) listed() int { return p.Records - p.Surplus }
 
 // before reads what the mirror held before this run.
 func (s *syncer) before() (map[string]Past, error) {
@@ -65,8 +69,9 @@ func (s *syncer) before() (map[string]Past, error) {
 	return past, err
 }
 
-// surplus takes from a run's report what its whole listings lacked, if they count
-// and no newer one was looked at.
+// surplus takes from a run's report by how many the mirror had more than its whole
+// listings, if they count and no newer one was looked at, and what the newer runs
+// read beside.
 func surplus(past map[string]Past, seen map[string]bool, states index.RunStates, record []byte) {
 	var rep Report
 	if json.Unmarshal(record, &rep) != nil {
@@ -75,12 +80,16 @@ func surplus(past map[string]Past, seen map[string]bool, states index.RunStates,
 	for _, row := range rep.Types {
 		state, special := states.Types[row.Type]
 		counts := !special && states.All == index.Applied || state == index.Applied
-		if !row.Full || row.Gap != "" || !counts || seen[row.Type] {
+		if seen[row.Type] {
 			continue
 		}
-		seen[row.Type] = true
 		p := past[row.Type]
-		p.Surplus = max(0, row.Lacking)
+		if row.Full && (row.Gap == "" || row.GapKind == "line") && counts {
+			seen[row.Type] = true
+			p.Surplus += max(0, row.Mirror-(row.Listed-row.Quarantine))
+		} else {
+			p.Surplus += row.Followed
+		}
 		past[row.Type] = p
 	}
 }
@@ -136,9 +145,9 @@ func Suspect(r TypeRow, past Past) string {
 	if !r.Full || r.Gap != "" && r.GapKind != "line" {
 		return ""
 	}
-	lost := past.Records - past.Surplus - r.Removed - (r.Listed - r.Quarantine)
+	lost := past.listed() - r.Removed - (r.Listed - r.Quarantine)
 	switch {
-	case past.Records > 100 && r.Listed == 0:
+	case past.listed() > 100 && r.Listed == 0:
 		return fmt.Sprintf("the EMR gave none; there were %d", past.Records)
 	case r.Type == "Patient" && over(lost, 5, past.Records, 0.001):
 		return fmt.Sprintf("the EMR gave %d patients fewer than the %d before", lost, past.Records)

@@ -58,6 +58,7 @@ type Report struct {
 	unverified  map[string]bool
 	absent      map[string][]index.Absence
 	lacking     map[string]int
+	followed    map[string]int
 	server      map[string]Checked
 }
 
@@ -77,6 +78,7 @@ type TypeRow struct {
 	Verified bool   `json:"verified"`           // what came was compared with a count of the EMR
 	Accepted int    `json:"accepted,omitempty"` // of removed: a person had accepted it before
 	Lacking  int    `json:"lacking,omitempty"`  // records here that the whole listing lacked
+	Followed int    `json:"followed,omitempty"` // records read because others name them
 	Gap      string `json:"gap,omitempty"`      // what it lacks
 	GapKind  string `json:"gapKind,omitempty"`  // type, file, page: its cursor stays; line: it moves
 	Held     string `json:"held,omitempty"`     // what a person must look at

@@ -50,7 +50,7 @@ func newOffice(t *testing.T, o fakeemr.Options) *office {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &office{emr: emr, dir: t.TempDir(), box: box,
+	f := &office{emr: emr, dir: fastDir(t), box: box,
 		source: fhirsync.Source{Name: "emr", Level: "system", Overlap: time.Nanosecond}}
 	made, err := store.Init(store.InitOptions{Dir: f.dir, Box: box})
 	if err != nil {

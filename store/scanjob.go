@@ -100,6 +100,7 @@ func (p *pipe) compare(w *worker, j *scanJob) error {
 		c.Lines++
 		switch {
 		case l.entry.Flags&index.Subsetted != 0:
+			c.Subsetted++
 			j.kept = append(j.kept, *l)
 		case !found:
 			c.New++
