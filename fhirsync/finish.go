@@ -153,17 +153,23 @@ func (s *syncer) complement(r TypeRow) TypeRow {
 		r.Checked = c
 	}
 	f, failed := s.failure(r.Type)
-	past := s.past[r.Type].listed()
 	switch {
 	case failed && (r.Asked || f.kind == "type" || s.job.Ways[r.Type].Mode != ""):
 		r.Gap, r.GapKind = f.why, f.kind
-	case r.Full && r.Asked && r.Listed == 0 && past > 0 && past <= 100:
-		// More than that is a matter for the guard.
-		r.Gap, r.GapKind = fmt.Sprintf("the EMR gave none; there were %d", past), "type"
+	case s.none(r):
+		r.Gap, r.GapKind = fmt.Sprintf("the EMR gave none; there were %d", s.past[r.Type].listed()), "type"
 	case r.Quarantine > 0:
 		r.Gap, r.GapKind = lineGap(r.Quarantine), "line"
 	}
 	return r
+}
+
+// none reports whether a whole listing gave nothing of a type that had records,
+// and that are not all known to be removed. More than a few are a matter for the
+// guard.
+func (s *syncer) none(r TypeRow) bool {
+	n := s.past[r.Type].listed() - r.Removed
+	return r.Full && r.Asked && r.Listed == 0 && n > 0 && n <= few
 }
 
 func lineGap(n int) string {

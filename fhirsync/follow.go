@@ -108,9 +108,9 @@ func (s *syncer) absences(ctx context.Context) error {
 	s.report.lacking = map[string]int{}
 	for _, row := range s.rows(counts) {
 		past := s.past[row.Type]
-		whole := row.Full && row.Gap == "" && past.Records > 0
-		if !whole || row.Listed == 0 && past.listed() > 0 {
-			continue // one of which nothing came proves nothing; one that is never listed is read
+		whole := row.Full && (row.Gap == "" || s.none(row)) && past.Records > 0
+		if !whole || row.Listed == 0 && past.listed() > few {
+			continue
 		}
 		if err := s.absentOf(ctx, row); err != nil {
 			return err
@@ -238,6 +238,11 @@ func (s *syncer) countType(ctx context.Context, t string, way Way, c *Checked) e
 	c.Server = n
 	diff := n - c.Mirror
 	changing := 0
+	if diff > 0 && s.profile.LastUpdated[t] == Unknown {
+		if err := s.probeType(ctx, t); err != nil {
+			return err
+		}
+	}
 	if diff > 0 && s.profile.LastUpdated[t] == Yes {
 		since := s.o.Client.ServerNow().Add(-s.o.Margin - s.o.Now().Sub(s.report.Started))
 		changing, err = s.o.Client.Count(ctx, t, window{From: since}.query())

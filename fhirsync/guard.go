@@ -127,6 +127,9 @@ func (s *syncer) canaryGone() bool {
 	return s.o.Source.Canary != "" && !s.report.interrupted && !s.run.Seen("Patient", s.o.Source.Canary)
 }
 
+// few is how many records of a type may go at once without the guard.
+const few = 20
+
 func over(n, floor, of int, share float64) bool {
 	return n > floor && float64(n) > share*float64(of)
 }
@@ -137,7 +140,7 @@ func Suspect(r TypeRow, past Past) string {
 	gone := r.Removed - r.Accepted
 	removed := past.Removed + gone
 	switch {
-	case over(gone, 20, past.Records, 0.005):
+	case over(gone, few, past.Records, 0.005):
 		return fmt.Sprintf("%d of %d records would be marked as removed at the EMR", r.Removed, past.Records)
 	case gone > 0 && over(removed, 60, past.Records, 0.02):
 		return fmt.Sprintf("%d records were marked as removed within 30 days", removed)
@@ -153,7 +156,7 @@ func Suspect(r TypeRow, past Past) string {
 		return fmt.Sprintf("the EMR gave %d patients fewer than the %d before", lost, past.Records)
 	case r.Type == "Patient" && past.Records > 0 && over(r.New, 20, past.Records, 0.2):
 		return fmt.Sprintf("%d patients are new where there were %d: are they this practice's?", r.New, past.Records)
-	case over(lost, 20, past.Records, 0.01):
+	case over(lost, few, past.Records, 0.01):
 		return fmt.Sprintf("the EMR gave %d records fewer than the %d before", lost, past.Records)
 	case over(r.Changed, 200, past.Records, 0.2) && sizeChange(r) > 0.4:
 		return fmt.Sprintf("%d records changed at once, and their size by %.0f %%", r.Changed, 100*sizeChange(r))

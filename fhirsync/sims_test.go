@@ -48,6 +48,9 @@ func TestThousandRuns(t *testing.T) {
 		ok := t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			w := newWorld(t, seed)
 			w.live()
+			if *simSeed != 0 {
+				t.Log(strings.Join(w.log, "\n\t"))
+			}
 			total.add(&w.tally)
 			if t.Failed() {
 				t.Logf("to see it again: go test ./fhirsync -run TestThousandRuns -sims.seed=%d -v", seed)
@@ -501,7 +504,7 @@ func (w *world) heal() {
 		return slices.Contains(w.o.HiddenTypes, g.Type) && row(rep, g.Type).Mode == "none"
 	})
 	if rep.Verdict != fhirsync.Complete && len(gaps) == rep.GapCount || len(gaps) != 0 {
-		w.wrong("after the faults ended: %q, gaps %+v, rows %s", rep.Verdict, rep.Gaps, troubled(rep))
+		w.wrong("after the faults ended: %q, gaps %+v, rows %+v", rep.Verdict, rep.Gaps, rep.Types)
 	}
 	w.equalNow()
 	w.named()
