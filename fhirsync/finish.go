@@ -30,7 +30,11 @@ func (s *syncer) finish(ctx context.Context) (*Report, error) {
 		s.report.Full = s.report.Full && (r.Full || !r.Asked)
 		s.typeGaps(r)
 	}
-	s.guard()
+	waiting, err := s.m.Waiting(s.o.Source.Name)
+	if err != nil {
+		return nil, err
+	}
+	s.guard(waiting)
 	if err := s.complete(); err != nil {
 		return nil, err
 	}

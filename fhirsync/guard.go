@@ -95,14 +95,14 @@ func surplus(past map[string]Past, seen map[string]bool, states index.RunStates,
 }
 
 // guard looks at every row of the report.
-func (s *syncer) guard() {
+func (s *syncer) guard(waiting map[string]uint32) {
 	if s.nothing() {
 		s.report.broken = true
 		s.note("The EMR gave no record at all. That is never taken as a success; nothing was changed.")
 	}
 	for i := range s.report.Types {
 		r := &s.report.Types[i]
-		r.Held = Suspect(*r, s.past[r.Type])
+		r.Held, r.Waits = Suspect(*r, s.past[r.Type]), waiting[r.Type]
 		if r.Type == "Patient" && r.Held == "" && r.Full && s.canaryGone() {
 			r.Held = "the patient who was chosen to tell this practice from others is not among those the EMR gave"
 		}

@@ -243,7 +243,7 @@ func (w *world) checkSums(rep *fhirsync.Report) {
 func (w *world) checkType(rep *fhirsync.Report, typ string, claim time.Time, moved bool) {
 	w.t.Helper()
 	r := row(rep, typ)
-	named := r.Gap != "" || r.Held != ""
+	named := r.Gap != "" || r.Held != "" || r.Waits != 0
 	if !moved && (!named || rep.Verdict == fhirsync.Complete) && !rep.Interrupted() && rep.Verdict != fhirsync.FailedRun {
 		w.wrong("run %d: %q, the cursor of %s stayed, and no gap says why: %+v", rep.Run, rep.Verdict, typ, r)
 	}

@@ -104,7 +104,7 @@ func printReport(w io.Writer, r *fhirsync.Report) {
 		if t.Manifest < 0 {
 			announced = "not said"
 		}
-		if t.Lines+t.Removed == 0 && t.Gap == "" && t.Held == "" && t.Manifest == 0 {
+		if t.Lines+t.Removed == 0 && t.Gap == "" && t.Held == "" && t.Waits == 0 && t.Manifest == 0 {
 			continue
 		}
 		fmt.Fprintf(w, "%-24s %9s %9d %8d %8d %9d %8d %6d\n", t.Type, announced, t.Lines, t.New, t.Changed, t.Unchanged, t.Removed, t.Quarantine)
@@ -118,6 +118,9 @@ func printReport(w io.Writer, r *fhirsync.Report) {
 		}
 		if t.Held != "" {
 			fmt.Fprintf(w, "\nHELD  %s: %s\n      If that is right: chartcellar runs accept %d %s\n      If it is not:     chartcellar runs reject %d %s\n", t.Type, t.Held, r.Run, t.Type, r.Run, t.Type)
+		}
+		if t.Waits != 0 {
+			fmt.Fprintf(w, "\nHELD  %s: what run %d holds waits for your decision: chartcellar runs show %d\n", t.Type, t.Waits, t.Waits)
 		}
 	}
 	for _, n := range r.Notes {
