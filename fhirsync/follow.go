@@ -129,7 +129,7 @@ func (s *syncer) absentOf(ctx context.Context, row TypeRow) error {
 		s.note("What the EMR no longer has of type %s could not be told in this run; the next full run tells.", row.Type)
 		return nil
 	}
-	s.report.lacking[row.Type] = n
+	s.report.lacking[row.Type], row.Lacking = n, n
 	suspect := Suspect(row, s.past[row.Type]) != "" || n > maxAbsent
 	marks := []index.Absence{}
 	for _, a := range list {

@@ -148,16 +148,17 @@ func Suspect(r TypeRow, past Past) string {
 	if !r.Full || r.Gap != "" && r.GapKind != "line" {
 		return ""
 	}
-	lost := past.listed() - r.Removed - (r.Listed - r.Quarantine)
+	// Fewer than before, or others than before.
+	lost := max(past.listed()-(r.Listed-r.Quarantine), r.Lacking-past.Surplus) - r.Removed
 	switch {
 	case past.listed() > 100 && r.Listed == 0:
 		return fmt.Sprintf("the EMR gave none; there were %d", past.Records)
 	case r.Type == "Patient" && over(lost, 5, past.Records, 0.001):
-		return fmt.Sprintf("the EMR gave %d patients fewer than the %d before", lost, past.Records)
+		return fmt.Sprintf("the EMR gave no longer %d of the %d patients of before", lost, past.Records)
 	case r.Type == "Patient" && past.Records > 0 && over(r.New, 20, past.Records, 0.2):
 		return fmt.Sprintf("%d patients are new where there were %d: are they this practice's?", r.New, past.Records)
 	case over(lost, few, past.Records, 0.01):
-		return fmt.Sprintf("the EMR gave %d records fewer than the %d before", lost, past.Records)
+		return fmt.Sprintf("the EMR gave no longer %d of the %d records of before", lost, past.Records)
 	case over(r.Changed, 200, past.Records, 0.2) && sizeChange(r) > 0.4:
 		return fmt.Sprintf("%d records changed at once, and their size by %.0f %%", r.Changed, 100*sizeChange(r))
 	case over(r.Quarantine, 0, r.Lines, 0.01) && past.Records > 0:

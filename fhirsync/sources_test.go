@@ -14,9 +14,9 @@ import (
 	"chartcellar/fhirsync/fakeemr"
 )
 
-// practice80 has enough of everything for the guard's limits.
-func practice80(mode string) fakeemr.Options {
-	return fakeemr.Options{Practice: fakeemr.Practice{Patients: 80, Seed: 5, Years: 2}, Polls: -1, Plain: true,
+// practice40 has enough of everything for the guard's limits.
+func practice40(mode string) fakeemr.Options {
+	return fakeemr.Options{Practice: fakeemr.Practice{Patients: 40, Seed: 5, Years: 2}, Polls: -1, Plain: true,
 		NoExport: mode == "search", HideBinary: true}
 }
 
@@ -29,6 +29,7 @@ func TestBadSources(t *testing.T) {
 		search fakeemr.Faults
 		do     func(t *testing.T, f *office)
 		only   bool // the run asks for changes only
+		held   []string
 	}
 	tests := []bad{
 		{name: "an empty answer", bulk: fakeemr.Faults{EmptyExport: true}, search: fakeemr.Faults{EmptySearch: true}},
@@ -37,14 +38,14 @@ func TestBadSources(t *testing.T) {
 		{name: "a login page with 200", bulk: fakeemr.Faults{HTML: "/file"}, search: fakeemr.Faults{PageHTML: true}},
 		{name: "half of the result", bulk: fakeemr.Faults{HalfGroup: true},
 			search: fakeemr.Faults{DropEntries: 2, NoTotal: true, NoSummary: true}},
-		{name: "a mass deletion", do: func(t *testing.T, f *office) { f.removeSome(t, "Observation", 30) }, only: true},
-		{name: "a mass deletion without a trace", do: func(t *testing.T, f *office) { f.purgeSome(t, "Observation", 60) }},
-		{name: "another tenant", do: func(t *testing.T, f *office) { f.swap(t) }},
+		{name: "a mass deletion", do: func(t *testing.T, f *office) { f.removeSome(t, "Observation", 30) }, only: true, held: []string{"Observation"}},
+		{name: "a mass deletion without a trace", do: func(t *testing.T, f *office) { f.purgeSome(t, "Observation", 60) }, held: []string{"Observation"}},
+		{name: "another tenant", do: func(t *testing.T, f *office) { f.swap(t) }, held: []string{"Patient", "Observation", "Condition"}},
 	}
 	for _, mode := range []string{"bulk", "search"} {
 		for _, tt := range tests {
 			t.Run(mode+": "+tt.name, func(t *testing.T) {
-				f := newSearchOffice(t, practice80(mode))
+				f := newSearchOffice(t, practice40(mode))
 				first := f.syncAhead(t)
 				before := f.shown(t)
 				f.emr.Clock().Advance(9 * 24 * time.Hour) // the server's behaviour is asked for anew
@@ -57,6 +58,12 @@ func TestBadSources(t *testing.T) {
 				r := f.syncAhead(t)
 				if r.Verdict == fhirsync.Complete || r.Verdict == fhirsync.Interrupted {
 					t.Errorf("verdict %q, want held, failed, or gaps; the first was %q", r.Verdict, first.Verdict)
+				}
+				t.Logf("%q; %s", r.Verdict, troubled(r))
+				for _, typ := range tt.held {
+					if row(r, typ).Held == "" {
+						t.Errorf("%s is not held", typ)
+					}
 				}
 				for typ, n := range before {
 					if now := f.shown(t)[typ]; now < n {
@@ -140,7 +147,7 @@ func (f *office) swap(t *testing.T) {
 func TestSlowLeak(t *testing.T) {
 	for _, mode := range []string{"bulk", "search"} {
 		t.Run(mode, func(t *testing.T) {
-			f := newSearchOffice(t, practice80(mode))
+			f := newSearchOffice(t, practice40(mode))
 			f.syncAhead(t)
 			ids := f.some(t, "Observation", 90)
 			held := 0
@@ -168,7 +175,7 @@ func TestSlowLeak(t *testing.T) {
 func TestOrdinaryMonth(t *testing.T) {
 	for _, mode := range []string{"bulk", "search"} {
 		t.Run(mode, func(t *testing.T) {
-			f := newSearchOffice(t, practice80(mode))
+			f := newSearchOffice(t, practice40(mode))
 			f.syncAhead(t)
 			r := rand.New(rand.NewPCG(9, 9))
 			types := []string{"Observation", "Encounter", "Condition", "DocumentReference", "MedicationRequest"}

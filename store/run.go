@@ -27,6 +27,8 @@ type Run struct {
 	start   *index.RunState // until it stands in a part
 	gaps    []index.Gap
 	over    bool
+
+	recalled bool // what it stored before it was continued was looked at
 }
 
 // A RunSpec says what a run is.
