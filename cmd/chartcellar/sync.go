@@ -132,6 +132,9 @@ func printReport(w io.Writer, r *fhirsync.Report) {
 		if t.Held != "" {
 			fmt.Fprintf(w, "\nHELD  %s: %s\n      If that is right: chartcellar runs accept %d %s\n      If it is not:     chartcellar runs reject %d %s\n", t.Type, t.Held, r.Run, t.Type, r.Run, t.Type)
 		}
+		if t.Waits != 0 {
+			fmt.Fprintf(w, "\nHELD  %s: what run %d holds waits for your decision: chartcellar runs show %d\n", t.Type, t.Waits, t.Waits)
+		}
 	}
 	printOtherGaps(w, r)
 	for _, n := range r.Notes {
@@ -150,7 +153,7 @@ func printRows(w io.Writer, r *fhirsync.Report) {
 		sum.Add(t.Count)
 		sum.Manifest += max(0, t.Manifest)
 		here += t.Mirror
-		if t.Lines+t.Removed+t.Mirror == 0 && t.Gap == "" && t.Held == "" && t.Manifest <= 0 && t.Server <= 0 {
+		if t.Lines+t.Removed+t.Mirror == 0 && t.Gap == "" && t.Held == "" && t.Waits == 0 && t.Manifest <= 0 && t.Server <= 0 {
 			continue
 		}
 		fmt.Fprintf(w, "%-22s %-8s %9s %9d %8d %8d %9d %8d %5d %9s %9d\n", t.Type, t.Mode, said(t.Manifest), t.Lines, t.New, t.Changed,
