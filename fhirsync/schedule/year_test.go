@@ -96,6 +96,9 @@ func (w *world) do(ctx context.Context, s schedule.Start) schedule.Outcome {
 	long := map[schedule.Kind]int{schedule.Pull: 180, schedule.Full: 540, schedule.Verify: 90, "tick": 20}[s.Job.Kind]
 	rnd := rand.New(rand.NewPCG(uint64(r.from.Unix()), uint64(len(s.Job.Kind)))) // whatever starts first
 	took := time.Duration(1+rnd.IntN(long)) * time.Minute
+	if rnd.IntN(3) == 0 {
+		took = time.Minute / 2 // nothing new
+	}
 	out := schedule.Outcome{Success: rnd.IntN(10) > 0}
 	w.mu.Unlock()
 	select {
@@ -138,9 +141,10 @@ func (w *world) boot(plans []schedule.Plan) office {
 
 // disturb does one of the things that happen to computers in offices.
 func (w *world) disturb(o office, plans []schedule.Plan) office {
-	kind := []string{"sleep", "sleep", "power cut", "power cut", "restart", "corrected", "years", "pause", "asked"}[w.rnd.IntN(9)]
+	kind := []string{"sleep", "sleep", "power cut", "power cut", "restart", "corrected", "corrected",
+		"slow battery", "years", "pause", "asked"}[w.rnd.IntN(11)]
 	w.counts[kind]++
-	if kind == "corrected" {
+	if kind == "corrected" || kind == "slow battery" {
 		w.awaitRun() // the most awkward moment
 	}
 	w.mu.Lock()
@@ -149,18 +153,21 @@ func (w *world) disturb(o office, plans []schedule.Plan) office {
 	if w.rnd.IntN(10) == 0 {
 		away *= 7
 	}
-	w.dead = kind == "power cut"
+	w.dead = kind == "power cut" || kind == "slow battery"
 	w.mu.Unlock()
 	switch kind {
 	case "sleep":
 		w.shift(from, away)
-	case "power cut", "restart":
+	case "power cut", "restart", "slow battery":
 		o.stop()
 		w.mu.Lock()
 		w.dead = false
 		w.mu.Unlock()
-		if kind == "power cut" {
+		switch kind {
+		case "power cut":
 			w.shift(from, away)
+		case "slow battery": // the clock lost more than the cut took
+			w.shift(from, -time.Duration(10+w.rnd.IntN(290))*time.Second)
 		}
 		return w.boot(plans)
 	case "corrected":
