@@ -140,6 +140,12 @@ func (a *attacher) binaryID(url string) (string, bool) {
 	return id, ok && id != "" && !strings.Contains(id, "/")
 }
 
+// home reports whether an address is one of the EMR itself: what is wrong with
+// another host is wrong with one document only.
+func (a *attacher) home(url string) bool {
+	return !strings.Contains(url, "://") || strings.HasPrefix(url, a.s.o.Client.Base()+"/")
+}
+
 func attachmentGap(w store.Want) string {
 	return "attachment/" + w.Type + "/" + w.ID + "/" + index.WithoutQuery(w.URL)
 }
@@ -163,7 +169,7 @@ func (a *attacher) one(ctx context.Context, w store.Want) error {
 		problem, err = a.fetch(ctx, *fresh)
 	}
 	switch {
-	case err != nil && (ctx.Err() != nil || rest.Is(err, rest.DNS, rest.Certificate, rest.Token) || ours(err)):
+	case err != nil && (ctx.Err() != nil || ours(err) || a.home(w.URL) && rest.Is(err, rest.DNS, rest.Certificate, rest.Token)):
 		return err
 	case err != nil:
 		a.failed(w, err)

@@ -3,7 +3,9 @@ package fhirsync
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,6 +40,9 @@ type Evidence struct {
 
 // Observe takes what the transport was refused: rest.Options.Observe.
 func (e *Evidence) Observe(x rest.Exchange) {
+	if strings.HasPrefix(x.Class, "probe of") {
+		return // questions that are meant to be refused
+	}
 	kind := "refused"
 	switch {
 	case x.Status == 429:
@@ -89,14 +94,12 @@ func (e *Evidence) take() []Proof {
 
 // saveEvidence keeps what a run that is broken off has gathered, for the report
 // that ends it.
-func (s *syncer) saveEvidence(ctx context.Context) {
+func (s *syncer) saveEvidence(ctx context.Context) error {
 	raw, err := json.Marshal(s.o.Evidence.take())
-	if err == nil {
-		err = s.run.Note(ctx, "evidence", raw)
-	}
 	if err != nil {
-		s.o.Log.WarnContext(ctx, "what the EMR refused was not kept", "cause", err.Error())
+		return fmt.Errorf("keep what the EMR refused: %w", err)
 	}
+	return s.run.Note(ctx, "evidence", raw)
 }
 
 // evidence returns what this run has gathered, also before it was broken off.

@@ -209,10 +209,24 @@ func (s *syncer) followUp(ctx context.Context) error {
 func (s *syncer) keep() {
 	ctx, stop := context.WithTimeout(context.Background(), 5*time.Second)
 	defer stop()
-	s.saveEvidence(ctx)
-	if err := s.run.Flush(ctx); err != nil {
+	err := s.keepAll(ctx)
+	if err != nil {
 		s.o.Log.WarnContext(ctx, "the end of a broken run was not kept", "cause", err.Error())
 	}
+}
+
+func (s *syncer) keepAll(ctx context.Context) error {
+	if !s.job.Planned { // the run has not begun: there is only what was refused
+		s.job.Evidence = s.o.Evidence.take()
+		if len(s.job.Evidence) == 0 {
+			return nil
+		}
+		return s.save()
+	}
+	if err := s.saveEvidence(ctx); err != nil {
+		return err
+	}
+	return s.run.Flush(ctx)
 }
 
 func (o *Options) fill() {

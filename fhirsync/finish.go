@@ -187,7 +187,7 @@ func lineGap(n int) string {
 // held types are proposed.
 func (s *syncer) close(ctx context.Context, counts index.Counts) error {
 	c := index.Closing{States: index.RunStates{All: index.Applied, Types: map[string]index.State{}},
-		Ended: s.report.Ended, Counts: counts, Absent: s.report.absent}
+		Ended: s.report.Ended, Counts: counts, Verdict: string(s.report.Verdict), Absent: s.report.absent}
 	cursors := s.newCursors()
 	for _, r := range s.report.Types {
 		if r.Held != "" {
@@ -208,6 +208,9 @@ func (s *syncer) close(ctx context.Context, counts index.Counts) error {
 		return fmt.Errorf("write the run record: %w", err)
 	}
 	c.Record = record
+	if c.Certificate, err = json.Marshal(s.report.Certificate()); err != nil {
+		return fmt.Errorf("write the certificate: %w", err)
+	}
 	return s.run.Close(ctx, c)
 }
 

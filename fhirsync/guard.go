@@ -62,9 +62,17 @@ func (s *syncer) before() (map[string]Past, error) {
 	}
 	seen := map[string]bool{}
 	for _, r := range runs {
-		if r.Source == s.o.Source.Name && r.Kind == "sync" && r.Closing != 0 {
-			surplus(past, seen, r.States, r.Record)
+		if r.Source != s.o.Source.Name || r.Kind != "sync" || r.Closing == 0 {
+			continue
 		}
+		if len(seen) == len(counts) || s.o.Now().Sub(r.Ended) > 60*24*time.Hour {
+			break // every type has been listed since, or long ago
+		}
+		record, rerr := s.m.RunRecord(r.Number)
+		if rerr != nil {
+			return nil, rerr
+		}
+		surplus(past, seen, r.States, record)
 	}
 	return past, err
 }

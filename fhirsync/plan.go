@@ -28,7 +28,8 @@ type job struct {
 	Denied   map[string]string `json:"denied,omitempty"` // type -> why it is not asked for
 	Profile  Profile           `json:"profile"`
 	Offered  Offered           `json:"offered"`
-	Closed   bool              `json:"closed,omitempty"` // the run is closed; jobs are to be deleted
+	Closed   bool              `json:"closed,omitempty"`   // the run is closed; jobs are to be deleted
+	Evidence []Proof           `json:"evidence,omitempty"` // of calls that ended before a run was planned
 }
 
 // Offered is what the EMR's capability statement said.
@@ -70,6 +71,9 @@ func (s *syncer) cleanUp(ctx context.Context) error {
 		if err := json.Unmarshal(raw, &s.job); err != nil {
 			return fmt.Errorf("read the job record: %w", err)
 		}
+	}
+	for _, p := range s.job.Evidence {
+		s.o.Evidence.add(p)
 	}
 	n, _, open, err := s.m.OpenRun(s.o.Source.Name)
 	if err != nil {
@@ -175,7 +179,7 @@ func (s *syncer) compareOffer(last *Report) {
 		return
 	}
 	for _, t := range last.Offered.Types {
-		if !slices.Contains(s.job.Offered.Types, t) && !slices.Contains(notMirrored, t) {
+		if !slices.Contains(s.job.Offered.Types, t) && Mirrored(t) {
 			s.note("The EMR no longer offers the type %s. What the mirror has of it stays.", t)
 			s.o.Evidence.add(Proof{Class: "capability statement", Kind: "no longer offered", Type: t, At: s.o.Now()})
 		}
@@ -237,13 +241,16 @@ var notMirrored = []string{"Bundle", "CapabilityStatement", "CompartmentDefiniti
 	"SearchParameter", "StructureDefinition", "StructureMap", "Subscription", "TerminologyCapabilities",
 	"TestReport", "TestScript"}
 
+// Mirrored reports whether resources of a type are records of a practice.
+func Mirrored(typ string) bool { return !slices.Contains(notMirrored, typ) }
+
 // types returns what to ask for: what the settings or the server name, and what
 // the token allows.
 func (s *syncer) types(ctx context.Context, capability rest.Capability) ([]string, error) {
 	types := s.o.Source.Types
 	if len(types) == 0 {
 		types = slices.DeleteFunc(slices.Clone(capability.Types), func(t string) bool {
-			return slices.Contains(notMirrored, t)
+			return !Mirrored(t)
 		})
 	}
 	if s.o.Tokens == nil {
@@ -288,8 +295,12 @@ func (s *syncer) lastReport() (*Report, error) {
 		if r.Source != s.o.Source.Name || r.Kind != "sync" || r.Closing == 0 {
 			continue
 		}
+		record, err := s.m.RunRecord(r.Number)
+		if err != nil {
+			return nil, err
+		}
 		var rep Report
-		if json.Unmarshal(r.Record, &rep) == nil && !rep.Interrupted() {
+		if json.Unmarshal(record, &rep) == nil && !rep.Interrupted() {
 			return &rep, nil
 		}
 	}

@@ -36,6 +36,8 @@ type Report struct {
 	Bytes   int64     `json:"bytes"` // of the files, unpacked
 	Wire    int64     `json:"wire"`  // over the network
 	Notes   []string  `json:"notes,omitempty"`
+	// Waited is how long the run slept because the export was not ready.
+	Waited time.Duration `json:"waited,omitempty"`
 
 	Attachments Attached `json:"attachments"`
 	Followed    int      `json:"followed,omitempty"` // records read because others name them

@@ -2,12 +2,15 @@ package store
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -25,6 +28,8 @@ type Checkpoint struct {
 	Size   int64
 	Root   tlog.Hash
 	Files  map[string][32]byte // by path below the data folder, with '/'
+	// Certificates are the SHA-256 of the certificates of runs, by run.
+	Certificates map[uint32][32]byte
 }
 
 // ShortRoot returns the root as it goes into reports: 16 hex digits.
@@ -34,12 +39,15 @@ func checkpointName(n int) string {
 	return filepath.Join("checkpoints", fmt.Sprintf("%012d", n))
 }
 
-// text is what is signed: origin, size, root, then the files as `sha256sum -c`
-// reads them. It depends on the log alone, so that a crash can never lead to two
+// text is what is signed: origin, size, root, the certificates of the runs that
+// ended, then the files as `sha256sum -c` reads them. It depends on the log alone, so that a crash can never lead to two
 // heads of one size (I6).
 func (c Checkpoint) text(origin string, parts []index.Part) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n%d\n%s\n", origin, c.Size, c.Root)
+	for _, n := range slices.Sorted(maps.Keys(c.Certificates)) {
+		fmt.Fprintf(&b, "certificate %d %x\n", n, c.Certificates[n])
+	}
 	for _, p := range parts {
 		name := filepath.ToSlash(archive.PartNumber(p.Number).Name())
 		fmt.Fprintf(&b, "%x  %s\n", p.SHA256, name)
@@ -78,9 +86,8 @@ func (m *Mirror) checkpoint() error {
 	if err != nil || state.Part == last.Number {
 		return err
 	}
-	run, ok, err := m.index.Run(last.Run)
-	if err != nil || !ok || run.Closing != last.Number {
-		return err // inside a run: it ends with its own
+	if run, ok := m.index.Head(last.Run); !ok || run.Closing != last.Number {
+		return nil // inside a run: it ends with its own
 	}
 	if err := m.writeCheckpoint(state, last); err != nil {
 		return fmt.Errorf("sign the checkpoint: %w", err)
@@ -108,6 +115,9 @@ func (m *Mirror) writeCheckpoint(state checkpointState, last index.Part) error {
 		return err
 	}
 	c := Checkpoint{Number: state.Number + 1, Size: last.Leaves, Root: root}
+	if c.Certificates, err = m.certificates(parts); err != nil {
+		return err
+	}
 	file, err := note.Sign(&note.Note{Text: c.text(m.origin(), parts)}, signer)
 	if err != nil {
 		return err
@@ -125,6 +135,54 @@ func (m *Mirror) writeCheckpoint(state checkpointState, last index.Part) error {
 		return err
 	}
 	return m.index.SetMeta("checkpoint", b)
+}
+
+// certificates returns the SHA-256 of the certificates of the runs that the parts
+// close.
+func (m *Mirror) certificates(parts []index.Part) (map[uint32][32]byte, error) {
+	sums := map[uint32][32]byte{}
+	for _, p := range parts {
+		if r, ok := m.index.Head(p.Run); !ok || r.Closing != p.Number {
+			continue
+		}
+		r, _, err := m.index.Run(p.Run)
+		if err != nil {
+			return nil, err
+		}
+		if len(r.Certificate) > 0 {
+			sums[p.Run] = sha256.Sum256(r.Certificate)
+		}
+	}
+	return sums, nil
+}
+
+// Certificate returns the certificate of a run, byte for byte as it was signed,
+// and the checkpoint that carries its SHA-256. ErrNotFound if it has none.
+func (m *Mirror) Certificate(run uint32) ([]byte, Checkpoint, error) {
+	r, ok, err := m.index.Run(run)
+	if err != nil {
+		return nil, Checkpoint{}, err
+	}
+	if !ok || len(r.Certificate) == 0 {
+		return nil, Checkpoint{}, ErrNotFound
+	}
+	last, err := m.Checkpoints()
+	if err != nil {
+		return nil, Checkpoint{}, err
+	}
+	for n := last; n > 0; n-- {
+		c, err := m.ReadCheckpoint(n)
+		if err != nil {
+			return nil, Checkpoint{}, err
+		}
+		if sum, ok := c.Certificates[run]; ok {
+			if sum != sha256.Sum256(r.Certificate) {
+				return nil, c, fmt.Errorf("the certificate of run %d is not the one that was signed: %w", run, ErrDamaged)
+			}
+			return r.Certificate, c, nil
+		}
+	}
+	return nil, Checkpoint{}, fmt.Errorf("the certificate of run %d was never signed: %w", run, ErrDamaged)
 }
 
 // sameFile accepts a checkpoint that a crash left written but not noted.
@@ -173,7 +231,17 @@ func ParseCheckpoint(file []byte, vkey string) (Checkpoint, error) {
 		return c, fmt.Errorf("no log head: %w", ErrDamaged)
 	}
 	c.Size, c.Root, c.Files = tree.N, tree.Hash, map[string][32]byte{}
+	c.Certificates = map[uint32][32]byte{}
 	for _, line := range lines[3:] {
+		if strings.HasPrefix(line, "certificate ") {
+			var run uint32
+			var sum []byte
+			if _, err := fmt.Sscanf(line, "certificate %d %x", &run, &sum); err != nil || len(sum) != 32 {
+				return c, fmt.Errorf("a line names no certificate: %w", ErrDamaged)
+			}
+			c.Certificates[run] = [32]byte(sum)
+			continue
+		}
 		sum, name, ok := strings.Cut(line, "  ")
 		raw, err := hex.DecodeString(sum)
 		if !ok || err != nil || len(raw) != 32 {

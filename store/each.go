@@ -203,6 +203,44 @@ func (s *Snapshot) load(sc *scan.Scanner, source, typ string, w *frameWork) erro
 	return nil
 }
 
+// Removed calls fn for the tombstone of every record of a type that the source no
+// longer has, in no certain order. It needs a key.
+func (s *Snapshot) Removed(ctx context.Context, source, typ string, fn func(Version) error) error {
+	own := s.runsOf(source)
+	var list []index.Entry
+	err := s.m.index.EachCurrent(index.TypeByte(typ), s.part, s.states, func(e *index.Entry) error {
+		if e.Flags&index.Tombstone != 0 && own[e.Run] {
+			list = append(list, *e)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		f, err := s.m.frame(list[i].Part, int(list[i].Frame))
+		if err != nil {
+			return err
+		}
+		raw, _ := archive.Line(f.plain, int(list[i].Line))
+		t, ok := parseTombstone(raw)
+		if !ok || t.Type != typ {
+			return badEntry(Key{Type: typ})
+		}
+		v, err := s.read(Key{Source: source, Type: t.Type, ID: t.ID}, &list[i])
+		if err != nil {
+			return err
+		}
+		if err := fn(v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // A BadRecord is a record that cannot be read.
 type BadRecord struct {
 	Type string
@@ -213,18 +251,7 @@ type BadRecord struct {
 // returns how many it read and which of them are damaged. It may draw a record
 // twice.
 func (s *Snapshot) Sample(ctx context.Context, n int, r *rand.Rand) (int, []BadRecord, error) {
-	// A reservoir of n over all records.
-	var drawn []index.Entry
-	seen := 0
-	err := s.m.index.EachCurrent(0, s.part, s.states, func(e *index.Entry) error {
-		seen++
-		if len(drawn) < n {
-			drawn = append(drawn, *e)
-		} else if i := r.IntN(seen); i < n {
-			drawn[i] = *e
-		}
-		return nil
-	})
+	drawn, err := s.draw(n, r, func(*index.Entry) bool { return true })
 	if err != nil {
 		return 0, nil, err
 	}
@@ -244,6 +271,61 @@ func (s *Snapshot) Sample(ctx context.Context, n int, r *rand.Rand) (int, []BadR
 		}
 	}
 	return len(drawn), bad, nil
+}
+
+// draw draws n of the records that fit, each with the same chance.
+func (s *Snapshot) draw(n int, r *rand.Rand, fits func(*index.Entry) bool) ([]index.Entry, error) {
+	var drawn []index.Entry
+	seen := 0
+	err := s.m.index.EachCurrent(0, s.part, s.states, func(e *index.Entry) error {
+		if !fits(e) {
+			return nil
+		}
+		seen++
+		if len(drawn) < n {
+			drawn = append(drawn, *e)
+		} else if i := r.IntN(seen); i < n {
+			drawn[i] = *e
+		}
+		return nil
+	})
+	return drawn, err
+}
+
+// Draw returns n random records of a source that it still has. It needs a key.
+func (s *Snapshot) Draw(ctx context.Context, source string, n int, r *rand.Rand) ([]Version, error) {
+	own := s.runsOf(source)
+	drawn, err := s.draw(n, r, func(e *index.Entry) bool { return e.Flags&index.Tombstone == 0 && own[e.Run] })
+	if err != nil {
+		return nil, err
+	}
+	var list []Version
+	for i := range drawn {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		raw, id, err := s.lineOf(&drawn[i])
+		if err != nil {
+			return nil, err
+		}
+		facts, err := scan.New(index.FingerprintKey(s.m.mirrorKey)).Facts(raw)
+		if err != nil {
+			return nil, badEntry(Key{})
+		}
+		v, err := s.read(Key{Source: source, Type: string(facts.Type), ID: id}, &drawn[i])
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, v)
+	}
+	return list, nil
+}
+
+// Fingerprint returns the fingerprint of a resource as the EMR gave it: two with
+// the same are the same state of a record. It needs no key.
+func (m *Mirror) Fingerprint(resource []byte) ([16]byte, error) {
+	f, err := scan.New(index.FingerprintKey(m.mirrorKey)).Line(resource)
+	return f.Fingerprint, err
 }
 
 // matches reports whether the line of an entry is what the index says.

@@ -46,7 +46,7 @@ type exportFile struct {
 }
 
 func (e *env) export(ctx context.Context, dir string, o exportOptions) error {
-	dir, err := filepath.Abs(dir)
+	dir, err := e.abs(dir)
 	if err != nil {
 		return err
 	}

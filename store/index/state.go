@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -60,8 +62,11 @@ type RunState struct {
 	Ended   time.Time       `json:"ended,omitzero"`
 	States  RunStates       `json:"states"`
 	Counts  Counts          `json:"counts,omitempty"`
+	Verdict string          `json:"verdict,omitempty"` // as the layer above gave it
 	Closing uint32          `json:"closing,omitempty"` // number of the closing part
 	Record  json.RawMessage `json:"record,omitempty"`
+	// Certificate are the exact bytes whose SHA-256 the run's checkpoint signs.
+	Certificate []byte `json:"certificate,omitempty"`
 	// Proposed are the cursors of held types: they move when the hold is accepted.
 	Proposed []Cursor `json:"proposed,omitempty"`
 }
@@ -160,7 +165,11 @@ type Closing struct {
 	Cursors  []Cursor        `json:"cursors,omitempty"`  // moved now
 	Proposed []Cursor        `json:"proposed,omitempty"` // of held types
 	Counts   Counts          `json:"counts,omitempty"`   // the run's, corrected
+	Verdict  string          `json:"verdict,omitempty"`  // in a word, for lists
 	Record   json.RawMessage `json:"record,omitempty"`
+	// Certificate, if set, is what the layer above wants signed: the checkpoint
+	// carries its SHA-256.
+	Certificate []byte `json:"certificate,omitempty"`
 	// Absent are, for each type that was listed whole, the records that the
 	// listing lacked: they take the place of the type's marks before.
 	Absent map[string][]Absence `json:"absent,omitempty"`
@@ -233,12 +242,35 @@ func (d *DB) run(tx *bolt.Tx, run uint32) (RunState, bool, error) {
 	return r, err == nil, err
 }
 
-// EachRun calls fn for every run in the order of their numbers.
-func (d *DB) EachRun(fn func(uint32, RunState) error) error {
-	return d.view(func(tx *bolt.Tx) error { return d.eachRun(tx, fn) })
+// head returns the run without what is long.
+func (r RunState) head() RunState {
+	r.Record, r.Certificate = nil, nil
+	return r
 }
 
-// Run returns one run.
+// EachRun calls fn for every run in the order of their numbers, without Record
+// and Certificate: they are read from memory.
+func (d *DB) EachRun(fn func(uint32, RunState) error) error {
+	d.stateMu.Lock()
+	heads := maps.Clone(d.heads)
+	d.stateMu.Unlock()
+	for _, n := range slices.Sorted(maps.Keys(heads)) {
+		if err := fn(n, heads[n]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Head returns one run without Record and Certificate, from memory.
+func (d *DB) Head(run uint32) (r RunState, ok bool) {
+	d.stateMu.Lock()
+	defer d.stateMu.Unlock()
+	r, ok = d.heads[run]
+	return r, ok
+}
+
+// Run returns one run, whole.
 func (d *DB) Run(run uint32) (r RunState, ok bool, err error) {
 	err = d.view(func(tx *bolt.Tx) error {
 		r, ok, err = d.run(tx, run)

@@ -2,21 +2,13 @@ package keys
 
 import (
 	"bytes"
-	_ "embed"
 	"fmt"
 
 	"codeberg.org/go-pdf/fpdf"
 	"rsc.io/qr"
+
+	"chartcellar/store/keys/font"
 )
-
-//go:embed font/DejaVuSansCondensed.ttf
-var fontText []byte
-
-//go:embed font/DejaVuSansCondensed-Bold.ttf
-var fontBold []byte
-
-//go:embed font/DejaVuSansMono.ttf
-var fontMono []byte
 
 // PDF returns the sheet as one page for A4 and Letter, readable when printed
 // in grey: the key as text with check letters and as a QR code.
@@ -26,9 +18,9 @@ func (s Sheet) PDF() ([]byte, error) {
 	p.SetModificationDate(s.Created)
 	p.SetCatalogSort(true)
 	p.SetTitle("Recovery sheet", true)
-	p.AddUTF8FontFromBytes("text", "", fontText)
-	p.AddUTF8FontFromBytes("text", "B", fontBold)
-	p.AddUTF8FontFromBytes("mono", "", fontMono)
+	p.AddUTF8FontFromBytes("text", "", font.Text)
+	p.AddUTF8FontFromBytes("text", "B", font.Bold)
+	p.AddUTF8FontFromBytes("mono", "", font.Mono)
 	p.SetMargins(20, 18, 20)
 	p.SetAutoPageBreak(false, 0)
 	p.AddPage()

@@ -22,6 +22,7 @@ import (
 type Call struct {
 	Version string   `json:"version"` // of the caller's program
 	Args    []string `json:"args"`
+	Dir     string   `json:"dir"`              // the caller's working folder: for file names it typed
 	Secret  string   `json:"secret,omitempty"` // passphrase, if one was typed
 }
 
