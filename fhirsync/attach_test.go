@@ -268,10 +268,21 @@ func TestReferences(t *testing.T) {
 		t.Errorf("%d read, dangling %v, %d practitioners", r.Followed, r.Dangling, f.count(t, "Practitioner"))
 	}
 	reads := f.emr.Served().Reads
-	f.full = true
 	f.sync(t)
 	if n := f.emr.Served().Reads; n != reads {
 		t.Errorf("%d records were read again", n-reads)
+	}
+	// A full run looks at them again: nobody lists them.
+	if err := f.emr.Edit("Practitioner", "prac-0", func(m map[string]any) { m["active"] = false }); err != nil {
+		t.Fatal(err)
+	}
+	f.full = true
+	r = f.sync(t)
+	if n := f.emr.Served().Reads - reads; r.Verdict != fhirsync.Complete || n != f.count(t, "Practitioner")+f.count(t, "Medication") {
+		t.Errorf("full: %q, gaps %+v, %d records were read", r.Verdict, r.Gaps, n)
+	}
+	if row(r, "Practitioner").Changed != 1 {
+		t.Errorf("the edit of a practitioner was not seen: %+v", row(r, "Practitioner"))
 	}
 }
 

@@ -178,8 +178,9 @@ func (a *attacher) one(ctx context.Context, w store.Want) error {
 	a.mu.Lock()
 	a.n.Stored++
 	a.row = 0
+	n := a.n
 	a.mu.Unlock()
-	a.s.o.Events(Event{Kind: "attachment", Type: w.Type, Count: a.n.Stored, Files: a.n.Wanted})
+	a.s.o.Events(Event{Kind: "attachment", Type: w.Type, Count: n.Stored, Files: n.Wanted})
 	if problem != "" {
 		a.s.openGap(gap{ID: attachmentGap(w), Kind: "attachment", Type: w.Type, Ref: w.Type + "/" + w.ID,
 			Reason: problem + "; what came is kept"})

@@ -223,6 +223,13 @@ type fetcher struct {
 	refreshed int
 }
 
+// output returns a file of the manifest: its link may be renewed meanwhile.
+func (f *fetcher) output(n int) bulk.File {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.e.Manifest.Output[n]
+}
+
 // tries is how often a file that ends badly is fetched in one run.
 const tries = 3
 
@@ -287,9 +294,7 @@ func (s *syncer) fileState(export, n int) (fileState, error) {
 
 // read reads a file from where state says and hands it to the mirror.
 func (f *fetcher) read(ctx context.Context, n int, state fileState) (fileState, error) {
-	f.mu.Lock()
-	file := f.e.Manifest.Output[n]
-	f.mu.Unlock()
+	file := f.output(n)
 	l, err := bulk.Open(ctx, f.s.o.Client, file, f.e.Manifest.Token)
 	if err != nil {
 		return state, err
@@ -326,7 +331,7 @@ func (f *fetcher) add(ctx context.Context, n int, c bulk.Chunk, state fileState)
 		return fmt.Errorf("note the progress of a file: %w", err)
 	}
 	buf := c.Lines
-	return f.s.run.Add(ctx, store.Chunk{Lines: buf, Type: f.e.Manifest.Output[n].Type, Release: func() { f.free(buf) },
+	return f.s.run.Add(ctx, store.Chunk{Lines: buf, Type: f.output(n).Type, Release: func() { f.free(buf) },
 		File: fileName(f.export, n), Offset: c.Offset, Name: fileName(f.export, n), Progress: progress,
 		Listing: f.e.Request.Since.IsZero() && len(f.s.past) > 0})
 }
@@ -352,7 +357,7 @@ func (f *fetcher) free(b []byte) {
 
 // judge says whether the end of a file can be believed (P70).
 func (f *fetcher) judge(n int, l *bulk.Lines, state fileState) fileState {
-	file := f.e.Manifest.Output[n]
+	file := f.output(n)
 	state.Wire = l.Wire()
 	switch {
 	case l.TooLong() > 0:
@@ -365,13 +370,13 @@ func (f *fetcher) judge(n int, l *bulk.Lines, state fileState) fileState {
 
 // short reports whether a file has fewer lines than the manifest says.
 func (f *fetcher) short(n int, state fileState) bool {
-	return state.Lines < f.e.Manifest.Output[n].Count
+	return state.Lines < f.output(n).Count
 }
 
 // end makes it durable that a file is done, or that it could not be read.
 func (f *fetcher) end(ctx context.Context, n int, state fileState) error {
 	if f.short(n, state) && state.Failed == "" {
-		state.Failed = fmt.Sprintf("it has %d lines, the EMR announced %d", state.Lines, f.e.Manifest.Output[n].Count)
+		state.Failed = fmt.Sprintf("it has %d lines, the EMR announced %d", state.Lines, f.output(n).Count)
 	}
 	state.Done = true
 	progress, err := json.Marshal(state)

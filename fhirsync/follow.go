@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"chartcellar/fhirsync/rest"
@@ -34,15 +35,18 @@ func (s *syncer) references(ctx context.Context) error {
 			}
 		}
 	}
-	for reads := 0; ; {
-		list, all, err := s.run.Unresolved(ctx)
-		if err != nil {
-			return err
+	reads, err := s.openReferences(ctx)
+	for err == nil {
+		list, all, uerr := s.run.Unresolved(ctx)
+		if uerr != nil {
+			return uerr
 		}
 		if !all {
 			s.report.PartlyResolved = true
 		}
-		list = slices.DeleteFunc(list, func(k store.Key) bool { return s.report.Dangling[k.String()] != 0 })
+		list = slices.DeleteFunc(list, func(k store.Key) bool {
+			return s.report.Dangling[k.String()] != 0 || s.isOpen(referenceGap(k))
+		})
 		if len(list) == 0 {
 			return nil
 		}
@@ -55,36 +59,79 @@ func (s *syncer) references(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := s.run.Settle(ctx); err != nil {
-			return err
+		err = s.run.Settle(ctx)
+	}
+	return err
+}
+
+// referenceGap is the id of the gap of a record that others name.
+func referenceGap(k store.Key) string {
+	if k.Type == "Patient" {
+		return "patient/" + k.ID
+	}
+	return "record/" + k.Type + "/" + k.ID
+}
+
+// openReferences tries the records again that are gaps because others name them.
+func (s *syncer) openReferences(ctx context.Context) (reads int, err error) {
+	for _, g := range s.openGaps() {
+		typ, id, ok := strings.Cut(g.Ref, "/")
+		if g.Kind != "patient" && g.Kind != "record" || !ok {
+			continue
+		}
+		k := store.Key{Source: s.o.Source.Name, Type: typ, ID: id}
+		held, err := s.m.Holds(k)
+		if err != nil {
+			return reads, err
+		}
+		if held {
+			s.closeGap(referenceGap(k), "the record came")
+			continue
+		}
+		if reads++; reads > maxReads {
+			return reads, nil
+		}
+		if err := s.readReferenced(ctx, k); err != nil {
+			return reads, err
 		}
 	}
+	return reads, nil
 }
 
 // readReferenced reads one record that another names.
 func (s *syncer) readReferenced(ctx context.Context, k store.Key) error {
 	body, state, err := s.o.Client.Read(ctx, k.Type, k.ID)
+	missed := func(kind, reason string) {
+		s.openGap(gap{ID: referenceGap(k), Kind: kind, Type: k.Type, Ref: k.Type + "/" + k.ID, Reason: reason})
+	}
 	switch {
 	case err != nil && stops(ctx, err):
 		return s.waits(err)
+	case rest.Is(err, rest.Forbidden) && k.Type == "Patient":
+		s.report.Withheld++
+		missed("patient", "records name this patient, and the EMR does not let us read him")
+		return nil
 	case rest.Is(err, rest.Forbidden):
 		s.report.Withheld++
 		s.report.Dangling[k.String()] = s.o.Now().Unix()
-		if k.Type == "Patient" {
-			s.openGap(gap{ID: "patient/" + k.ID, Kind: "patient", Type: "Patient", Ref: k.String(),
-				Reason: "records name this patient, and the EMR does not let us read him"})
-		}
+	case err != nil && k.Type == "Patient":
+		missed("patient", "records name this patient, and he could not be read: "+words(err))
 		return nil
-	case err != nil || state != rest.Found:
+	case err != nil:
+		missed("record", "other records name it, and it could not be read: "+words(err))
+		return nil
+	case state != rest.Found:
 		s.report.Dangling[k.String()] = s.o.Now().Unix()
+		s.closeGap(referenceGap(k), "the EMR says that it is not there")
 		return nil
+	default:
+		s.report.Followed++
+		s.report.followed[k.Type]++
+		s.closeGap(referenceGap(k), "the record came")
+		return s.addRead(ctx, k.Type, body)
 	}
-	s.report.Followed++
-	s.report.followed[k.Type]++
-	if k.Type == "Patient" {
-		s.closeGap("patient/"+k.ID, "the record came")
-	}
-	return s.addRead(ctx, k.Type, body)
+	s.closeGap(referenceGap(k), "the EMR does not let us read it")
+	return nil
 }
 
 // addRead hands a record that was read by its id to the mirror.

@@ -90,7 +90,7 @@ func (s *syncer) typeGaps(r *TypeRow) {
 // openGaps returns the open gaps, those that hold a cursor first.
 func (s *syncer) openGaps() []gap {
 	list := slices.Collect(maps.Values(s.gaps))
-	order := map[string]int{"type": 0, "file": 1, "page": 2, "patient": 3, "line": 4, "attachment": 5}
+	order := map[string]int{"type": 0, "file": 1, "page": 2, "patient": 3, "record": 4, "line": 5, "attachment": 6}
 	slices.SortFunc(list, func(a, b gap) int {
 		if c := order[a.Kind] - order[b.Kind]; c != 0 {
 			return c

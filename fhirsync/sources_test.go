@@ -14,9 +14,9 @@ import (
 	"chartcellar/fhirsync/fakeemr"
 )
 
-// practice40 has enough of everything for the guard's limits.
-func practice40(mode string) fakeemr.Options {
-	return fakeemr.Options{Practice: fakeemr.Practice{Patients: 40, Seed: 5, Years: 2}, Polls: -1, Plain: true,
+// guarded has enough of everything for the guard's limits, if it has 40 patients.
+func guarded(mode string, patients int) fakeemr.Options {
+	return fakeemr.Options{Practice: fakeemr.Practice{Patients: patients, Seed: 5, Years: 2}, Polls: -1, Plain: true,
 		NoExport: mode == "search", HideBinary: true}
 }
 
@@ -45,7 +45,8 @@ func TestBadSources(t *testing.T) {
 	for _, mode := range []string{"bulk", "search"} {
 		for _, tt := range tests {
 			t.Run(mode+": "+tt.name, func(t *testing.T) {
-				f := newSearchOffice(t, practice40(mode))
+				f := newSearchOffice(t, guarded(mode, 30))
+				f.secret = true
 				first := f.syncAhead(t)
 				before := f.shown(t)
 				f.emr.Clock().Advance(9 * 24 * time.Hour) // the server's behaviour is asked for anew
@@ -147,7 +148,8 @@ func (f *office) swap(t *testing.T) {
 func TestSlowLeak(t *testing.T) {
 	for _, mode := range []string{"bulk", "search"} {
 		t.Run(mode, func(t *testing.T) {
-			f := newSearchOffice(t, practice40(mode))
+			f := newSearchOffice(t, guarded(mode, 15))
+			f.secret = true
 			f.syncAhead(t)
 			ids := f.some(t, "Observation", 90)
 			held := 0
@@ -175,7 +177,8 @@ func TestSlowLeak(t *testing.T) {
 func TestOrdinaryMonth(t *testing.T) {
 	for _, mode := range []string{"bulk", "search"} {
 		t.Run(mode, func(t *testing.T) {
-			f := newSearchOffice(t, practice40(mode))
+			f := newSearchOffice(t, guarded(mode, 15))
+			f.secret = true
 			f.syncAhead(t)
 			r := rand.New(rand.NewPCG(9, 9))
 			types := []string{"Observation", "Encounter", "Condition", "DocumentReference", "MedicationRequest"}
@@ -202,11 +205,16 @@ func TestOrdinaryMonth(t *testing.T) {
 // ordinary is one day in the practice.
 func (f *office) ordinary(t *testing.T, r *rand.Rand, day int, types []string) {
 	t.Helper()
-	pick := func() (typ, id string) {
+	ids := map[string][]string{}
+	for _, typ := range types {
+		f.each(t, typ, func(id string) { ids[typ] = append(ids[typ], id) })
+	}
+	pick := func() (typ, id string) { // each record once a day
 		typ = types[r.IntN(len(types))]
-		ids := f.some(t, typ, 1)
-		f.each(t, typ, func(id string) { ids = append(ids, id) })
-		return typ, ids[r.IntN(len(ids))]
+		i := r.IntN(len(ids[typ]))
+		id = ids[typ][i]
+		ids[typ] = slices.Delete(ids[typ], i, i+1)
+		return typ, id
 	}
 	for range r.IntN(4) {
 		f.emr.Delete(pick())

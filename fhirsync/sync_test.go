@@ -34,6 +34,7 @@ type office struct {
 	limit   int64 // of attachments
 
 	noExport bool // of the EMR
+	secret   bool // the client has a secret: signing takes long
 }
 
 func newOffice(t *testing.T, o fakeemr.Options) *office {
@@ -76,17 +77,8 @@ func (f *office) open(t *testing.T) {
 
 func (f *office) connect(t *testing.T) {
 	t.Helper()
-	key, err := smart.NewKey("ES384")
-	if err != nil {
-		t.Fatal(err)
-	}
-	jwks, err := smart.JWKS(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := f.emr.RegisterKey("client", jwks); err != nil {
-		t.Fatal(err)
-	}
+	how := f.register(t)
+	var err error
 	f.client, err = rest.New(rest.Options{Base: f.emr.BaseURL(), Local: true, CA: f.emr.CAPEM(), Rate: -1,
 		Wait: time.Millisecond, MaxWait: 5 * time.Millisecond, Tries: 3, Idle: 5 * time.Second, Now: f.emr.Clock().Now, RewriteOrigin: f.rewrite,
 		Origins: []string{strings.TrimSuffix(f.emr.BaseURL(), "/fhir/r4")}, FileOrigins: []string{f.emr.StorageURL()}})
@@ -98,9 +90,31 @@ func (f *office) connect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.tokens = smart.NewSource(smart.Options{Method: smart.BackendServices, ClientID: "client", Key: key,
-		TokenURL: conf.TokenURL, Scopes: conf.Scopes(nil), HTTP: f.client.TokenClient(), Skew: f.client.Skew, Now: f.emr.Clock().Now})
+	how.ClientID, how.TokenURL, how.Scopes, how.HTTP = "client", conf.TokenURL, conf.Scopes(nil), f.client.TokenClient()
+	how.Skew, how.Now = f.client.Skew, f.emr.Clock().Now
+	f.tokens = smart.NewSource(how)
 	f.client.SetTokens(f.tokens)
+}
+
+// register makes the client known to the EMR.
+func (f *office) register(t *testing.T) smart.Options {
+	t.Helper()
+	if f.secret {
+		f.emr.RegisterSecret("client", "unsigned")
+		return smart.Options{Method: smart.SecretBasic, Secret: "unsigned"}
+	}
+	key, err := smart.NewKey("ES384")
+	if err != nil {
+		t.Fatal(err)
+	}
+	jwks, err := smart.JWKS(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.emr.RegisterKey("client", jwks); err != nil {
+		t.Fatal(err)
+	}
+	return smart.Options{Method: smart.BackendServices, Key: key}
 }
 
 func (f *office) trySync(t *testing.T) (*fhirsync.Report, error) {

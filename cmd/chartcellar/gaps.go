@@ -29,7 +29,8 @@ var gapWords = map[string]string{
 	"page":       "a page of a search is missing; the next run asks for the type again",
 	"line":       "what came is no record; it lies in quarantine, and the type is compared whole again",
 	"attachment": "the record is here, its document is not; the next run asks for it again",
-	"patient":    "records name the patient, and the EMR does not give him; the next run asks again after a week",
+	"patient":    "records name the patient, and the EMR does not give him; the next run asks again",
+	"record":     "another record names it, and the EMR failed to give it; the next run asks again",
 }
 
 func (e *env) gaps(ctx context.Context, source string) error {
@@ -71,7 +72,7 @@ func (e *env) printGaps(list []index.Gap) {
 		kinds[g.Kind]++
 	}
 	e.printf("\n%s open.\n", several(len(list), "gap is", "gaps are"))
-	for _, k := range []string{"type", "file", "page", "patient", "line", "attachment"} {
+	for _, k := range []string{"type", "file", "page", "patient", "record", "line", "attachment"} {
 		if kinds[k] > 0 {
 			e.printf("  %s: %s.\n", k, gapWords[k])
 		}

@@ -203,7 +203,7 @@ func printOtherGaps(w io.Writer, r *fhirsync.Report) {
 	const most = 10
 	shown := 0
 	for _, g := range r.Gaps {
-		if g.Kind != "attachment" && g.Kind != "patient" {
+		if g.Kind != "attachment" && g.Kind != "patient" && g.Kind != "record" {
 			continue
 		}
 		if shown++; shown <= most {

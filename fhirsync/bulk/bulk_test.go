@@ -169,6 +169,8 @@ func TestLines(t *testing.T) {
 		{"carriage returns, blanks, mark, no end", "\ufeff{\"a\":1}\r\n\r\n \n{\"a\":2}", "{\"a\":1}\n{\"a\":2}\n", nil},
 		{"long", long + "\n", long + "\n", nil},
 		{"cut", "{\"a\":1}\n{\"a\":", "{\"a\":1}\n", bulk.ErrCut},
+		{"cut behind a brace", "{\"a\":1}\n{\"a\":{}", "{\"a\":1}\n", bulk.ErrCut},
+		{"only a mark and a line", "\ufeff{\"a\":{}}", "{\"a\":{}}\n", nil},
 		{"gzip without a header", string(gzipped("{\"a\":1}\n")), "{\"a\":1}\n", nil},
 		{"broken gzip", string(gzipped("{\"a\":1}\n")[:22]), "", bulk.ErrCut},
 		{"empty", "", "", nil},

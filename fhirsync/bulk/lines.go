@@ -6,6 +6,7 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -197,13 +198,14 @@ func (l *Lines) line(to []byte) ([]byte, error) {
 	}
 }
 
-// lastLine takes a last line without a newline if it is a whole object.
+// lastLine takes a last line without a newline if it is a whole object; one that
+// was cut may well end in a brace.
 func (l *Lines) lastLine(to []byte, from int) ([]byte, error) {
 	rest := bytes.TrimRight(to[from:], " \t\r\n")
 	if len(rest) == 0 {
 		return to[:from], io.EOF
 	}
-	if rest[len(rest)-1] != '}' {
+	if rest[len(rest)-1] != '}' || !json.Valid(bytes.TrimPrefix(rest, []byte("\ufeff"))) {
 		return to[:from], ErrCut
 	}
 	return l.normalise(append(to, '\n'), from), io.EOF

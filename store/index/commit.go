@@ -149,18 +149,24 @@ func (d *DB) insertKey(tx *bolt.Tx, entries []Entry, counts Counts) error {
 }
 
 // recount moves an entry from new or changed to duplicates if that is what it
-// turned out to be.
+// turned out to be; a second tombstone was none.
 func recount(counts Counts, before Flags, e *Entry) {
 	c, known := counts[TypeName(e.Key.Type())]
-	if !known || e.Flags&(Stale|Duplicate) == 0 {
+	again := e.Flags&(Stale|Duplicate) != 0
+	switch {
+	case !known:
 		return
-	}
-	if before&New != 0 {
+	case e.Flags&Tombstone != 0:
+		if again {
+			c.Removed--
+		}
+	case before&New != 0 && e.Flags&New == 0:
 		c.New--
-	} else {
+		c.Duplicates++
+	case again:
 		c.Changed--
+		c.Duplicates++
 	}
-	c.Duplicates++
 	counts[TypeName(e.Key.Type())] = c
 }
 
