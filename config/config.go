@@ -94,6 +94,8 @@ type Source struct {
 	Overlap Duration `toml:"overlap"`
 	// Rate is the number of requests a second; default 5, negative for no limit.
 	Rate float64 `toml:"rate"`
+	// InFlight is how many searches are under way at once; default 2.
+	InFlight int `toml:"in_flight"`
 	// RewriteOrigin accepts page links that lead to the EMR's path on another
 	// host, as a proxy that leaks its inside writes them. Only after the vendor has
 	// confirmed it.
@@ -271,6 +273,8 @@ func (s *Source) check() error {
 		return errors.New("group: write the id of the group to export, or set level")
 	case !slices.Contains([]string{"auto", "bulk", "search"}, s.Mode):
 		return fmt.Errorf("mode = %q: write auto, bulk or search", s.Mode)
+	case s.InFlight < 0 || s.InFlight > 16:
+		return errors.New("in_flight: write how many searches at once, from 1 to 16; 0 for 2")
 	case s.AttachmentMB < 0:
 		return errors.New("attachment_mb: write a number of megabytes, or 0 for 200")
 	case !slices.Contains([]string{"backend-services", "client-secret-basic", "client-secret-post", "bearer", "none"}, s.Auth):
@@ -384,12 +388,13 @@ local = %v         # the EMR is on the office network
 ca = %q            # certificate authority to trust beside the system's
 overlap = %q       # how far each run looks back before the last one
 rate = %v          # requests a second; 0 means 5, negative no limit
+in_flight = %d      # searches at once; 0 means 2
 rewrite_origin = %v # page links on another host are the EMR's own; only if the vendor says so
 attachment_mb = %d  # largest document that is fetched; 0 means 200
 pull = %q          # when changes are pulled: "daily 02:00, 12:30", "every 4 h", "off"
 full = %q          # when everything is compared: "Sun 03:00"
 `, s.Name, s.Base, s.Level, s.Group, s.Mode, s.Canary, quoted(s.Types), s.Auth, s.ClientID, s.TokenURL,
-		quoted(s.Origins), quoted(s.FileOrigins), s.Local, s.CA, s.Overlap.String(), s.Rate, s.RewriteOrigin, s.AttachmentMB, s.Pull, s.Full)
+		quoted(s.Origins), quoted(s.FileOrigins), s.Local, s.CA, s.Overlap.String(), s.Rate, s.InFlight, s.RewriteOrigin, s.AttachmentMB, s.Pull, s.Full)
 }
 
 // quoted returns the inside of a TOML list.

@@ -389,7 +389,7 @@ func words(err error) string {
 	case rest.DNS:
 		return "the name of its host is not known"
 	case rest.UnsafeURL:
-		return "its address leads to where this program does not go"
+		return "its address is no https address on the internet, and such are not followed"
 	case rest.Certificate:
 		return "the certificate of its host is not good"
 	}

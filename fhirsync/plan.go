@@ -116,6 +116,9 @@ func (s *syncer) interrupt(ctx context.Context) error {
 func (s *syncer) plan(ctx context.Context) error {
 	if s.job.Planned {
 		s.profile = s.job.Profile
+		if s.profile.LastUpdated == nil { // an empty one is not written
+			s.profile.LastUpdated = map[string]Answer{}
+		}
 		s.deny()
 		return nil
 	}

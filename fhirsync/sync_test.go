@@ -32,6 +32,8 @@ type office struct {
 	full    bool
 	rewrite bool
 	limit   int64 // of attachments
+
+	noExport bool // of the EMR
 }
 
 func newOffice(t *testing.T, o fakeemr.Options) *office {
@@ -50,8 +52,8 @@ func newOffice(t *testing.T, o fakeemr.Options) *office {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &office{emr: emr, dir: t.TempDir(), box: box,
-		source: fhirsync.Source{Name: "emr", Level: "system", Overlap: time.Nanosecond}}
+	f := &office{emr: emr, dir: fastDir(t), box: box,
+		source: fhirsync.Source{Name: "emr", Level: "system", Overlap: time.Nanosecond}, noExport: o.NoExport}
 	made, err := store.Init(store.InitOptions{Dir: f.dir, Box: box})
 	if err != nil {
 		t.Fatal(err)

@@ -234,7 +234,7 @@ func TestLockedBox(t *testing.T) {
 	p.pull(t, `{"resourceType":"Patient","id":"p1"}`, obs("a", 1, ""))
 	p.pull(t, obs("a", 2, ""))
 	for _, depth := range []verify.Depth{verify.Quick, verify.Rolling} {
-		if r, err := verify.Run(t.Context(), m, verify.Options{Depth: depth, Day: 1}); err != nil || !r.Good() {
+		if r, err := verify.Run(t.Context(), m, verify.Options{Depth: depth, Days: []int{1}}); err != nil || !r.Good() {
 			t.Errorf("verify %s = %+v, %v", depth, r, err)
 		}
 	}

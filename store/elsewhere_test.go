@@ -178,7 +178,7 @@ func TestLockedBoxPowerCut(t *testing.T) {
 			t.Fatal("the mirror is not locked")
 		}
 		for day := range 30 {
-			if res, err := verify.Run(t.Context(), p.m, verify.Options{Depth: verify.Rolling, Day: day}); err != nil || !res.Good() {
+			if res, err := verify.Run(t.Context(), p.m, verify.Options{Depth: verify.Rolling, Days: []int{day}}); err != nil || !res.Good() {
 				t.Errorf("%s: rolling verify of day %d = %+v, %v", what, day, res.Damage, err)
 			}
 		}

@@ -501,19 +501,25 @@ func (m *Mirror) fillBallast(size int64) error {
 	return nil
 }
 
+// Space returns the bytes that are free on the mirror's disk, and how many of them
+// are kept in reserve.
+func (m *Mirror) Space() (free, reserve int64, err error) {
+	free, total, err := m.fs.Free(m.dir)
+	if err != nil {
+		return 0, 0, fmt.Errorf("look at the free space: %w", err)
+	}
+	if reserve = m.reserve; reserve == 0 {
+		reserve = max(2<<30, total/20)
+	}
+	return free, reserve, nil
+}
+
 // CheckSpace returns ErrFull when the disk has reached the reserve, and then
 // gives the ballast up.
 func (m *Mirror) CheckSpace() error {
-	free, total, err := m.fs.Free(m.dir)
-	if err != nil {
-		return fmt.Errorf("look at the free space: %w", err)
-	}
-	reserve := m.reserve
-	if reserve == 0 {
-		reserve = max(2<<30, total/20)
-	}
-	if free >= reserve {
-		return nil
+	free, reserve, err := m.Space()
+	if err != nil || free >= reserve {
+		return err
 	}
 	if err := disk.RemoveSpent(m.fs, m.path("ballast")); err != nil {
 		return err

@@ -281,6 +281,13 @@ func (w *partScanner) hasher(source string) *index.Hasher {
 }
 
 func (w *partScanner) frames(p *archive.Part, s *scannedPart) error {
+	lines := 0
+	for _, info := range p.Footer.Frames {
+		if info.Kind != archive.Ours {
+			lines += info.Lines
+		}
+	}
+	s.commit.Entries = make([]index.Entry, 0, min(lines, archive.PartLines)) // a footer proves nothing yet
 	err := p.Each(w.codec, &w.buf, 0, len(p.Footer.Frames), func(i int, plain []byte) error {
 		return w.frame(p, s, i, plain)
 	})

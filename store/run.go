@@ -28,6 +28,8 @@ type Run struct {
 	start   *index.RunState // until it stands in a part
 	gaps    []index.Gap
 	over    bool
+
+	recalled bool // what it stored before it was continued was looked at
 }
 
 // A RunSpec says what a run is.
@@ -348,6 +350,26 @@ func (m *Mirror) Runs() ([]RunInfo, error) {
 	})
 	sort.Slice(list, func(i, j int) bool { return list[i].Number > list[j].Number })
 	return list, err
+}
+
+// Waiting returns, by type, the newest run of a source that holds changes which
+// still wait for a decision.
+func (m *Mirror) Waiting(source string) (map[string]uint32, error) {
+	own := map[uint32]bool{}
+	err := m.index.EachRun(func(n uint32, r index.RunState) error {
+		own[n] = r.Source == source
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	waiting := map[string]uint32{}
+	return waiting, m.index.EachWaiting(func(e *index.Entry) error {
+		if typ := index.TypeName(e.Key.Type()); own[e.Run] {
+			waiting[typ] = max(waiting[typ], e.Run)
+		}
+		return nil
+	})
 }
 
 // A RunInfo is a run with its number.

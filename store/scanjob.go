@@ -109,6 +109,7 @@ func (p *pipe) compare(w *worker, j *scanJob) error {
 		c.Lines++
 		switch {
 		case l.entry.Flags&index.Subsetted != 0:
+			c.Subsetted++
 			keep(l)
 		case !found:
 			c.New++

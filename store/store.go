@@ -243,6 +243,10 @@ func (m *Mirror) Journal(e Event) error {
 	return m.full(m.journal.Append(l))
 }
 
+// JournalWaiting returns the time of the oldest journal line that is not in a part
+// yet, and the size of all of them; zero if there is none.
+func (m *Mirror) JournalWaiting() (oldest time.Time, size int64) { return m.journal.Waiting() }
+
 func (m *Mirror) path(elem ...string) string {
 	return filepath.Join(append([]string{m.dir}, elem...)...)
 }

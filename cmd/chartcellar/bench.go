@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -112,11 +114,21 @@ func newBench(e *env, o benchOptions, dir string) *bench {
 		cfg: filepath.Join(dir, "s", "settings.toml"), peaks: map[string]int64{}}
 }
 
+// clear removes folders of the bench's own.
+func (b *bench) clear(names ...string) error {
+	for _, n := range names {
+		if err := os.RemoveAll(filepath.Join(b.dir, n)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // all takes every measurement.
 func (b *bench) all(ctx context.Context) error {
 	return b.serving(ctx, func(ctx context.Context) error {
 		for _, step := range []func(context.Context) error{b.firstPulls, b.laterPulls, b.checks,
-			b.reading, b.sizes, b.memory} {
+			b.reading, b.sizes, b.memory, b.searching} {
 			if err := step(ctx); err != nil {
 				return err
 			}
@@ -192,4 +204,58 @@ func (b *bench) print() error {
 		return quiet(exitFailed)
 	}
 	return nil
+}
+
+// limited runs a first pull, verify and rebuild within 300 MB of memory.
+func (b *bench) limited(ctx context.Context) error {
+	const name, bar = "first pull, verify, rebuild within 300 MB", "done"
+	dir, err := limitGroup(300 << 20)
+	if err != nil {
+		b.row(name, bar, "left out: "+err.Error(), false)
+		return nil
+	}
+	defer os.Remove(dir) // it is empty: the children have ended
+	b.limit = dir
+	defer func() { b.limit = "" }()
+	if err := b.freshMirror(ctx); err != nil {
+		return err
+	}
+	for _, args := range [][]string{{"sync"}, {"verify"}, {"index", "rebuild"}} {
+		if _, err := b.child(ctx, args...); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			b.row(name, bar, args[0]+" did not end well", false)
+			return nil
+		}
+	}
+	b.row(name, bar, "done", true)
+	return nil
+}
+
+// limitGroup makes a cgroup with a memory limit: of version 2 where its memory
+// controller may be used, else of version 1.
+func limitGroup(bytes int) (dir string, err error) {
+	const root = "/sys/fs/cgroup"
+	name := fmt.Sprintf("chartcellar-bench-%d", os.Getpid())
+	for _, v := range []struct{ dir, file string }{
+		{filepath.Join(root, name), "memory.max"},
+		{filepath.Join(root, "memory", name), "memory.limit_in_bytes"},
+	} {
+		if os.Mkdir(v.dir, 0o700) != nil {
+			continue
+		}
+		limit := filepath.Join(v.dir, v.file)
+		_, err := os.Stat(limit)
+		if err == nil {
+			err = os.WriteFile(limit, []byte(strconv.Itoa(bytes)), 0o600)
+		}
+		if err == nil {
+			return v.dir, nil
+		}
+		if rerr := os.Remove(v.dir); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
+			return "", rerr
+		}
+	}
+	return "", errors.New("no memory controller may be written")
 }

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -44,6 +42,10 @@ func (b *bench) child(ctx context.Context, args ...string) (r childRun, err erro
 		select {
 		case err = <-done:
 			r.out, r.took = []byte(out.String()), time.Since(start)
+			var exit *exec.ExitError
+			if errors.As(err, &exit) && exit.ExitCode() == exitGaps {
+				err = nil // documents that the input names and nobody has
+			}
 			if err != nil {
 				err = fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, errs.String())
 			}
@@ -101,58 +103,4 @@ func (b *bench) memory(context.Context) error {
 		b.row(name, "150 MB", fmt.Sprintf("%d MB", b.peaks[s]>>20), b.peaks[s] <= bar)
 	}
 	return nil
-}
-
-// limited runs a first pull, verify and rebuild within 300 MB of memory.
-func (b *bench) limited(ctx context.Context) error {
-	const name, bar = "first pull, verify, rebuild within 300 MB", "done"
-	dir, err := limitGroup(300 << 20)
-	if err != nil {
-		b.row(name, bar, "left out: "+err.Error(), false)
-		return nil
-	}
-	defer os.Remove(dir) // it is empty: the children have ended
-	b.limit = dir
-	defer func() { b.limit = "" }()
-	if err := b.freshMirror(ctx); err != nil {
-		return err
-	}
-	for _, args := range [][]string{{"sync"}, {"verify"}, {"index", "rebuild"}} {
-		if _, err := b.child(ctx, args...); err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			b.row(name, bar, args[0]+" did not end well", false)
-			return nil
-		}
-	}
-	b.row(name, bar, "done", true)
-	return nil
-}
-
-// limitGroup makes a cgroup with a memory limit: of version 2 where its memory
-// controller may be used, else of version 1.
-func limitGroup(bytes int) (dir string, err error) {
-	const root = "/sys/fs/cgroup"
-	name := fmt.Sprintf("chartcellar-bench-%d", os.Getpid())
-	for _, v := range []struct{ dir, file string }{
-		{filepath.Join(root, name), "memory.max"},
-		{filepath.Join(root, "memory", name), "memory.limit_in_bytes"},
-	} {
-		if os.Mkdir(v.dir, 0o700) != nil {
-			continue
-		}
-		limit := filepath.Join(v.dir, v.file)
-		_, err := os.Stat(limit)
-		if err == nil {
-			err = os.WriteFile(limit, []byte(strconv.Itoa(bytes)), 0o600)
-		}
-		if err == nil {
-			return v.dir, nil
-		}
-		if rerr := os.Remove(v.dir); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
-			return "", rerr
-		}
-	}
-	return "", errors.New("no memory controller may be written")
 }

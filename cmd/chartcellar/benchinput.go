@@ -213,7 +213,7 @@ func (b *bench) download(urls []benchFile) (time.Duration, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return 0, err
 	}
-	defer os.RemoveAll(dir) // inside the bench's own folder
+	defer b.clear("floor")
 	start := time.Now()
 	todo := make(chan benchFile)
 	errs := make([]error, 2)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -13,10 +12,8 @@ import (
 
 // freshMirror makes an empty mirror in the place of the one before.
 func (b *bench) freshMirror(ctx context.Context) error {
-	for _, name := range []string{"m", "s"} {
-		if err := os.RemoveAll(filepath.Join(b.dir, name)); err != nil { // inside the bench's own folder
-			return err
-		}
+	if err := b.clear("m", "s"); err != nil {
+		return err
 	}
 	_, err := b.child(ctx, "init", "--data", filepath.Join(b.dir, "m"), "--key-file", filepath.Join(b.dir, "s", "key"), "--reserve-mb", "64")
 	if err != nil {

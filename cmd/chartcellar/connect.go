@@ -41,6 +41,7 @@ When the vendor has given you a client id, run it again with --client-id.`,
 	f.StringSliceVar(&o.FileOrigins, "file-origin", nil, "https://host where the EMR keeps its files (default: where the first one lies)")
 	f.StringVar(&o.CA, "ca", "", "file of a certificate authority to trust")
 	f.BoolVar(&o.Local, "local", false, "the EMR is on the office network")
+	f.IntVar(&o.InFlight, "in-flight", 0, "searches at once (0: 2)")
 	f.Float64Var(&o.Rate, "rate", 0, "requests a second (0: 5, negative: no limit)")
 	f.BoolVar(&o.worksheet, "worksheet", false, "print what the vendor's registration form asks")
 	c.AddCommand(signingKeyCommand(e))
@@ -62,7 +63,11 @@ func (e *env) connect(ctx context.Context, name string, o connectOptions) error 
 			return err
 		}
 	}
-	return e.withMirror(ctx, access{doing: "connect", write: true}, func(ctx context.Context, s config.Settings, m *store.Mirror) error {
+	a := access{doing: "connect", write: true}
+	if o.Auth == "client-secret-basic" || o.Auth == "client-secret-post" || o.Auth == "bearer" {
+		a.asks = "CHARTCELLAR_CLIENT_SECRET"
+	}
+	return e.withMirror(ctx, a, func(ctx context.Context, s config.Settings, m *store.Mirror) error {
 		known, err := s.Source(name)
 		if err == nil && o.Base == "" {
 			o.Source = known

@@ -149,7 +149,7 @@ func (d *demo) pull(ctx context.Context, args ...string) (fhirsync.Report, error
 	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
 		return r, fmt.Errorf("demo: sync: %s", errs.String())
 	}
-	if code != exitGood {
+	if code != exitGood && code != exitGaps {
 		return r, fmt.Errorf("demo: sync: %s", r.Verdict)
 	}
 	return r, nil
@@ -172,7 +172,8 @@ func (d *demo) firstPull(ctx context.Context) error {
 	t := total(r)
 	d.say("FIRST PULL %s: %d records in %d files, %.1f MB, in %.1f s.", r.Verdict, t.New, r.Files, float64(r.Bytes)/1e6, took.Seconds())
 	if a := r.Attachments; a.Wanted > 0 {
-		d.say("           %d documents that the records name were fetched, checked and sealed; %d could not be had.", a.Stored, a.Missing+a.Waiting)
+		d.say("           Of %d documents that the records name, %d were fetched, checked and sealed, %d are records of their own, %d could not be had.",
+			a.Wanted, a.Stored, a.Held, a.Missing+a.Waiting)
 	}
 	compared, equal := 0, 0
 	for _, row := range r.Certificate().Types {
@@ -385,7 +386,7 @@ func (d *demo) summary(ctx context.Context) error {
 		}
 		missing := "nothing that the EMR offers"
 		if len(st.Sources[0].Gaps) > 0 {
-			missing = fmt.Sprintf("%d things, named by: chartcellar status", len(st.Sources[0].Gaps))
+			missing = fmt.Sprintf("%d things, named by: chartcellar gaps", len(st.Sources[0].Gaps))
 		}
 		d.say("")
 		d.say("WHAT YOU HAVE   %d records of %d patients, sealed, in %.1f MB on this computer.", st.Records, st.Patients, float64(size)/1e6)

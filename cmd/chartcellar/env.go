@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,14 +24,15 @@ const release = "0.1.0"
 
 // The exit codes.
 const (
-	exitGood   = 0
-	exitUsage  = 2
-	exitGaps   = 10
-	exitHeld   = 11
-	exitFailed = 12
-	exitDamage = 13
-	exitLocked = 15
-	exitBusy   = 16
+	exitGood    = 0
+	exitUsage   = 2
+	exitGaps    = 10
+	exitHeld    = 11
+	exitFailed  = 12
+	exitDamage  = 13
+	exitOverdue = 14
+	exitLocked  = 15
+	exitBusy    = 16
 )
 
 // An env is the surroundings of a command.
@@ -55,7 +55,8 @@ type env struct {
 	dir    string        // where they were typed, in a call for another process; "": here
 	held   *store.Mirror // in a call for another process: the mirror it shares
 	secret string        // a passphrase that came with such a call
-	turn   *sync.Mutex   // held by such a call while it reads records
+	ring   *ring         // who has the mirror open, in such a call
+	daemon *daemonSlot   // in the process that runs by itself, and in calls to it
 }
 
 // now returns the time.
@@ -107,7 +108,7 @@ func rootCommand(e *env) *cobra.Command {
 and verified in the office, and opens them without the vendor.
 
 Exit codes: 0 good, 2 usage, 10 complete with gaps, 11 held for a decision,
-12 failed or interrupted (nothing is lost), 13 damage found, 15 locked,
+12 failed or interrupted (nothing is lost), 13 damage found, 14 overdue, 15 locked,
 16 the mirror is in use.`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
@@ -119,7 +120,7 @@ Exit codes: 0 good, 2 usage, 10 complete with gaps, 11 held for a decision,
 	root.AddCommand(demoCommand(e), initCommand(e), connectCommand(e), syncCommand(e), statusCommand(e),
 		patientsCommand(e), chartCommand(e), searchCommand(e), documentCommand(e),
 		runsCommand(e), verifyCommand(e), recordCommand(e), exportCommand(e), indexCommand(e), keysCommand(e),
-		gapsCommand(e), coverageCommand(e), evidenceCommand(e), configCommand(e), fakeemrCommand(e), benchCommand(e), versionCommand(e))
+		serveCommand(e), scheduleCommand(e), reportCommand(e), gapsCommand(e), coverageCommand(e), evidenceCommand(e), configCommand(e), fakeemrCommand(e), benchCommand(e), versionCommand(e))
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err.Error()) })
 	return root
 }

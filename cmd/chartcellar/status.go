@@ -5,12 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"chartcellar/cmd/chartcellar/internal/health"
 	"chartcellar/config"
 	"chartcellar/fhirsync"
+	"chartcellar/fhirsync/schedule"
 	"chartcellar/store"
 	"chartcellar/store/index"
 )
@@ -40,7 +43,7 @@ type status struct {
 	Patients int            `json:"patients"`
 	Root     string         `json:"root"`
 	Problems []string       `json:"problems"`
-	NotSetUp []string       `json:"notSetUp"`
+	health.Status
 }
 
 // A sourceStatus is how one EMR stands.
@@ -68,6 +71,9 @@ func (e *env) showStatus(ctx context.Context, health bool) error {
 		if err != nil {
 			return err
 		}
+		if st.Status, err = e.health(s, m); err != nil {
+			return err
+		}
 		if e.json {
 			if err := e.printJSON(st); err != nil {
 				return err
@@ -82,9 +88,20 @@ func (e *env) showStatus(ctx context.Context, health bool) error {
 	})
 }
 
+// health judges the copy, with the schedule if this process keeps it.
+func (e *env) health(s config.Settings, m *store.Mirror) (health.Status, error) {
+	now := time.Now()
+	var sched *schedule.Scheduler
+	if d := e.daemon.get(); d != nil {
+		sched = d.sched
+	}
+	in, err := findFacts(s, m, statesOf(sched, now), now)
+	return health.Judge(in), err
+}
+
 func gather(s config.Settings, m *store.Mirror) (status, error) {
 	st := status{Practice: s.Practice, Mirror: m.ID(), Locked: m.Locked(), KeyFile: s.KeyFile != "",
-		Problems: m.Problems(), NotSetUp: []string{"second copy", "schedule", "alerts"}, Sources: []sourceStatus{}}
+		Problems: m.Problems(), Sources: []sourceStatus{}}
 	runs, err := m.Runs()
 	if err != nil {
 		return st, err
@@ -172,6 +189,9 @@ func (st status) exit() int {
 		}
 		code = max(code, exitOf(s.LastVerdict))
 	}
+	if st.Word == health.Overdue {
+		code = max(code, exitOverdue)
+	}
 	if len(st.Sources) == 0 {
 		return exitFailed
 	}
@@ -179,6 +199,13 @@ func (st status) exit() int {
 }
 
 func (e *env) printStatus(st status) {
+	e.printf("%s. %s\n", strings.ToUpper(string(st.Word)), st.Sentence)
+	if st.Running {
+		e.printf("A pull is running now.\n")
+	}
+	if st.Loss != "" {
+		e.printf("%s\n", st.Loss)
+	}
 	e.printf("%s: %d records of %d patients are in the mirror.\n", st.Practice, st.Records, st.Patients)
 	if len(st.Sources) == 0 {
 		e.printf("No EMR is connected yet. Next: chartcellar connect NAME --base https://...\n")
@@ -196,9 +223,30 @@ func (e *env) printStatus(st status) {
 		e.printf("WARNING: the office key lies in clear on this computer. Whoever steals it can read every record.\n")
 	}
 	e.printf("A stolen computer can also sign in to the EMR until the vendor revokes it: see the recovery sheet.\n")
+	for _, f := range st.Facts {
+		words := f.Words
+		if words == "" && !f.At.IsZero() {
+			words = ago(f.At)
+		}
+		e.printf("  %-8s %s%s\n", factMark[f.Answer], f.Name, inBrackets(words))
+	}
+	for _, t := range st.Todo {
+		e.printf("TO DO: %s\n", t)
+	}
 	for _, n := range st.NotSetUp {
 		e.printf("Not set up: %s.\n", n)
 	}
+}
+
+// factMark is how an answer stands before its fact.
+var factMark = map[health.Answer]string{health.Yes: "yes", health.No: "NO", health.Unknown: "unknown", health.Stale: "too old",
+	health.NotSetUp: "not yet"}
+
+func inBrackets(words string) string {
+	if words == "" {
+		return ""
+	}
+	return " (" + oneLine(words) + ")"
 }
 
 func (e *env) printSource(s sourceStatus) {

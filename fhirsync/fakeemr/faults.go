@@ -113,7 +113,7 @@ type Faults struct {
 
 	// Hooks are called before the reply is made; n counts from 1.
 	OnKickOff, OnPoll, OnFile, OnDelete func(n int)
-	OnPage, OnAttachment                func(n int)
+	OnPage, OnAttachment, OnRead        func(n int)
 }
 
 // Set replaces all faults.

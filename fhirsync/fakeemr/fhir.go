@@ -110,6 +110,9 @@ func (e *EMR) serveRead(w http.ResponseWriter, r *http.Request) {
 	}
 	e.count(func(s *Served) { s.Reads++ })
 	f := e.Faults()
+	if f.OnRead != nil {
+		f.OnRead(e.Served().Reads)
+	}
 	typ, id := r.PathValue("type"), r.PathValue("id")
 	if slices.Contains(f.RefuseRead, typ) || slices.Contains(f.RefuseRead, typ+"/"+id) {
 		outcome(w, http.StatusForbidden, "forbidden", "this record is withheld")

@@ -38,6 +38,7 @@ type ran struct {
 	from  time.Time // real
 	to    time.Time
 	wrong bool // the clock was wrong by years
+	cut   bool // by a power cut or a restart
 }
 
 // A world is the computer in the office.
@@ -103,6 +104,7 @@ func (w *world) do(ctx context.Context, s schedule.Start) schedule.Outcome {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	r.cut = ctx.Err() != nil
 	r.to = w.truth()
 	w.lanes[r.lane] = false
 	return out
@@ -137,6 +139,9 @@ func (w *world) boot(plans []schedule.Plan) office {
 func (w *world) disturb(o office, plans []schedule.Plan) office {
 	kind := []string{"sleep", "sleep", "power cut", "power cut", "restart", "corrected", "years", "pause", "asked"}[w.rnd.IntN(9)]
 	w.counts[kind]++
+	if kind == "corrected" {
+		w.awaitRun() // the most awkward moment
+	}
 	w.mu.Lock()
 	from := w.truth()
 	away := time.Duration(w.rnd.Int64N(int64(70 * time.Hour)))
@@ -179,6 +184,14 @@ func (w *world) disturb(o office, plans []schedule.Plan) office {
 		}
 	}
 	return o
+}
+
+// awaitRun returns shortly after a run has begun.
+func (w *world) awaitRun() {
+	started := func() int { w.mu.Lock(); defer w.mu.Unlock(); return len(w.runs) }
+	for n := started(); started() == n; {
+		time.Sleep(20 * time.Second)
+	}
 }
 
 // shift lets real time pass while the computer's own stands still.
@@ -360,13 +373,28 @@ func (w *world) check(j schedule.Job, due []time.Time) {
 			w.t.Errorf("%s was due at %s, could start at %s and did at %s", j, d, at, runs[i].from)
 		}
 	}
+	w.checkRuns(j, runs, answers, unsure, due[len(due)-1])
+}
+
+// checkRuns: no run for nothing, none for what was answered, in order; one that was
+// cut off is gone on with.
+func (w *world) checkRuns(j schedule.Job, runs []*ran, answers map[*ran]int, unsure map[*ran]bool, end time.Time) {
 	var last time.Time
-	for _, r := range runs {
+	for i, r := range runs {
+		if i > 0 && runs[i-1].cut && runs[i-1].Why != schedule.CutOff && runs[i-1].Job == j && r.from.Before(end) {
+			at, hops := w.possible(runs[i-1].to, r)
+			if lag := r.from.Sub(at); lag > time.Duration(hops+1)*31*time.Second {
+				w.t.Errorf("%s was cut off, could go on at %s and did at %s", j, at, r.from)
+			}
+		}
+		if r.Why == schedule.SetBack && !unsure[r] {
+			w.t.Errorf("%s ran at %s as if the clock had been wrong", j, r.from)
+		}
 		if r.Job != j || r.Why == schedule.SetBack {
 			continue
 		}
 		timed := !unsure[r] && (r.Why == schedule.Due || r.Why == schedule.Missed)
-		if timed && answers[r] == 0 && r.from.Before(due[len(due)-1]) {
+		if timed && answers[r] == 0 && r.from.Before(end) {
 			w.t.Errorf("%s ran at %s for nothing (%s, due %s)", j, r.from, r.Why, r.Due)
 		}
 		if timed && !r.Due.After(last) {

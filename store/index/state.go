@@ -83,6 +83,7 @@ type Count struct {
 	Removed    int `json:"removed,omitempty"`    // tombstones
 	Duplicates int `json:"duplicates,omitempty"` // the same record twice in one run
 	Quarantine int `json:"quarantine,omitempty"` // lines that are no resource
+	Subsetted  int `json:"subsetted,omitempty"`  // records of which the source gave a part only
 	Silent     int `json:"silent,omitempty"`     // of changed: lastUpdated stayed as it was
 	Regressed  int `json:"regressed,omitempty"`  // of changed: lastUpdated went back
 	// Sizes of changed records before and after: the guard looks at them.
@@ -99,6 +100,7 @@ func (c *Count) Add(o Count) {
 	c.Removed += o.Removed
 	c.Duplicates += o.Duplicates
 	c.Quarantine += o.Quarantine
+	c.Subsetted += o.Subsetted
 	c.Silent += o.Silent
 	c.Regressed += o.Regressed
 	c.SizeBefore += o.SizeBefore

@@ -53,6 +53,37 @@ type Journal struct {
 	seq     int64
 	prev    string
 	bad     bool // a write went wrong: the segment is given up
+	waiting map[int]waiting
+}
+
+// A waiting is what a segment holds that is in no part yet.
+type waiting struct {
+	oldest time.Time
+	size   int64
+}
+
+// Waiting returns the time of the oldest line that was not forgotten, and the size
+// of all of them; zero if there is none.
+func (j *Journal) Waiting() (oldest time.Time, size int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, w := range j.waiting {
+		size += w.size
+		if oldest.IsZero() || w.oldest.Before(oldest) {
+			oldest = w.oldest
+		}
+	}
+	return oldest, size
+}
+
+// wait notes a line of a segment. The caller holds mu, or is Open.
+func (j *Journal) wait(segment int, at time.Time, size int) {
+	w, known := j.waiting[segment]
+	if !known {
+		w.oldest = at
+	}
+	w.size += int64(size)
+	j.waiting[segment] = w
 }
 
 // Open reads the segments in the folder journal below root and continues their
@@ -62,7 +93,7 @@ type Journal struct {
 // once the chain goes on behind it: its write failed, and nobody was told that it
 // is there.
 func Open(fsys disk.FS, root string, seq int64, prev string, now func() time.Time) (j *Journal, broken int, err error) {
-	j = &Journal{fs: fsys, dir: filepath.Join(root, "journal"), now: now, seq: seq, prev: prev}
+	j = &Journal{fs: fsys, dir: filepath.Join(root, "journal"), now: now, seq: seq, prev: prev, waiting: map[int]waiting{}}
 	if err := fsys.Mkdir(j.dir); err != nil {
 		return nil, 0, fmt.Errorf("make the journal's folder: %w", err)
 	}
@@ -87,6 +118,7 @@ func Open(fsys disk.FS, root string, seq int64, prev string, now func() time.Tim
 				torn = 0 // the chain goes on behind the cut: that line never counted
 			}
 			j.seq, j.prev, last = l.line.Seq, hash(l.raw), l.line
+			j.wait(n, l.line.Time, len(l.raw))
 		}
 		torn += s.torn
 		j.segment = n
@@ -181,6 +213,7 @@ func (j *Journal) Append(l Line) error {
 		return fmt.Errorf("write the journal: %w", err)
 	}
 	j.seq, j.prev = l.Seq, hash(raw)
+	j.wait(j.segment, l.Time, len(raw))
 	return nil
 }
 
@@ -263,6 +296,8 @@ func (j *Journal) Forget(segments []string) error {
 		if err := disk.RemoveSpent(j.fs, filepath.Join(j.dir, s)); err != nil {
 			return err
 		}
+		n, _ := strconv.Atoi(s) // it is one: see above
+		delete(j.waiting, n)
 	}
 	return nil
 }

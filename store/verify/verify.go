@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"chartcellar/store"
@@ -26,7 +27,7 @@ const (
 	Quick   Depth = "quick"   // every file is there and has its size; last part and checkpoint
 	Rolling Depth = "rolling" // one thirtieth of all bytes against the checkpoints
 	Sample  Depth = "sample"  // random records from the index to the byte
-	Full    Depth = "full"    // every byte decrypted, every root, the index rebuilt and compared
+	Full    Depth = "full"    // every byte decrypted, every root, every line compared with the index
 )
 
 // A Damage is one thing that is wrong.
@@ -46,6 +47,7 @@ type Result struct {
 	Records    int           `json:"records"` // lines that were read
 	Root       string        `json:"root"`    // short root of the last checkpoint
 	Damage     []Damage      `json:"damage"`
+	Days       []int         `json:"days,omitempty"` // the thirtieths that a rolling check read
 	NotChecked string        `json:"notChecked"`
 }
 
@@ -59,8 +61,8 @@ func (r *Result) bad(file, format string, a ...any) {
 // Options say what to check.
 type Options struct {
 	Depth   Depth
-	Samples int // records for Sample; 0: 299, which find 1 % damage at 95 %
-	Day     int // for Rolling: which thirtieth, 0-29
+	Samples int   // records for Sample; 0: 299, which find 1 % damage at 95 %
+	Days    []int // for Rolling: which thirtieths, 0-29
 	Now     func() time.Time
 	Rand    *rand.Rand                         // for Sample; nil: a random one
 	Events  func(part, parts int, plain int64) // progress; nil: nobody listens
@@ -92,8 +94,9 @@ func Run(ctx context.Context, m *store.Mirror, o Options) (Result, error) {
 		err = quick(m, &r, parts)
 		r.NotChecked = "The content of the files was not read, except that of the newest."
 	case Rolling:
-		err = rolling(ctx, m, &r, parts, sums, o.Day)
-		r.NotChecked = "29 of 30 files were not read, and nothing was decrypted."
+		r.Days = o.Days
+		err = rolling(ctx, m, &r, parts, sums, o.Days)
+		r.NotChecked = fmt.Sprintf("%d of 30 files were not read, and nothing was decrypted.", 30-len(o.Days))
 	case Sample:
 		err = sample(ctx, m, &r, o)
 		r.NotChecked = "Records that were not drawn were not read."
@@ -182,9 +185,9 @@ func quick(m *store.Mirror, r *Result, parts []index.Part) error {
 	return checkSum(m, r, parts[len(parts)-1], nil)
 }
 
-func rolling(ctx context.Context, m *store.Mirror, r *Result, parts []index.Part, sums map[string][32]byte, day int) error {
+func rolling(ctx context.Context, m *store.Mirror, r *Result, parts []index.Part, sums map[string][32]byte, days []int) error {
 	for _, p := range parts {
-		if int(p.Number)%30 != day%30 {
+		if !slices.Contains(days, int(p.Number)%30) {
 			continue
 		}
 		if ctx.Err() != nil {

@@ -94,7 +94,7 @@ func run(t *testing.T, m *store.Mirror, depth verify.Depth) (damage []verify.Dam
 		days = 30
 	}
 	for day := range days {
-		r, err := verify.Run(t.Context(), m, verify.Options{Depth: depth, Day: day, Samples: 400})
+		r, err := verify.Run(t.Context(), m, verify.Options{Depth: depth, Days: []int{day}, Samples: 400})
 		if err != nil {
 			t.Fatalf("Run at depth %s = %v", depth, err)
 		}

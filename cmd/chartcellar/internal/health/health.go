@@ -174,18 +174,31 @@ func (j *judge) facts() {
 			}
 		}
 		if f.Word != Good {
-			j.say(f.Word, f.words())
+			j.say(f.Word, f.words(i))
 		}
 		if c.Answer == NotSetUp {
-			j.s.NotSetUp = append(j.s.NotSetUp, f.Name)
+			j.s.NotSetUp = append(j.s.NotSetUp, missingName(i))
 		}
 		j.s.Facts = append(j.s.Facts, f)
 	}
 }
 
+// missingName names what does not exist yet.
+func missingName(i int) string {
+	switch i {
+	case SecondCopy:
+		return "a second copy elsewhere"
+	case Drill:
+		return "restore drills"
+	}
+	return lower(factNames[i])
+}
+
 // words say a fact that is not as it should be.
-func (f Fact) words() string {
+func (f Fact) words(i int) string {
 	switch f.Answer {
+	case NotSetUp:
+		return "not set up: " + missingName(i)
 	case No:
 		if f.Words != "" {
 			return f.Words
@@ -193,10 +206,8 @@ func (f Fact) words() string {
 		return "not so: " + lower(f.Name)
 	case Stale:
 		return "too long ago to rely on: " + lower(f.Name)
-	case NotSetUp:
-		return "not set up: " + lower(f.Name)
 	}
-	return "not known: " + lower(f.Name)
+	return "not known: whether " + lower(f.Name)
 }
 
 func lower(s string) string { return strings.ToLower(s[:1]) + s[1:] }

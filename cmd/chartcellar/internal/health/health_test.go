@@ -122,7 +122,7 @@ func TestWords(t *testing.T) {
 		says  string
 	}{
 		{"never pulled", func(in *health.Input) { in.Sources[0] = health.Source{Name: "emr"} }, health.New, "no copy of your records yet"},
-		{"second copy not set up", func(in *health.Input) { in.Facts[health.SecondCopy].Answer = health.NotSetUp }, health.Warning, "not set up: the second copy"},
+		{"second copy not set up", func(in *health.Input) { in.Facts[health.SecondCopy].Answer = health.NotSetUp }, health.Warning, "not set up: a second copy elsewhere"},
 		{"the chain is broken", func(in *health.Input) { in.Facts[health.ChainIntact].Answer = health.No }, health.Failed, "not so: the archive is intact"},
 		{"failed after a good copy", func(in *health.Input) { in.Sources[0].Verdict = "failed" }, health.Failed, "The last complete copy is of today 02:00, 11 h old; the last run of emr"},
 		{"failed before any", func(in *health.Input) {
