@@ -140,13 +140,16 @@ func (a *Access) record(id string) (r record, err error) {
 // slotName makes the name of a new key slot: readable in a folder, and never
 // that of another.
 func slotName(r record) string {
-	plain := strings.Map(func(c rune) rune {
+	name := strings.Map(func(c rune) rune {
 		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' {
 			return c
 		}
 		return -1
 	}, strings.ToLower(r.Name))
-	return fmt.Sprintf("%.20s-%s", plain+"-"[:min(1, len(plain))], hex.EncodeToString(random(4)))
+	if name == "" {
+		name = "person"
+	}
+	return fmt.Sprintf("%.20s-%s", name, hex.EncodeToString(random(4)))
 }
 
 // keepSecret puts a password where it belongs: a key slot for whoever may see

@@ -134,7 +134,8 @@ func openFile(fsys disk.FS, dir string) (f *file, err error) {
 		}
 		if err != nil && opened != nil {
 			f = nil
-			opened.Close() // nothing was written; lets go of bbolt's lock
+			unlock(opened) // bbolt's map of the file would go on holding it
+			opened.Close() // nothing was written
 		}
 	}()
 	b, err := bolt.Open(name, 0o600, boltOptions(&opened))
