@@ -94,7 +94,7 @@ func imports(s source) (bad []string) {
 func touches(s source) (bad []string) {
 	kept := strings.HasPrefix(s.path, "store/") || strings.HasPrefix(s.path, "fhirsync/") || strings.HasPrefix(s.path, "cmd/")
 	allowed := s.dir() == "store/disk" || s.test() || strings.HasPrefix(s.path, "fhirsync/fakeemr/") ||
-		s.dir() == "store/storetest" || s.path == "cmd/chartcellar/demo.go" || s.path == "cmd/chartcellar/bench.go" ||
+		s.dir() == "store/storetest" || s.path == "cmd/chartcellar/demo.go" || strings.HasPrefix(s.path, "cmd/chartcellar/bench") ||
 		s.path == "cmd/chartcellar/internal/control/control.go" || s.path == "cmd/chartcellar/fakeemr.go"
 	if !kept || allowed {
 		return nil

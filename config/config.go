@@ -34,6 +34,23 @@ type Settings struct {
 	// ReserveMB is how many megabytes of the disk stay free. Zero, the default,
 	// means 2048 or a twentieth of the disk, whichever is more.
 	ReserveMB int64 `toml:"reserve_mb"`
+	// Log, if set, is a file to which each command appends what happened: no names,
+	// addresses or keys. An absolute path.
+	Log string `toml:"log"`
+	// Zone is the practice's time zone, such as "Europe/Berlin"; "" is that of this
+	// computer. Schedules and reports go by it.
+	Zone string `toml:"zone"`
+	// Verify is when a part of the mirror is read again, so that all of it is read
+	// within 30 days: "daily 06:00" by default; "off" turns it off, and the state is
+	// then never good.
+	Verify string `toml:"verify"`
+	// Listen is where the pages are: 127.0.0.1:8350 by default. Another address than
+	// this computer's own needs TLSCert and TLSKey, or makes its own certificate.
+	Listen  string `toml:"listen"`
+	TLSCert string `toml:"tls_cert"`
+	TLSKey  string `toml:"tls_key"`
+	// Alerts say who is told when something goes wrong.
+	Alerts Alerts `toml:"alerts"`
 	// Sources are the connections to EMRs.
 	Sources []Source `toml:"source"`
 }
@@ -62,14 +79,23 @@ type Source struct {
 	// TokenURL is needed only where the EMR does not publish it; once found, a
 	// change of it stops the run.
 	TokenURL string `toml:"token_url"`
+	// Origins are further addresses (https://host, without a path) that may get the
+	// token beside the base. Only what the vendor has confirmed in writing.
+	Origins []string `toml:"origins"`
+	// FileOrigins are where the EMR may send us for files, without the token. Empty:
+	// where the first file lies, and from then on only there.
+	FileOrigins []string `toml:"file_origins"`
 	// Local allows an address on the office network.
 	Local bool `toml:"local"`
-	// CA is a file with a certificate authority to trust beside the system's.
+	// CA is a file with a certificate authority to trust beside the system's; an
+	// absolute path.
 	CA string `toml:"ca"`
 	// Overlap is how far each run looks back before the last one. Default 10m.
 	Overlap Duration `toml:"overlap"`
 	// Rate is the number of requests a second; default 5, negative for no limit.
 	Rate float64 `toml:"rate"`
+	// InFlight is how many searches are under way at once; default 2.
+	InFlight int `toml:"in_flight"`
 	// RewriteOrigin accepts page links that lead to the EMR's path on another
 	// host, as a proxy that leaks its inside writes them. Only after the vendor has
 	// confirmed it.
@@ -77,6 +103,38 @@ type Source struct {
 	// AttachmentMB is the largest document that is fetched, in megabytes; 0, the
 	// default, means 200. A larger one is a gap that says so.
 	AttachmentMB int64 `toml:"attachment_mb"`
+	// Pull is when changes are pulled, and Full when everything is compared:
+	// "daily 02:00, 12:30", "Mon-Fri 12:30; Sun 03:00", "every 4 h", "off". Default
+	// daily 02:00 and Sun 03:00.
+	Pull string `toml:"pull"`
+	Full string `toml:"full"`
+}
+
+// Alerts say who is told, and how. Every way that is set is used.
+type Alerts struct {
+	// MailTo are the addresses that get mail; the owners' should be among them.
+	MailTo   []string `toml:"mail_to"`
+	MailFrom string   `toml:"mail_from"`
+	// SMTP is the mail server, host:port; the password is asked for by
+	// "chartcellar alerts password" and kept sealed.
+	SMTP     string `toml:"smtp"`
+	SMTPUser string `toml:"smtp_user"`
+	// Plain allows a mail server on this computer without STARTTLS.
+	Plain bool `toml:"smtp_plain"`
+	// Command is a program with its arguments; it gets the alert as JSON.
+	Command []string `toml:"command"`
+	// Ping is an address that is called after each good run: if it stays away, the
+	// service behind it raises the alarm.
+	Ping string `toml:"ping"`
+	// StatusFile is written at each change, for other programs.
+	StatusFile string `toml:"status_file"`
+	// GapDays is after how many days an open gap is told; default 7.
+	GapDays int `toml:"gap_days"`
+}
+
+// Set reports whether anybody is told.
+func (a Alerts) Set() bool {
+	return len(a.MailTo) > 0 && a.SMTP != "" || len(a.Command) > 0 || a.Ping != ""
 }
 
 // A Duration is written like 10m or 24h.
@@ -129,10 +187,23 @@ func Parse(b []byte) (Settings, error) {
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
 		return s, fmt.Errorf("%q is no setting; see `chartcellar config sample`", unknown[0].String())
 	}
+	s.fill()
 	for i := range s.Sources {
 		s.Sources[i].fill()
 	}
 	return s, s.check()
+}
+
+func (s *Settings) fill() {
+	if s.Verify == "" {
+		s.Verify = "daily 06:00"
+	}
+	if s.Listen == "" {
+		s.Listen = "127.0.0.1:8350"
+	}
+	if s.Alerts.GapDays == 0 {
+		s.Alerts.GapDays = 7
+	}
 }
 
 func (s *Source) fill() {
@@ -144,6 +215,12 @@ func (s *Source) fill() {
 	}
 	if s.Mode == "" {
 		s.Mode = "auto"
+	}
+	if s.Pull == "" {
+		s.Pull = "daily 02:00"
+	}
+	if s.Full == "" {
+		s.Full = "Sun 03:00"
 	}
 	if s.Overlap.Duration == 0 {
 		s.Overlap.Duration = 10 * time.Minute
@@ -161,6 +238,10 @@ func (s *Settings) check() error {
 		return fmt.Errorf("box_key = %q: write the full path of the box key's file", s.BoxKey)
 	case strings.HasPrefix(s.BoxKey, s.Data+string(filepath.Separator)):
 		return errors.New("box_key: the box key must lie outside the data folder, or a copy of the folder would hold it")
+	case s.Log != "" && !filepath.IsAbs(s.Log):
+		return fmt.Errorf("log = %q: write the full path of the file", s.Log)
+	case (s.TLSCert == "") != (s.TLSKey == ""):
+		return errors.New("tls_cert and tls_key: write both, or none")
 	case s.ReserveMB < 0:
 		return errors.New("reserve_mb: write a number of megabytes, or 0 for the default")
 	}
@@ -184,16 +265,31 @@ func (s *Source) check() error {
 		return errors.New("name: use small letters, digits and dashes, at most 31")
 	case err != nil || u.Host == "" || u.Scheme != "https" && !(s.Local && u.Scheme == "http"):
 		return errors.New("base: write the FHIR address, beginning with https://")
+	case s.CA != "" && !filepath.IsAbs(s.CA):
+		return fmt.Errorf("ca = %q: write the full path of the file", s.CA)
 	case !slices.Contains([]string{"group", "patient", "system"}, s.Level):
 		return fmt.Errorf("level = %q: write group, patient or system", s.Level)
 	case s.Level == "group" && s.Group == "" && s.Mode != "search":
 		return errors.New("group: write the id of the group to export, or set level")
 	case !slices.Contains([]string{"auto", "bulk", "search"}, s.Mode):
 		return fmt.Errorf("mode = %q: write auto, bulk or search", s.Mode)
+	case s.InFlight < 0 || s.InFlight > 16:
+		return errors.New("in_flight: write how many searches at once, from 1 to 16; 0 for 2")
 	case s.AttachmentMB < 0:
 		return errors.New("attachment_mb: write a number of megabytes, or 0 for 200")
 	case !slices.Contains([]string{"backend-services", "client-secret-basic", "client-secret-post", "bearer", "none"}, s.Auth):
 		return fmt.Errorf("auth = %q: write backend-services, client-secret-basic, client-secret-post, bearer or none", s.Auth)
+	}
+	return errors.Join(s.checkOrigins("origins", s.Origins), s.checkOrigins("file_origins", s.FileOrigins))
+}
+
+// checkOrigins checks addresses that have no path.
+func (s *Source) checkOrigins(name string, list []string) error {
+	for _, o := range list {
+		u, err := url.Parse(o)
+		if err != nil || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Scheme != "https" {
+			return fmt.Errorf("%s: %q: write https:// and the name of the host, and nothing behind it", name, o)
+		}
 	}
 	return nil
 }
@@ -219,6 +315,7 @@ func (s *Settings) Source(name string) (Source, error) {
 
 // Sample returns a commented file with these settings, but for the sources.
 func Sample(s Settings) []byte {
+	s.fill()
 	return fmt.Appendf(nil, `# chartcellar: settings. Lines that begin with # are remarks.
 
 # The name that stands on reports and on the recovery sheet.
@@ -238,16 +335,40 @@ key_file = %q
 # Megabytes that stay free on the disk; 0 means 2048 or a twentieth of it.
 reserve_mb = %d
 
+# A file to which each command appends what happened, for whoever helps you: no
+# names, addresses or keys. "" for none.
+log = %q
+
+# The practice's time zone, such as "America/New_York"; "" is this computer's.
+zone = %q
+
+# When a part of the mirror is read again; all of it within 30 days.
+verify = %q
+
+# Where the pages are. Another address than this computer's own uses TLS.
+listen = %q
+tls_cert = %q
+tls_key = %q
+
+# Who is told when something goes wrong. The mail server's password is set with:
+# chartcellar alerts password
+[alerts]
+mail_to = []
+mail_from = ""
+smtp = ""            # host:port
+smtp_user = ""
+smtp_plain = false   # a mail server on this computer without STARTTLS
+command = []         # a program and its arguments; it gets the alert as JSON
+ping = ""            # called after each good run
+status_file = ""
+gap_days = 7
+
 # Each EMR is a [[source]]. "chartcellar connect" adds one at the end.
-`, s.Practice, s.Data, s.BoxKey, s.KeyFile, s.ReserveMB)
+`, s.Practice, s.Data, s.BoxKey, s.KeyFile, s.ReserveMB, s.Log, s.Zone, s.Verify, s.Listen, s.TLSCert, s.TLSKey)
 }
 
 // Block returns a source as it is appended to the file.
 func Block(s Source) []byte {
-	quoted := make([]string, len(s.Types))
-	for i, t := range s.Types {
-		quoted[i] = fmt.Sprintf("%q", t)
-	}
 	s.fill()
 	return fmt.Appendf(nil, `
 [[source]]
@@ -261,12 +382,26 @@ types = [%s]       # empty: all that the EMR offers
 auth = %q          # backend-services, client-secret-basic, client-secret-post, bearer, none
 client_id = %q
 token_url = %q     # the EMR's token address; a change of it stops the run
+origins = [%s]     # further https://host that may get the token; only what the vendor confirmed
+file_origins = [%s] # https://host where its files lie; empty: where the first one lies
 local = %v         # the EMR is on the office network
 ca = %q            # certificate authority to trust beside the system's
 overlap = %q       # how far each run looks back before the last one
 rate = %v          # requests a second; 0 means 5, negative no limit
+in_flight = %d      # searches at once; 0 means 2
 rewrite_origin = %v # page links on another host are the EMR's own; only if the vendor says so
 attachment_mb = %d  # largest document that is fetched; 0 means 200
-`, s.Name, s.Base, s.Level, s.Group, s.Mode, s.Canary, strings.Join(quoted, ", "), s.Auth, s.ClientID, s.TokenURL, s.Local,
-		s.CA, s.Overlap.String(), s.Rate, s.RewriteOrigin, s.AttachmentMB)
+pull = %q          # when changes are pulled: "daily 02:00, 12:30", "every 4 h", "off"
+full = %q          # when everything is compared: "Sun 03:00"
+`, s.Name, s.Base, s.Level, s.Group, s.Mode, s.Canary, quoted(s.Types), s.Auth, s.ClientID, s.TokenURL,
+		quoted(s.Origins), quoted(s.FileOrigins), s.Local, s.CA, s.Overlap.String(), s.Rate, s.InFlight, s.RewriteOrigin, s.AttachmentMB, s.Pull, s.Full)
+}
+
+// quoted returns the inside of a TOML list.
+func quoted(list []string) string {
+	q := make([]string, len(list))
+	for i, s := range list {
+		q[i] = fmt.Sprintf("%q", s)
+	}
+	return strings.Join(q, ", ")
 }

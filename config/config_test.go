@@ -22,9 +22,11 @@ func TestWrittenAndReadBack(t *testing.T) {
 			t.Skip("control characters are not names")
 		}
 		s.ReserveMB = rapid.Int64Range(0, 1<<30).Draw(t, "reserve")
-		src := config.Source{Name: "emr", Base: "https://emr.example/fhir", Level: "system", Auth: "none",
-			Types: rapid.SliceOf(rapid.SampledFrom([]string{"Patient", "Condition"})).Draw(t, "types"),
-			Rate:  float64(rapid.IntRange(-1, 50).Draw(t, "rate"))}
+		src := config.Source{Name: "emr", Base: "https://emr.example/fhir", Level: "system", Auth: "none", Mode: "auto", Pull: "daily 02:00", Full: "Sun 03:00",
+			Types:       rapid.SliceOf(rapid.SampledFrom([]string{"Patient", "Condition"})).Draw(t, "types"),
+			Origins:     rapid.SliceOf(rapid.SampledFrom([]string{"https://a.example", "https://b.example:8443/"})).Draw(t, "origins"),
+			FileOrigins: rapid.SliceOf(rapid.SampledFrom([]string{"https://a.example", "https://b.example:8443/"})).Draw(t, "file origins"),
+			Rate:        float64(rapid.IntRange(-1, 50).Draw(t, "rate"))}
 		file := append(config.Sample(s), config.Block(src)...)
 		got, err := config.Parse(file)
 		if err != nil {
@@ -32,8 +34,11 @@ func TestWrittenAndReadBack(t *testing.T) {
 		}
 		want := src
 		want.Overlap = got.Sources[0].Overlap
-		if len(want.Types) == 0 {
-			want.Types, got.Sources[0].Types = nil, nil
+		for _, list := range []*[]string{&want.Types, &want.Origins, &want.FileOrigins,
+			&got.Sources[0].Types, &got.Sources[0].Origins, &got.Sources[0].FileOrigins} {
+			if len(*list) == 0 {
+				*list = nil
+			}
 		}
 		if !reflect.DeepEqual(got.Sources[0], want) || got.Practice != s.Practice || got.ReserveMB != s.ReserveMB {
 			t.Fatalf("Parse = %+v, want %+v with %+v", got, s, want)
@@ -51,6 +56,9 @@ func TestRefused(t *testing.T) {
 		{"a bad name", base + "[[source]]\nname = \"My EMR\"\nbase = \"https://x\"\n", "small letters"},
 		{"no https", base + "[[source]]\nname = \"e\"\nbase = \"http://x\"\n", "https://"},
 		{"a group without its id", base + "[[source]]\nname = \"e\"\nbase = \"https://x\"\n", "group"},
+		{"an origin with a path", base + "[[source]]\nname = \"e\"\nbase = \"https://x\"\nlevel = \"system\"\norigins = [\"https://x/y\"]\n", "origins"},
+		{"an http origin of files", base + "[[source]]\nname = \"e\"\nbase = \"https://x\"\nlevel = \"system\"\nfile_origins = [\"http://x\"]\n", "file_origins"},
+		{"a relative authority", base + "[[source]]\nname = \"e\"\nbase = \"https://x\"\nlevel = \"system\"\nca = \"ca.pem\"\n", "full path"},
 		{"a bad length of time", base + "[[source]]\nname = \"e\"\noverlap = \"soon\"\n", "10m"},
 	}
 	for _, tt := range tests {

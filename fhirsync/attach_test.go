@@ -144,6 +144,20 @@ func (f *office) checkFiles(t *testing.T, had bool) {
 	}
 }
 
+// TestDocumentElsewhere: a document on a host that does not exist is a gap, and
+// stops nothing.
+func TestDocumentElsewhere(t *testing.T) {
+	f := newOffice(t, documents())
+	line := `{"resourceType":"DocumentReference","id":"elsewhere","content":[{"attachment":{"url":"https://nowhere.invalid/x.pdf"}}]}`
+	if _, err := f.emr.Put([]byte(line)); err != nil {
+		t.Fatal(err)
+	}
+	r := f.sync(t)
+	if r.Verdict != fhirsync.WithGaps || r.GapCount != 1 || r.Gaps[0].Ref != "DocumentReference/elsewhere" || r.Attachments.Stored == 0 {
+		t.Errorf("verdict %q, gaps %+v", r.Verdict, r.Gaps)
+	}
+}
+
 // TestSignedLinksExpire: P110, addresses that die within a minute are renewed by
 // reading the document again.
 func TestSignedLinksExpire(t *testing.T) {

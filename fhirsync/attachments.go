@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 
@@ -39,34 +40,48 @@ type attacher struct {
 	s *syncer
 
 	// mu covers what follows.
-	mu  sync.Mutex
-	n   Attached
-	row int // failures of the server, one behind the other
+	mu    sync.Mutex
+	n     Attached
+	row   int             // failures of the server, one behind the other
+	asked map[string]bool // gaps of the attachments that were looked at
 }
 
 // attachments fetches what the stored records name by an address (P105-P110).
 func (s *syncer) attachments(ctx context.Context) error {
-	a := &attacher{s: s}
-	var behind []byte
-	for {
-		wants, last, err := s.m.Wants(s.o.Source.Name, behind, 500)
-		if err != nil {
-			return err
-		}
-		if len(wants) == 0 {
-			break
-		}
-		behind = last
-		if err := a.some(ctx, wants); err != nil {
-			return err
-		}
-		if err := s.run.Flush(ctx); err != nil {
+	a := &attacher{s: s, asked: map[string]bool{}}
+	// A record that no longer names its attachment is read again; what it names
+	// now is fetched by the second pass.
+	for pass, dropped := 0, 0; pass == 0 || pass == 1 && a.n.Dropped > dropped; pass++ {
+		dropped = a.n.Dropped
+		if err := a.all(ctx); err != nil {
 			return err
 		}
 	}
 	s.report.Attachments = a.n
 	s.gapOfWaiting(a.n.Waiting)
 	return nil
+}
+
+// all fetches every attachment that is wanted and was not looked at.
+func (a *attacher) all(ctx context.Context) error {
+	var behind []byte
+	for {
+		wants, last, err := a.s.m.Wants(a.s.o.Source.Name, behind, 500)
+		if err != nil || len(wants) == 0 {
+			return err
+		}
+		behind = last
+		wants = slices.DeleteFunc(wants, func(w store.Want) bool { return a.asked[attachmentGap(w)] })
+		for _, w := range wants {
+			a.asked[attachmentGap(w)] = true
+		}
+		if err := a.some(ctx, wants); err != nil {
+			return err
+		}
+		if err := a.s.run.Flush(ctx); err != nil {
+			return err
+		}
+	}
 }
 
 // gapOfWaiting keeps the one gap for all attachments that were not tried.
@@ -125,6 +140,12 @@ func (a *attacher) binaryID(url string) (string, bool) {
 	return id, ok && id != "" && !strings.Contains(id, "/")
 }
 
+// home reports whether an address is one of the EMR itself: what is wrong with
+// another host is wrong with one document only.
+func (a *attacher) home(url string) bool {
+	return !strings.Contains(url, "://") || strings.HasPrefix(url, a.s.o.Client.Base()+"/")
+}
+
 func attachmentGap(w store.Want) string {
 	return "attachment/" + w.Type + "/" + w.ID + "/" + index.WithoutQuery(w.URL)
 }
@@ -141,14 +162,14 @@ func (a *attacher) one(ctx context.Context, w store.Want) error {
 		return nil
 	}
 	problem, err := a.fetch(ctx, w)
-	if fresh, ok := a.renew(ctx, w, err); ok {
+	if fresh, ok := a.renew(ctx, w, problem, err); ok {
 		if fresh == nil {
 			return a.drop(w)
 		}
 		problem, err = a.fetch(ctx, *fresh)
 	}
 	switch {
-	case err != nil && (ctx.Err() != nil || rest.Is(err, rest.DNS, rest.Certificate, rest.Token) || ours(err)):
+	case err != nil && (ctx.Err() != nil || ours(err) || a.home(w.URL) && rest.Is(err, rest.DNS, rest.Certificate, rest.Token)):
 		return err
 	case err != nil:
 		a.failed(w, err)
@@ -204,17 +225,23 @@ type refusedError struct{ why string }
 func (e *refusedError) Error() string { return e.why }
 
 // renew reads the record again when an address no longer works: a signed one has
-// expired, or the record has changed (P110). It returns the want with the address
-// of now; nil if the record no longer names the attachment.
-func (a *attacher) renew(ctx context.Context, w store.Want, err error) (fresh *store.Want, ok bool) {
-	if !rest.Is(err, rest.Forbidden, rest.SignIn, rest.NotFound, rest.Gone, rest.Refused, rest.UnsafeURL) {
+// expired, or the record has changed (P110); and when an attachment is not as it
+// should be a second time. It returns the want with the address of now; nil if the
+// record no longer names the attachment.
+func (a *attacher) renew(ctx context.Context, w store.Want, problem string, err error) (fresh *store.Want, ok bool) {
+	var refused *refusedError
+	again := (problem != "" || errors.As(err, &refused)) && a.s.isOpen(attachmentGap(w))
+	if !again && !rest.Is(err, rest.Forbidden, rest.SignIn, rest.NotFound, rest.Gone, rest.Refused, rest.UnsafeURL) {
 		return nil, false
 	}
 	body, state, err := a.s.o.Client.Read(ctx, w.Type, w.ID)
-	if err != nil || state == rest.Missing {
+	switch {
+	case err != nil:
 		return nil, false
-	}
-	if state == rest.Deleted {
+	case state == rest.Missing:
+		held, err := a.s.m.Holds(store.Key{Source: w.Source, Type: w.Type, ID: w.ID})
+		return nil, err == nil && !held
+	case state == rest.Deleted:
 		return nil, true
 	}
 	s := scan.New([32]byte{})
@@ -233,6 +260,9 @@ func (a *attacher) renew(ctx context.Context, w store.Want, err error) (fresh *s
 			fresh = &again
 		}
 	})
+	if !found && a.s.addRead(ctx, w.Type, body) != nil {
+		return nil, false // the mirror would have neither
+	}
 	return fresh, fresh != nil || !found
 }
 

@@ -3,6 +3,8 @@ package fhirsync
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"chartcellar/store"
 	"chartcellar/store/index"
@@ -16,23 +18,20 @@ func Decide(ctx context.Context, m *store.Mirror, run uint32, typ string, accept
 	if err != nil {
 		return err
 	}
-	decided := 0
+	var list []index.Decision
 	for _, r := range runs {
 		if r.Number != run {
 			continue
 		}
 		for t, state := range r.States.Types {
-			if state != index.Held || typ != "" && t != typ {
-				continue
+			if state == index.Held && (typ == "" || t == typ) {
+				list = append(list, index.Decision{Run: run, Type: t, Accept: accept, By: by})
 			}
-			if err := m.Decide(ctx, index.Decision{Run: run, Type: t, Accept: accept, By: by}); err != nil {
-				return err
-			}
-			decided++
 		}
 	}
-	if decided == 0 {
+	if len(list) == 0 {
 		return fmt.Errorf("run %d holds nothing that waits for a decision: %w", run, store.ErrNotFound)
 	}
-	return nil
+	slices.SortFunc(list, func(a, b index.Decision) int { return strings.Compare(a.Type, b.Type) })
+	return m.Decide(ctx, list...)
 }

@@ -140,7 +140,10 @@ func (s *syncer) poll(ctx context.Context, e *export) error {
 		} else {
 			wait = min(2*wait, 10*time.Minute)
 		}
-		if err := sleep(ctx, next); err != nil {
+		begun := s.o.Now()
+		err = sleep(ctx, next)
+		s.report.Waited += s.o.Now().Sub(begun)
+		if err != nil {
 			return err
 		}
 	}
@@ -375,7 +378,8 @@ func (f *fetcher) end(ctx context.Context, n int, state fileState) error {
 	if err != nil {
 		return fmt.Errorf("note the end of a file: %w", err)
 	}
-	if err := f.s.run.Note(ctx, fileName(f.export, n), progress); err != nil {
+	end := store.Chunk{Name: fileName(f.export, n), Progress: progress, Boundary: time.Second}
+	if err := f.s.run.Add(ctx, end); err != nil {
 		return err
 	}
 	f.account(n, state)

@@ -134,6 +134,9 @@ func Sync(ctx context.Context, o Options) (*Report, error) {
 	if err != nil {
 		s.keep()
 	}
+	if err != nil && ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
+		err = errors.Join(ctx.Err(), err) // whatever it looks like, this is the cause
+	}
 	return r, err
 }
 

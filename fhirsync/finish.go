@@ -30,7 +30,11 @@ func (s *syncer) finish(ctx context.Context) (*Report, error) {
 		s.report.Full = s.report.Full && (r.Full || !r.Asked)
 		s.typeGaps(r)
 	}
-	s.guard()
+	waiting, err := s.m.Waiting(s.o.Source.Name)
+	if err != nil {
+		return nil, err
+	}
+	s.guard(waiting)
 	if err := s.complete(); err != nil {
 		return nil, err
 	}
@@ -148,22 +152,28 @@ func (s *syncer) complement(r TypeRow) TypeRow {
 	s.mu.Lock()
 	r.Listed = s.listed[r.Type] - max(0, r.Duplicates-s.since[r.Type])
 	s.mu.Unlock()
-	r.Accepted, r.Lacking = s.known[r.Type], s.report.lacking[r.Type]
+	r.Accepted, r.Lacking, r.Followed = s.known[r.Type], s.report.lacking[r.Type], s.report.followed[r.Type]
 	if c, ok := s.report.server[r.Type]; ok {
 		r.Checked = c
 	}
 	f, failed := s.failure(r.Type)
-	past := s.past[r.Type].Records
 	switch {
 	case failed && (r.Asked || f.kind == "type" || s.job.Ways[r.Type].Mode != ""):
 		r.Gap, r.GapKind = f.why, f.kind
-	case r.Full && r.Asked && r.Listed == 0 && past > 0 && past <= 100:
-		// More than that is a matter for the guard.
-		r.Gap, r.GapKind = fmt.Sprintf("the EMR gave none; there were %d", past), "type"
+	case s.none(r):
+		r.Gap, r.GapKind = fmt.Sprintf("the EMR gave none; there were %d", s.past[r.Type].listed()), "type"
 	case r.Quarantine > 0:
 		r.Gap, r.GapKind = lineGap(r.Quarantine), "line"
 	}
 	return r
+}
+
+// none reports whether a whole listing gave nothing of a type that had records,
+// and that are not all known to be removed. More than a few are a matter for the
+// guard.
+func (s *syncer) none(r TypeRow) bool {
+	n := s.past[r.Type].listed() - r.Removed
+	return r.Full && r.Asked && r.Listed == 0 && n > 0 && n <= few
 }
 
 func lineGap(n int) string {
@@ -177,7 +187,7 @@ func lineGap(n int) string {
 // held types are proposed.
 func (s *syncer) close(ctx context.Context, counts index.Counts) error {
 	c := index.Closing{States: index.RunStates{All: index.Applied, Types: map[string]index.State{}},
-		Ended: s.report.Ended, Counts: counts, Absent: s.report.absent}
+		Ended: s.report.Ended, Counts: counts, Verdict: string(s.report.Verdict), Absent: s.report.absent}
 	cursors := s.newCursors()
 	for _, r := range s.report.Types {
 		if r.Held != "" {

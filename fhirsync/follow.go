@@ -26,7 +26,7 @@ func (s *syncer) references(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.report.Dangling = map[string]int64{}
+	s.report.Dangling, s.report.followed = map[string]int64{}, map[string]int{}
 	if last != nil {
 		for ref, at := range last.Dangling {
 			if s.o.Now().Sub(time.Unix(at, 0)) < dangles {
@@ -80,6 +80,7 @@ func (s *syncer) readReferenced(ctx context.Context, k store.Key) error {
 		return nil
 	}
 	s.report.Followed++
+	s.report.followed[k.Type]++
 	if k.Type == "Patient" {
 		s.closeGap("patient/"+k.ID, "the record came")
 	}
@@ -106,8 +107,9 @@ func (s *syncer) absences(ctx context.Context) error {
 	s.report.absent = map[string][]index.Absence{}
 	s.report.lacking = map[string]int{}
 	for _, row := range s.rows(counts) {
-		whole := row.Full && row.Gap == "" && len(s.past) > 0 && s.past[row.Type].Records > 0
-		if !whole || row.Listed == 0 {
+		past := s.past[row.Type]
+		whole := row.Full && (row.Gap == "" || s.none(row)) && past.Records > 0
+		if !whole || row.Listed == 0 && past.listed() > few {
 			continue
 		}
 		if err := s.absentOf(ctx, row); err != nil {
@@ -127,7 +129,7 @@ func (s *syncer) absentOf(ctx context.Context, row TypeRow) error {
 		s.note("What the EMR no longer has of type %s could not be told in this run; the next full run tells.", row.Type)
 		return nil
 	}
-	s.report.lacking[row.Type] = n
+	s.report.lacking[row.Type], row.Lacking = n, n
 	suspect := Suspect(row, s.past[row.Type]) != "" || n > maxAbsent
 	marks := []index.Absence{}
 	for _, a := range list {
@@ -236,6 +238,11 @@ func (s *syncer) countType(ctx context.Context, t string, way Way, c *Checked) e
 	c.Server = n
 	diff := n - c.Mirror
 	changing := 0
+	if diff > 0 && s.profile.LastUpdated[t] == Unknown {
+		if err := s.probeType(ctx, t); err != nil {
+			return err
+		}
+	}
 	if diff > 0 && s.profile.LastUpdated[t] == Yes {
 		since := s.o.Client.ServerNow().Add(-s.o.Margin - s.o.Now().Sub(s.report.Started))
 		changing, err = s.o.Client.Count(ctx, t, window{From: since}.query())

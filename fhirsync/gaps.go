@@ -2,7 +2,6 @@ package fhirsync
 
 import (
 	"maps"
-	"math/bits"
 	"slices"
 	"strings"
 
@@ -23,8 +22,8 @@ func (s *syncer) loadGaps() error {
 }
 
 // openGap opens a gap, or says that it is still open; durable with the next part.
-// A gap of an attachment is written again only when its reason changes or its
-// tries have doubled: there may be many.
+// Where there are many, a gap of an attachment is written again only when its
+// reason changes.
 func (s *syncer) openGap(g gap) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -36,7 +35,7 @@ func (s *syncer) openGap(g gap) {
 		g.Since, g.Tries = old.Since, old.Tries+1
 	}
 	s.gaps[short] = g
-	if !known || g.Kind != "attachment" || g.Reason != old.Reason || bits.OnesCount(uint(g.Tries)) == 1 {
+	if !known || g.Kind != "attachment" || g.Reason != old.Reason || len(s.gaps) <= maxListed {
 		s.run.Gap(g)
 	}
 }
@@ -53,6 +52,14 @@ func (s *syncer) closeGap(id, evidence string) {
 	delete(s.gaps, id)
 	s.run.Gap(g)
 	s.report.ClosedGaps++
+}
+
+// isOpen reports whether a gap is open.
+func (s *syncer) isOpen(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, open := s.gaps[id]
+	return open
 }
 
 // retryWhole reports whether a type is listed whole because lines of it could

@@ -245,7 +245,7 @@ func (p *pager) add(ctx context.Context, lines []byte, progress json.RawMessage)
 	c := store.Chunk{Lines: lines, Type: p.st.Type, File: "search of " + p.st.Type, Offset: int64(p.state.Pages),
 		Listing: p.st.Whole && len(p.s.past) > 0}
 	if progress != nil {
-		c.Name, c.Progress = p.w.name(p.st.Type), progress
+		c.Name, c.Progress, c.Boundary = p.w.name(p.st.Type), progress, 10*time.Second
 	}
 	return p.s.run.Add(ctx, c)
 }
@@ -383,14 +383,20 @@ func words(err error) string {
 	if !asError(err, &e) {
 		return err.Error()
 	}
-	s := string(e.Kind)
+	switch e.Kind {
+	case rest.OtherOrigin:
+		return fmt.Sprintf("the next page would be at %s, another address than the EMR's", e.Detail)
+	case rest.DNS:
+		return "the name of its host is not known"
+	case rest.UnsafeURL:
+		return "its address is no https address on the internet, and such are not followed"
+	case rest.Certificate:
+		return "the certificate of its host is not good"
+	}
 	if e.Status != 0 {
-		s += fmt.Sprintf(" (HTTP %d)", e.Status)
+		return fmt.Sprintf("%s (HTTP %d)", e.Kind, e.Status)
 	}
-	if e.Kind == rest.OtherOrigin {
-		s = fmt.Sprintf("the next page would be at %s, another address than the EMR's", e.Detail)
-	}
-	return s
+	return string(e.Kind)
 }
 
 func asError(err error, to **rest.Error) bool { return errors.As(err, to) }

@@ -116,6 +116,9 @@ func (s *syncer) interrupt(ctx context.Context) error {
 func (s *syncer) plan(ctx context.Context) error {
 	if s.job.Planned {
 		s.profile = s.job.Profile
+		if s.profile.LastUpdated == nil { // an empty one is not written
+			s.profile.LastUpdated = map[string]Answer{}
+		}
 		s.deny()
 		return nil
 	}
@@ -292,8 +295,12 @@ func (s *syncer) lastReport() (*Report, error) {
 		if r.Source != s.o.Source.Name || r.Kind != "sync" || r.Closing == 0 {
 			continue
 		}
+		record, err := s.m.RunRecord(r.Number)
+		if err != nil {
+			return nil, err
+		}
 		var rep Report
-		if json.Unmarshal(r.Record, &rep) == nil && !rep.Interrupted() {
+		if json.Unmarshal(record, &rep) == nil && !rep.Interrupted() {
 			return &rep, nil
 		}
 	}

@@ -36,6 +36,8 @@ type Report struct {
 	Bytes   int64     `json:"bytes"` // of the files, unpacked
 	Wire    int64     `json:"wire"`  // over the network
 	Notes   []string  `json:"notes,omitempty"`
+	// Waited is how long the run slept because the export was not ready.
+	Waited time.Duration `json:"waited,omitempty"`
 
 	Attachments Attached `json:"attachments"`
 	Followed    int      `json:"followed,omitempty"` // records read because others name them
@@ -58,6 +60,7 @@ type Report struct {
 	unverified  map[string]bool
 	absent      map[string][]index.Absence
 	lacking     map[string]int
+	followed    map[string]int
 	server      map[string]Checked
 }
 
@@ -77,9 +80,11 @@ type TypeRow struct {
 	Verified bool   `json:"verified"`           // what came was compared with a count of the EMR
 	Accepted int    `json:"accepted,omitempty"` // of removed: a person had accepted it before
 	Lacking  int    `json:"lacking,omitempty"`  // records here that the whole listing lacked
+	Followed int    `json:"followed,omitempty"` // records read because others name them
 	Gap      string `json:"gap,omitempty"`      // what it lacks
 	GapKind  string `json:"gapKind,omitempty"`  // type, file, page: its cursor stays; line: it moves
 	Held     string `json:"held,omitempty"`     // what a person must look at
+	Waits    uint32 `json:"waits,omitempty"`    // an earlier run that holds changes of it still; its cursor stays
 	Checked
 }
 
@@ -91,13 +96,13 @@ type Checked struct {
 }
 
 // stays reports whether the type's cursor must not move.
-func (t TypeRow) stays() bool { return t.Gap != "" && t.GapKind != "line" }
+func (t TypeRow) stays() bool { return t.Waits != 0 || t.Gap != "" && t.GapKind != "line" }
 
 // Judge gives the verdict: a pure function of what the report says.
 func (r *Report) Judge() Verdict {
 	held, gaps, good := false, r.GapCount > 0, len(r.Types) == 0
 	for _, t := range r.Types {
-		held = held || t.Held != ""
+		held = held || t.Held != "" || t.Waits != 0
 		gaps = gaps || t.Gap != ""
 		good = good || !t.stays()
 	}

@@ -189,7 +189,12 @@ func (s *syncer) history(ctx context.Context, st *search) error {
 	}
 	newest := map[string]bool{} // id -> whether its newest entry is a deletion
 	addr := fmt.Sprintf("%s/_history?_since=%s&_count=%d", st.Type, st.From.Format(instant), s.pageSize())
-	for n := 0; addr != "" && n < maxPages; n++ {
+	for asked := map[string]bool{}; addr != ""; {
+		if asked[addr] || len(asked) >= maxPages {
+			s.note("The EMR's list of deleted records of type %s leads in a circle; a full run finds them.", st.Type)
+			break
+		}
+		asked[addr] = true
 		p, err := s.o.Client.Page(ctx, addr, "history of "+st.Type, false)
 		if err != nil && stops(ctx, err) {
 			return s.waits(err)
@@ -217,7 +222,9 @@ func (s *syncer) history(ctx context.Context, st *search) error {
 	return s.buryAll(ctx, refs, "history")
 }
 
-// buryAll records deletions; a record that also came is looked up first.
+// buryAll records deletions. A record that also came is looked up first; so is
+// every one where what came is not known: a history gives no order among entries of
+// one instant, and a run that was continued has not seen all that came.
 func (s *syncer) buryAll(ctx context.Context, refs []bulk.Ref, detector string) error {
 	if len(refs) == 0 {
 		return nil
@@ -226,16 +233,13 @@ func (s *syncer) buryAll(ctx context.Context, refs []bulk.Ref, detector string) 
 		return err
 	}
 	for _, r := range refs {
-		if s.run.Seen(r.Type, r.ID) {
-			_, state, err := s.o.Client.Read(ctx, r.Type, r.ID)
-			if err != nil && stops(ctx, err) {
-				return s.waits(err)
-			}
+		seen := s.run.Seen(r.Type, r.ID)
+		if seen || detector == "history" || s.run.Resumed() {
+			gone, err := s.isGone(ctx, r, seen)
 			if err != nil {
-				s.fail(r.Type, "type", "a record is both given and deleted, and could not be looked up")
-				continue
+				return err
 			}
-			if state != rest.Deleted {
+			if !gone {
 				continue
 			}
 		}
@@ -245,6 +249,23 @@ func (s *syncer) buryAll(ctx context.Context, refs []bulk.Ref, detector string) 
 		}
 	}
 	return nil
+}
+
+// isGone reads a record that the EMR says is deleted.
+func (s *syncer) isGone(ctx context.Context, r bulk.Ref, seen bool) (bool, error) {
+	held, err := s.m.Holds(store.Key{Source: s.o.Source.Name, Type: r.Type, ID: r.ID})
+	if err != nil || !held && !seen {
+		return false, err // there is nothing to bury
+	}
+	_, state, err := s.o.Client.Read(ctx, r.Type, r.ID)
+	if err != nil && stops(ctx, err) {
+		return false, s.waits(err)
+	}
+	if err != nil {
+		s.fail(r.Type, "type", "the EMR says that a record is deleted, and it could not be looked up")
+		return false, nil
+	}
+	return state == rest.Deleted || state == rest.Missing && !seen, nil
 }
 
 func contains(list []string, s string) bool {

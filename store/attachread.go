@@ -17,6 +17,9 @@ import (
 	"chartcellar/store/index"
 )
 
+// WithoutQuery returns an address up to its query, as a Link has it.
+func WithoutQuery(url string) string { return index.WithoutQuery(url) }
+
 // Attachments returns what the mirror holds of a record's attachments that have
 // an address, oldest first: one that was fetched again stands there again. It needs
 // no key.

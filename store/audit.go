@@ -26,31 +26,6 @@ func (m *Mirror) SumFile(name string) (size int64, sum [32]byte, err error) {
 	return archive.Sum(m.fs, m.path(filepath.FromSlash(name)))
 }
 
-// ReadPart decrypts one part and checks every frame against its leaf of the
-// log; it returns the plain bytes and the records of it. It needs a key.
-func (m *Mirror) ReadPart(n uint32) (plain int64, lines int, leaves []tlog.Hash, err error) {
-	id, err := m.key()
-	if err != nil {
-		return 0, 0, nil, err
-	}
-	p, err := m.openPart(n, id)
-	if err != nil {
-		return 0, 0, nil, err
-	}
-	defer p.Close() // read only
-	c := m.cache.codec()
-	defer m.cache.putCodec(c)
-	var buf []byte
-	for i, f := range p.Footer.Frames {
-		if buf, err = p.Frame(c, i, buf[:0]); err != nil {
-			return plain, lines, nil, err
-		}
-		plain += int64(len(buf))
-		lines += f.Lines
-	}
-	return plain, lines, p.Leaves(), nil
-}
-
 // TypeSizes returns the compressed bytes of all frames by resource type. It needs
 // a key.
 func (m *Mirror) TypeSizes() (map[string]int64, error) {

@@ -86,9 +86,8 @@ func (m *Mirror) checkpoint() error {
 	if err != nil || state.Part == last.Number {
 		return err
 	}
-	run, ok, err := m.index.Run(last.Run)
-	if err != nil || !ok || run.Closing != last.Number {
-		return err // inside a run: it ends with its own
+	if run, ok := m.index.Head(last.Run); !ok || run.Closing != last.Number {
+		return nil // inside a run: it ends with its own
 	}
 	if err := m.writeCheckpoint(state, last); err != nil {
 		return fmt.Errorf("sign the checkpoint: %w", err)
@@ -143,11 +142,14 @@ func (m *Mirror) writeCheckpoint(state checkpointState, last index.Part) error {
 func (m *Mirror) certificates(parts []index.Part) (map[uint32][32]byte, error) {
 	sums := map[uint32][32]byte{}
 	for _, p := range parts {
-		r, ok, err := m.index.Run(p.Run)
+		if r, ok := m.index.Head(p.Run); !ok || r.Closing != p.Number {
+			continue
+		}
+		r, _, err := m.index.Run(p.Run)
 		if err != nil {
 			return nil, err
 		}
-		if ok && r.Closing == p.Number && len(r.Certificate) > 0 {
+		if len(r.Certificate) > 0 {
 			sums[p.Run] = sha256.Sum256(r.Certificate)
 		}
 	}

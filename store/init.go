@@ -5,13 +5,18 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"filippo.io/age"
 
 	"chartcellar/store/disk"
+	"chartcellar/store/index"
 	"chartcellar/store/keys"
 )
 
@@ -24,6 +29,10 @@ type InitOptions struct {
 	Practice string // for the sheet
 	// Passwords are one per person; the key of the map is the person's name.
 	Passwords map[string]string
+	// Keep, if set, is called with what was made before the folder becomes a
+	// mirror. It puts the sheet where it cannot be lost; if it fails, there is no
+	// mirror.
+	Keep func(NewMirror) error
 }
 
 // A NewMirror is what Init made: the sheet must be printed and the office key
@@ -35,7 +44,7 @@ type NewMirror struct {
 
 // Init makes an empty mirror in a folder that has none. The folder is a mirror
 // once Init returns nil; after a crash before that it is none, and Init can be
-// called again.
+// called again. After a crash when Keep had returned it may be one.
 func Init(o InitOptions) (NewMirror, error) {
 	o.fill()
 	var n NewMirror
@@ -45,6 +54,9 @@ func Init(o InitOptions) (NewMirror, error) {
 		return n, fmt.Errorf("there is already a mirror in %s", o.Dir)
 	}
 	if err := checkLocal(o.FS, o.Dir); err != nil {
+		return n, err
+	}
+	if err := checkEmpty(o.FS, o.Dir); err != nil {
 		return n, err
 	}
 	office, err := age.GenerateX25519Identity()
@@ -66,15 +78,11 @@ func Init(o InitOptions) (NewMirror, error) {
 		}
 		secrets[filepath.Join("slots", name+"-0001.age")] = slot
 	}
-	file, err := writeMirror(&o, statement, secrets)
-	if err != nil {
-		return n, err
-	}
 	n.Office = office
 	n.Sheet = keys.Sheet{Practice: o.Practice, Mirror: statement.Mirror, Recovery: recovery,
-		StatementHash: keys.Hash(file), LogKey: statement.LogKey,
+		StatementHash: keys.Hash(secrets["statement"]), LogKey: statement.LogKey,
 		Recipients: statement.Recipients, Created: statement.Created}
-	return n, nil
+	return n, writeMirror(&o, n, secrets)
 }
 
 func (o *InitOptions) fill() {
@@ -131,30 +139,70 @@ var (
 	logKeyFile    = filepath.Join("secrets", "log.key")
 )
 
-// writeMirror writes the sealed files and then, as the commit of Init, the
-// statement (archive.md 1, C9).
-func writeMirror(o *InitOptions, s keys.Statement, secrets map[string][]byte) ([]byte, error) {
+// writeMirror writes the sealed files, lets the caller keep the sheet, and then,
+// as the commit of Init, writes the statement (archive.md 1, C9).
+func writeMirror(o *InitOptions, n NewMirror, secrets map[string][]byte) error {
 	file := secrets["statement"]
 	delete(secrets, "statement")
 	for _, dir := range folders {
 		if err := o.FS.Mkdir(filepath.Join(o.Dir, dir)); err != nil {
-			return nil, fmt.Errorf("make the folder %s: %w", dir, err)
+			return fmt.Errorf("make the folder %s: %w", dir, err)
 		}
 	}
-	for name, content := range secrets {
-		if err := disk.ReplaceFile(o.FS, filepath.Join(o.Dir, name), content); err != nil {
-			return nil, err
+	if err := putAsideSlots(o); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(secrets)) {
+		if err := disk.ReplaceFile(o.FS, filepath.Join(o.Dir, name), secrets[name]); err != nil {
+			return err
+		}
+	}
+	if o.Keep != nil {
+		if err := o.Keep(n); err != nil {
+			return err
 		}
 	}
 	name := filepath.Join(o.Dir, "mirror", "000001.json")
 	if err := disk.WriteFile(o.FS, name, file); err != nil {
-		return nil, err
+		return err
 	}
 	back, err := disk.ReadFile(o.FS, name, 1<<20)
 	if err != nil || !bytes.Equal(back, file) {
-		return nil, fmt.Errorf("read the mirror statement back: %w", ErrDamaged)
+		return fmt.Errorf("read the mirror statement back: %w", ErrDamaged)
 	}
-	return file, nil
+	return nil
+}
+
+// putAsideSlots moves away the passphrases of an Init that was broken off: they
+// open a key that was never used.
+func putAsideSlots(o *InitOptions) error {
+	slots, err := o.FS.ReadDir(filepath.Join(o.Dir, "slots"))
+	if err != nil {
+		return fmt.Errorf("list the passphrases: %w", err)
+	}
+	for _, s := range slots {
+		if _, err := disk.Quarantine(o.FS, o.Dir, filepath.Join(o.Dir, "slots", s.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkEmpty refuses a folder with parts or an index: that is a mirror which has
+// lost its statement, and new keys must not take the place of its own.
+func checkEmpty(fsys disk.FS, dir string) error {
+	parts, err := fsys.ReadDir(filepath.Join(dir, "parts"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("look at the data folder: %w", err)
+	}
+	there, err := disk.Exists(fsys, index.Path(dir))
+	if err != nil {
+		return fmt.Errorf("look at the data folder: %w", err)
+	}
+	if there || len(parts) > 0 {
+		return fmt.Errorf("%s holds the records of a mirror whose file mirror/000001.json is missing; put that file back from a copy", dir)
+	}
+	return nil
 }
 
 // folders are the folders of a mirror.

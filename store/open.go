@@ -53,12 +53,23 @@ func Open(ctx context.Context, o Options) (*Mirror, error) {
 	if err := checkLocal(o.FS, o.Dir); err != nil {
 		return nil, err
 	}
+	m, err := openOnce(ctx, &o)
+	if err != nil && isFull(err) { // looking goes on; that is what the ballast is for (I13)
+		if rerr := disk.RemoveSpent(o.FS, filepath.Join(o.Dir, "ballast")); rerr != nil {
+			return nil, errors.Join(err, rerr)
+		}
+		m, err = openOnce(ctx, &o)
+	}
+	return m, err
+}
+
+func openOnce(ctx context.Context, o *Options) (*Mirror, error) {
 	m := &Mirror{dir: o.Dir, fs: o.FS, now: o.Now, log: o.Log, box: o.Box, reserve: o.Reserve,
 		witness: o.Witness, cache: newFrameCache(cacheBytes)}
-	if err := m.takeLock(&o); err != nil {
+	if err := m.takeLock(o); err != nil {
 		return nil, err
 	}
-	if err := m.open(ctx, &o); err != nil {
+	if err := m.open(ctx, o); err != nil {
 		return nil, errors.Join(err, m.abandon())
 	}
 	return m, nil
@@ -392,11 +403,10 @@ func (m *Mirror) removeSpentRuns() error {
 		if p.RunFile != ([32]byte{}) {
 			keep[fmt.Sprintf("%d.run", p.Number)] = true
 		}
-		r, known, err := m.index.Run(p.Run)
-		if known && r.Ended.IsZero() {
+		if r, known := m.index.Head(p.Run); known && r.Ended.IsZero() {
 			keep[fmt.Sprintf("%d.seen", p.Number)] = true
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return err
@@ -491,19 +501,25 @@ func (m *Mirror) fillBallast(size int64) error {
 	return nil
 }
 
+// Space returns the bytes that are free on the mirror's disk, and how many of them
+// are kept in reserve.
+func (m *Mirror) Space() (free, reserve int64, err error) {
+	free, total, err := m.fs.Free(m.dir)
+	if err != nil {
+		return 0, 0, fmt.Errorf("look at the free space: %w", err)
+	}
+	if reserve = m.reserve; reserve == 0 {
+		reserve = max(2<<30, total/20)
+	}
+	return free, reserve, nil
+}
+
 // CheckSpace returns ErrFull when the disk has reached the reserve, and then
 // gives the ballast up.
 func (m *Mirror) CheckSpace() error {
-	free, total, err := m.fs.Free(m.dir)
-	if err != nil {
-		return fmt.Errorf("look at the free space: %w", err)
-	}
-	reserve := m.reserve
-	if reserve == 0 {
-		reserve = max(2<<30, total/20)
-	}
-	if free >= reserve {
-		return nil
+	free, reserve, err := m.Space()
+	if err != nil || free >= reserve {
+		return err
 	}
 	if err := disk.RemoveSpent(m.fs, m.path("ballast")); err != nil {
 		return err

@@ -43,6 +43,10 @@ type pipe struct {
 	targets targets
 }
 
+// framesAhead is how many frames may wait for the writer, so that the workers go
+// on while it waits for the disk. Most are a tenth of archive.FrameBytes by then.
+const framesAhead = 64
+
 // A closing is the end of a run.
 type closing struct {
 	index.Closing
@@ -54,6 +58,7 @@ type worker struct {
 	scan  *scan.Scanner
 	hash  *index.Hasher
 	codec *archive.Codec
+	pack  []byte // a frame that is being packed
 	keys  []index.Key
 	lines []line
 	known map[string]bool // references that were noted lately
@@ -83,11 +88,12 @@ type line struct {
 	from, to int // in the chunk
 	entry    index.Entry
 	wants    []index.Want
+	last     bool // of the chunk, or before a line of another type
 }
 
 func newPipe(ctx context.Context, r *Run) (*pipe, error) {
 	p := &pipe{run: r, work: make(chan func(*worker), 4), scans: make(chan *scanJob, 6),
-		frames: make(chan *frameJob, 16), uncounted: index.Counts{}, bufs: make(chan []byte, 64)}
+		frames: make(chan *frameJob, framesAhead), uncounted: index.Counts{}, bufs: make(chan []byte, 16)}
 	p.ctx, p.cancel = context.WithCancelCause(ctx)
 	w, err := newWriter(p)
 	if err != nil {
@@ -244,6 +250,7 @@ type assembler struct {
 	open     map[frameKey]*frameJob
 	lines    int // kept in this part
 	seen     int // read since the last part
+	most     int // about how many lines a frame has
 	listed   []index.Key
 	began    time.Time
 	progress map[string]json.RawMessage
@@ -265,7 +272,6 @@ type frameJob struct {
 	wants   []index.Want
 	done    chan struct{}
 	frame   archive.Frame
-	packed  []byte
 	err     error
 	seal    *sealJob
 }
@@ -334,7 +340,8 @@ func (a *assembler) take(j *scanJob) error {
 	if j.chunk.Release != nil {
 		j.chunk.Release()
 	}
-	if a.p.run.m.partLimit(a.lines, a.p.partSize(), a.began) || a.seen > idleLines {
+	open := a.p.run.m.now().Sub(a.began)
+	if partLimit(a.lines, a.p.partSize(), open, j.chunk.Boundary) || a.seen > idleLines {
 		return a.seal(nil)
 	}
 	return nil
@@ -350,6 +357,9 @@ func (a *assembler) keep(c *Chunk, l *line) error {
 		return err
 	}
 	l.entry.Line = uint16(len(f.entries))
+	if f.entries == nil {
+		f.entries = make([]index.Entry, 0, a.most)
+	}
 	f.entries = append(f.entries, l.entry)
 	f.wants = append(f.wants, l.wants...)
 	return nil
@@ -387,6 +397,7 @@ func (a *assembler) frame(k frameKey, raw []byte) (*frameJob, error) {
 // ship sends a frame to a worker, and its place in the order to the writer.
 func (a *assembler) ship(k frameKey, f *frameJob) error {
 	delete(a.open, k)
+	a.most = max(16, len(f.entries)+len(f.entries)/8)
 	return a.p.ship(f)
 }
 
@@ -397,8 +408,8 @@ func (p *pipe) ship(f *frameJob) error {
 	}
 	return send(p, p.work, func(w *worker) {
 		defer close(f.done)
-		f.packed = p.buffer()
-		f.frame, f.err = w.codec.Encode(f.kind, f.typ, f.plain, f.packed)
+		f.frame, f.err = w.codec.Encode(f.kind, f.typ, f.plain, w.pack)
+		w.pack = f.frame.Detach()
 		p.recycle(f.plain)
 		f.plain = nil
 	})

@@ -47,10 +47,7 @@ func (m *Mirror) Now() (*Snapshot, error) {
 // AsOf returns the mirror as it was when a run was closed: what that run and
 // those before it brought. Later decisions on held types count (I8, I15).
 func (m *Mirror) AsOf(run uint32) (*Snapshot, error) {
-	r, ok, err := m.index.Run(run)
-	if err != nil {
-		return nil, err
-	}
+	r, ok := m.index.Head(run)
 	if !ok || r.Closing == 0 {
 		return nil, fmt.Errorf("run %d was never closed: %w", run, ErrNotFound)
 	}
@@ -126,6 +123,11 @@ func (s *Snapshot) read(k Key, e *index.Entry) (Version, error) {
 	if err != nil {
 		return Version{}, err
 	}
+	return s.readFrom(f, k, e)
+}
+
+// readFrom is read for a frame that is at hand.
+func (s *Snapshot) readFrom(f *cachedFrame, k Key, e *index.Entry) (Version, error) {
 	raw, ok := archive.Line(f.plain, int(e.Line))
 	if !ok || len(raw) != int(e.Length) {
 		return Version{}, badEntry(k)
@@ -165,26 +167,12 @@ func IsBadIndex(err error) bool { return errors.Is(err, index.ErrBad) }
 // Compartment calls fn for the newest version of every record of a patient, the
 // Patient first, then by type. Records that the source removed are left out.
 func (s *Snapshot) Compartment(ctx context.Context, source, patient string, fn func(Version) error) error {
-	p := s.m.index.Hasher(source).Patient([]byte(patient))
-	lines, err := s.m.index.Compartment(p)
+	lines, err := s.patientLines(source, patient)
 	if err != nil {
 		return err
 	}
-	first := index.TypeByte("Patient")
-	slices.SortStableFunc(lines, func(a, b index.Line) int {
-		if (a.Type == first) != (b.Type == first) {
-			if a.Type == first {
-				return -1
-			}
-			return 1
-		}
-		return int(a.Type) - int(b.Type)
-	})
 	sc := scan.New(index.FingerprintKey(s.m.mirrorKey))
 	for _, l := range lines {
-		if l.Part > s.part {
-			continue
-		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -223,7 +211,7 @@ func (s *Snapshot) compartmentLine(sc *scan.Scanner, source string, l index.Line
 		if list[i].Loc != l.Loc {
 			return nil
 		}
-		v, err := s.read(k, &list[i])
+		v, err := s.readFrom(f, k, &list[i])
 		if err != nil {
 			return err
 		}

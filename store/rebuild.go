@@ -200,9 +200,10 @@ type partScanner struct {
 	m     *Mirror
 	codec *archive.Codec
 	scan  *scan.Scanner
+	facts scan.Facts // of the line last scanned
 	db    *index.DB
 	hash  map[string]*index.Hasher
-	buf   []byte
+	buf   archive.Buffer
 }
 
 func (m *Mirror) newPartScanner(db *index.DB) *partScanner {
@@ -212,6 +213,15 @@ func (m *Mirror) newPartScanner(db *index.DB) *partScanner {
 
 // line fills the entry of one stored line and notes the attachments it wants.
 func (w *partScanner) line(s *scannedPart, source string, e *index.Entry, raw []byte, kind archive.FrameKind) error {
+	if err := w.entry(source, e, raw, kind); err != nil || kind == archive.Deleted {
+		return err
+	}
+	s.commit.Wants = append(s.commit.Wants, wantsOf(w.scan, source, &w.facts)...)
+	return nil
+}
+
+// entry fills the entry of one stored line.
+func (w *partScanner) entry(source string, e *index.Entry, raw []byte, kind archive.FrameKind) error {
 	h := w.hasher(source)
 	e.Length = uint32(len(raw))
 	if kind == archive.Deleted {
@@ -233,7 +243,7 @@ func (w *partScanner) line(s *scannedPart, source string, e *index.Entry, raw []
 	if ms, ok := scan.LastUpdatedMillis(f.LastUpdated); ok {
 		e.Updated = ms
 	}
-	s.commit.Wants = append(s.commit.Wants, wantsOf(w.scan, source, &f)...)
+	w.facts = f
 	return nil
 }
 
@@ -271,31 +281,38 @@ func (w *partScanner) hasher(source string) *index.Hasher {
 }
 
 func (w *partScanner) frames(p *archive.Part, s *scannedPart) error {
-	c := &s.commit
-	for i, info := range p.Footer.Frames {
-		plain, err := p.Frame(w.codec, i, w.buf[:0])
-		if err != nil {
+	lines := 0
+	for _, info := range p.Footer.Frames {
+		if info.Kind != archive.Ours {
+			lines += info.Lines
+		}
+	}
+	s.commit.Entries = make([]index.Entry, 0, min(lines, archive.PartLines)) // a footer proves nothing yet
+	err := p.Each(w.codec, &w.buf, 0, len(p.Footer.Frames), func(i int, plain []byte) error {
+		return w.frame(p, s, i, plain)
+	})
+	if err != nil {
+		return fmt.Errorf("part %d: %w", s.n, err)
+	}
+	return nil
+}
+
+func (w *partScanner) frame(p *archive.Part, s *scannedPart, i int, plain []byte) error {
+	c, info := &s.commit, &p.Footer.Frames[i]
+	c.Part.Lines += info.Lines
+	if info.Kind == archive.Ours {
+		return s.noteOurs(i, *info, plain, p.Footer.Source)
+	}
+	c.Part.Types = addType(c.Part.Types, info.Type)
+	for n := 0; len(plain) > 0; n++ {
+		raw, rest := cutLine(plain)
+		plain = rest
+		e := index.Entry{Run: p.Footer.Run,
+			Loc: index.Loc{Part: uint32(s.n), Frame: uint16(i), Line: uint16(n)}}
+		if err := w.line(s, p.Footer.Source, &e, raw, info.Kind); err != nil {
 			return err
 		}
-		w.buf = plain
-		c.Part.Lines += info.Lines
-		if info.Kind == archive.Ours {
-			if err := s.noteOurs(i, info, plain, p.Footer.Source); err != nil {
-				return fmt.Errorf("part %d: %w", s.n, err)
-			}
-			continue
-		}
-		c.Part.Types = addType(c.Part.Types, info.Type)
-		for n := 0; len(plain) > 0; n++ {
-			raw, rest := cutLine(plain)
-			plain = rest
-			e := index.Entry{Run: p.Footer.Run,
-				Loc: index.Loc{Part: uint32(s.n), Frame: uint16(i), Line: uint16(n)}}
-			if err := w.line(s, p.Footer.Source, &e, raw, info.Kind); err != nil {
-				return fmt.Errorf("part %d: %w", s.n, err)
-			}
-			c.Entries = append(c.Entries, e)
-		}
+		c.Entries = append(c.Entries, e)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"time"
 
@@ -27,6 +28,8 @@ type Run struct {
 	start   *index.RunState // until it stands in a part
 	gaps    []index.Gap
 	over    bool
+
+	recalled bool // what it stored before it was continued was looked at
 }
 
 // A RunSpec says what a run is.
@@ -130,6 +133,9 @@ type Chunk struct {
 	// before. Name "" records nothing.
 	Name     string
 	Progress json.RawMessage
+	// Boundary says that the part may end behind this chunk if it has been open for
+	// so long; 0: it need not.
+	Boundary time.Duration
 	// Listing says that the lines belong to a whole listing of their types: Absent
 	// then tells which records it lacked.
 	Listing bool
@@ -279,31 +285,63 @@ func journalFrame(pack journal.Pack) ([]byte, error) {
 	return b, nil
 }
 
-// Decide accepts or rejects one held type of a run. It is a run of its own, so
-// that the decision stands in the archive; durable when it returns nil.
-func (m *Mirror) Decide(ctx context.Context, d index.Decision) error {
-	state, ok, err := m.index.Run(d.Run)
-	if err != nil {
-		return err
+// Decide accepts or rejects held types of runs of one source. It is one run of its
+// own, so that the decision stands in the archive: all of it counts, or, on an
+// error, nothing. Durable when it returns nil.
+func (m *Mirror) Decide(ctx context.Context, list ...index.Decision) error {
+	if len(list) == 0 {
+		return fmt.Errorf("nothing was decided: %w", ErrNotFound)
 	}
-	if !ok || state.States.Types[d.Type] != index.Held {
-		return fmt.Errorf("run %d holds no %s: %w", d.Run, d.Type, ErrNotFound)
+	source := ""
+	list = slices.Clone(list)
+	for i := range list {
+		d := &list[i]
+		state, ok, err := m.index.Run(d.Run)
+		if err != nil {
+			return err
+		}
+		if !ok || state.States.Types[d.Type] != index.Held || i > 0 && state.Source != source {
+			return fmt.Errorf("run %d holds no %s: %w", d.Run, d.Type, ErrNotFound)
+		}
+		source, d.At = state.Source, m.now().UTC()
 	}
-	d.At = m.now().UTC()
-	r, err := m.Begin(ctx, RunSpec{Source: state.Source, Kind: "decision"})
+	r, err := m.Begin(ctx, RunSpec{Source: source, Kind: "decision"})
 	if err != nil {
 		return err
 	}
 	defer r.Abort()
-	r.pipe.decide = []index.Decision{d}
-	record, err := json.Marshal(map[string]any{"verdict": "complete", "decision": d})
+	r.pipe.decide = list
+	record, err := json.Marshal(map[string]any{"verdict": "complete", "decisions": list})
 	if err != nil {
 		return err
 	}
 	return r.Close(ctx, Closing{States: index.RunStates{All: index.Applied}, Record: record})
 }
 
-// Runs returns all runs, newest first.
+// RunRecord returns the record of a run as the layer above wrote it; nil if it has
+// none yet.
+func (m *Mirror) RunRecord(run uint32) (json.RawMessage, error) {
+	r, _, err := m.index.Run(run)
+	return r.Record, err
+}
+
+// Record writes a run that brings no records, such as a verification, with what it
+// found; durable when it returns nil. It fails with ErrBusy while another run goes
+// on.
+func (m *Mirror) Record(ctx context.Context, spec RunSpec, verdict string, record any) (uint32, error) {
+	raw, err := json.Marshal(record)
+	if err != nil {
+		return 0, fmt.Errorf("write the record of a run: %w", err)
+	}
+	r, err := m.Begin(ctx, spec)
+	if err != nil {
+		return 0, err
+	}
+	defer r.Abort()
+	return r.Number(), r.Close(ctx, Closing{States: index.RunStates{All: index.Applied}, Verdict: verdict, Record: raw})
+}
+
+// Runs returns all runs, newest first, without their records.
 func (m *Mirror) Runs() ([]RunInfo, error) {
 	var list []RunInfo
 	err := m.index.EachRun(func(n uint32, r index.RunState) error {
@@ -312,6 +350,26 @@ func (m *Mirror) Runs() ([]RunInfo, error) {
 	})
 	sort.Slice(list, func(i, j int) bool { return list[i].Number > list[j].Number })
 	return list, err
+}
+
+// Waiting returns, by type, the newest run of a source that holds changes which
+// still wait for a decision.
+func (m *Mirror) Waiting(source string) (map[string]uint32, error) {
+	own := map[uint32]bool{}
+	err := m.index.EachRun(func(n uint32, r index.RunState) error {
+		own[n] = r.Source == source
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	waiting := map[string]uint32{}
+	return waiting, m.index.EachWaiting(func(e *index.Entry) error {
+		if typ := index.TypeName(e.Key.Type()); own[e.Run] {
+			waiting[typ] = max(waiting[typ], e.Run)
+		}
+		return nil
+	})
 }
 
 // A RunInfo is a run with its number.
@@ -354,8 +412,8 @@ func (r *Run) committed() {
 	r.start, r.gaps, r.pipe.decide = nil, nil, nil
 }
 
-// partLimit reports whether a part that began at start should close.
-func (m *Mirror) partLimit(lines int, size int64, start time.Time) bool {
-	return lines >= archive.PartLines || size >= archive.PartBytes ||
-		m.now().Sub(start) > 5*time.Minute
+// partLimit reports whether a part that has been open for so long should close.
+func partLimit(lines int, size int64, open, boundary time.Duration) bool {
+	return lines >= archive.PartLines || size >= archive.PartBytes || open > 5*time.Minute ||
+		boundary > 0 && open >= boundary
 }

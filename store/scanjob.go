@@ -94,17 +94,27 @@ func (p *pipe) compare(w *worker, j *scanJob) error {
 	if j.chunk.Listing {
 		j.seen = append(j.seen, w.keys...)
 	}
+	keep := func(l *line) {
+		if j.kept == nil {
+			j.kept = make([]line, 0, len(w.lines)) // a first pull keeps all
+		}
+		j.kept = append(j.kept, *l)
+	}
+	var c index.Count
+	for i := range w.lines { // the counts of one type after the other
+		w.lines[i].last = i+1 == len(w.lines) || w.lines[i].typ != w.lines[i+1].typ
+	}
 	return p.run.m.index.Newest(w.keys, false, func(i int, old index.Entry, found bool) error {
 		l := &w.lines[i]
-		c := j.count[l.typ]
 		c.Lines++
 		switch {
 		case l.entry.Flags&index.Subsetted != 0:
-			j.kept = append(j.kept, *l)
+			c.Subsetted++
+			keep(l)
 		case !found:
 			c.New++
 			l.entry.Flags |= index.New
-			j.kept = append(j.kept, *l)
+			keep(l)
 		case old.Flags&index.Tombstone == 0 && old.Fingerprint == l.entry.Fingerprint:
 			if old.Run == p.run.n {
 				c.Duplicates++
@@ -122,9 +132,12 @@ func (p *pipe) compare(w *worker, j *scanJob) error {
 			}
 			c.SizeBefore += int64(old.Length)
 			c.SizeAfter += int64(l.entry.Length)
-			j.kept = append(j.kept, *l)
+			keep(l)
 		}
-		j.count[l.typ] = c
+		if l.last {
+			j.count.Add(index.Counts{l.typ: c})
+			c = index.Count{}
+		}
 		return nil
 	})
 }

@@ -232,8 +232,20 @@ func (m *Mirror) Journal(e Event) error {
 		}
 		l.Note = sealed
 	}
-	return m.journal.Append(l)
+	err := m.journal.Append(l)
+	if err == nil || !isFull(err) {
+		return err
+	}
+	// The ballast is there for this: looking and reporting go on (I13).
+	if rerr := disk.RemoveSpent(m.fs, m.path("ballast")); rerr != nil {
+		return errors.Join(err, rerr)
+	}
+	return m.full(m.journal.Append(l))
 }
+
+// JournalWaiting returns the time of the oldest journal line that is not in a part
+// yet, and the size of all of them; zero if there is none.
+func (m *Mirror) JournalWaiting() (oldest time.Time, size int64) { return m.journal.Waiting() }
 
 func (m *Mirror) path(elem ...string) string {
 	return filepath.Join(append([]string{m.dir}, elem...)...)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,6 +16,7 @@ import (
 	"chartcellar/store/disk"
 	"chartcellar/store/index"
 	"chartcellar/store/keys"
+	"chartcellar/store/verify"
 )
 
 // A practice is a mirror for tests, with what opens it.
@@ -25,6 +27,7 @@ type practice struct {
 	sheet  keys.Sheet
 	fs     disk.FS
 	m      *store.Mirror
+	locked bool // it is opened without an identity
 }
 
 func newPractice(t testing.TB) *practice {
@@ -44,7 +47,11 @@ func newPractice(t testing.TB) *practice {
 }
 
 func (p *practice) options() store.Options {
-	return store.Options{Dir: p.dir, Box: p.box, FS: p.fs, Ballast: -1, Reserve: 1, Identity: p.office}
+	o := store.Options{Dir: p.dir, Box: p.box, FS: p.fs, Ballast: -1, Reserve: 1}
+	if !p.locked {
+		o.Identity = p.office
+	}
+	return o
 }
 
 func (p *practice) open(t testing.TB) {
@@ -134,6 +141,10 @@ func (p *practice) same(t testing.TB) {
 	}
 	if len(diffs) > 0 {
 		t.Errorf("the rebuilt index differs: %v", diffs)
+	}
+	r, err := verify.Run(t.Context(), p.m, verify.Options{Depth: verify.Full})
+	if err != nil || slices.ContainsFunc(r.Damage, func(d verify.Damage) bool { return d.File == "index.db" }) {
+		t.Errorf("the index is what the archive gives, verify = %+v, %v", r, err)
 	}
 }
 

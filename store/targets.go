@@ -2,10 +2,13 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 
+	"chartcellar/store/archive"
 	"chartcellar/store/index"
+	"chartcellar/store/scan"
 )
 
 // maxTargets bounds how many records that are named by others are looked up at
@@ -56,11 +59,72 @@ func (t *targets) note(k index.Key, of Key) {
 	t.list[k] = of
 }
 
+// recall notes what the lines of this run name that were stored before it was
+// continued. ok is false while the mirror is locked.
+func (r *Run) recall(ctx context.Context) (ok bool, err error) {
+	if !r.resumed || r.recalled {
+		return true, nil
+	}
+	if r.m.Locked() {
+		return false, nil
+	}
+	var parts []index.Part
+	err = r.m.index.EachPart(func(p index.Part) error {
+		if p.Run == r.n {
+			parts = append(parts, p)
+		}
+		return nil
+	})
+	w := &worker{scan: scan.New(index.FingerprintKey(r.m.mirrorKey)), known: map[string]bool{},
+		hash: r.m.index.Hasher(r.state.Source)}
+	for _, p := range parts {
+		if err == nil {
+			err = r.recallPart(ctx, w, p.Number)
+		}
+	}
+	r.recalled = err == nil
+	return r.recalled, err
+}
+
+func (r *Run) recallPart(ctx context.Context, w *worker, number uint32) error {
+	p, err := r.m.usePart(number)
+	if err != nil {
+		return err
+	}
+	frames := p.Footer.Frames
+	r.m.cache.release(p)
+	for n, info := range frames {
+		if info.Kind != archive.Records {
+			continue
+		}
+		f, err := r.m.frame(number, n)
+		if err != nil {
+			return err
+		}
+		for rest := f.plain; len(rest) > 0; {
+			var raw []byte
+			raw, rest = cutLine(rest)
+			if _, err := w.scan.Line(raw); err != nil {
+				return fmt.Errorf("a stored line is no resource: %w", ErrDamaged)
+			}
+			r.pipe.noteReferences(w)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
 // Unresolved returns the records that lines of this run name and that the mirror
 // never held, in a stable order. all is false if there were too many to look at,
-// or if the run was continued: then only some were looked at. Settle comes before
-// it.
+// or if the run was continued while the mirror is locked: then only some were
+// looked at. Settle comes before it.
 func (r *Run) Unresolved(ctx context.Context) (list []Key, all bool, err error) {
+	recalled, err := r.recall(ctx)
+	if err != nil {
+		return nil, false, err
+	}
 	t := &r.pipe.targets
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -75,5 +139,5 @@ func (r *Run) Unresolved(ctx context.Context) (list []Key, all bool, err error) 
 		}
 		return ctx.Err()
 	})
-	return list, !t.over && !r.resumed, err
+	return list, !t.over && recalled, err
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"filippo.io/age"
+	"golang.org/x/sync/errgroup"
 
 	"chartcellar/store/archive"
 	"chartcellar/store/disk"
@@ -98,7 +99,6 @@ func (w *writer) take(f *frameJob) error {
 	if f.kind != archive.Ours && !slices.Contains(w.types, f.typ) {
 		w.types = append(w.types, f.typ)
 	}
-	w.p.recycle(f.frame.Bytes())
 	w.p.setSize(w.part.Size())
 	return nil
 }
@@ -181,27 +181,39 @@ func (w *writer) write(changes index.Changes) (index.Commit, error) {
 	}
 	part := w.part
 	w.part = nil
-	sealed, err := part.Seal(archive.Footer{Part: w.number, Epoch: w.m.statement.Epoch,
+	foot := archive.Footer{Part: w.number, Epoch: w.m.statement.Epoch,
 		Run: r.n, Source: r.state.Source, Fetched: w.m.now().UTC().Format(time.RFC3339),
-		Before: archive.Tree{Size: last.Leaves, Root: root[:]}, Changes: changes})
+		Before: archive.Tree{Size: last.Leaves, Root: root[:]}, Changes: changes}
+	slices.Sort(w.types)
+	c := index.Commit{Changes: changes, Entries: w.entries, Wants: w.wants, Blobs: w.blobs, Links: w.links,
+		Part: index.Part{Number: uint32(w.number), Run: r.n, Lines: w.lines, Types: w.types}}
+	sealed, err := w.seals(part, foot, &c)
 	if err != nil {
 		part.Abort()
 		return index.Commit{}, err
 	}
-	slices.Sort(w.types)
-	c := index.Commit{Hashes: sealed.Leaves, Changes: changes, Entries: w.entries,
-		Wants: w.wants, Blobs: w.blobs, Links: w.links,
-		Part: index.Part{Number: uint32(w.number), Size: sealed.Size, SHA256: sealed.SHA256,
-			Run: r.n, Lines: w.lines, Types: w.types}}
+	c.Hashes, c.Part.Size, c.Part.SHA256 = sealed.Leaves, sealed.Size, sealed.SHA256
+	return c, nil
+}
+
+// seals makes the part durable and meanwhile, if its entries are many, their run
+// file.
+func (w *writer) seals(part *archive.Writer, foot archive.Footer, c *index.Commit) (archive.Sealed, error) {
+	var sealed archive.Sealed
+	var g errgroup.Group
+	g.Go(func() error {
+		var err error
+		sealed, err = part.Seal(foot)
+		return err
+	})
 	index.Sort(c.Entries)
-	files := w.m.index.NeedsMerge() || len(w.entries) > directEntries
+	files := w.m.index.NeedsMerge() || len(c.Entries) > directEntries
+	var err error
 	if files && len(c.Entries) > 0 {
-		if c.Part.RunFile, err = w.m.index.WriteRunFile(uint32(w.number), c.Entries); err != nil {
-			return c, err
-		}
+		c.Part.RunFile, err = w.m.index.WriteRunFile(uint32(w.number), c.Entries)
 		c.Entries = nil
 	}
-	return c, nil
+	return sealed, errors.Join(g.Wait(), err)
 }
 
 func (w *writer) full(err error) error { return w.m.full(err) }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"time"
 
 	"codeberg.org/go-pdf/fpdf"
 
@@ -12,17 +13,7 @@ import (
 // certificatePDF makes the certificate as one page, for A4 and Letter, readable
 // in grey. Rows shrink so that any number of types stays on the page.
 func certificatePDF(c signedCertificate) ([]byte, error) {
-	p := fpdf.New("P", "mm", "A4", "")
-	p.SetCreationDate(c.Ended)
-	p.SetModificationDate(c.Ended)
-	p.SetCatalogSort(true)
-	p.SetTitle("Completeness certificate", true)
-	p.AddUTF8FontFromBytes("text", "", font.Text)
-	p.AddUTF8FontFromBytes("text", "B", font.Bold)
-	p.AddUTF8FontFromBytes("mono", "", font.Mono)
-	p.SetMargins(20, 16, 20)
-	p.SetAutoPageBreak(false, 0)
-	p.AddPage()
+	p := newPage("Completeness certificate", c.Ended)
 	line := func(style string, size, height float64, text string) {
 		p.SetFont("text", style, size)
 		p.CellFormat(170, height, text, "", 1, "L", false, 0, "")
@@ -49,6 +40,41 @@ func certificatePDF(c signedCertificate) ([]byte, error) {
 	var buf bytes.Buffer
 	if err := p.Output(&buf); err != nil {
 		return nil, fmt.Errorf("make the PDF of the certificate: %w", err)
+	}
+	return buf.Bytes(), nil
+}
+
+// newPage begins a document of one page; the same content gives the same bytes.
+func newPage(title string, at time.Time) *fpdf.Fpdf {
+	p := fpdf.New("P", "mm", "A4", "")
+	p.SetCreationDate(at)
+	p.SetModificationDate(at)
+	p.SetCatalogSort(true)
+	p.SetTitle(title, true)
+	p.AddUTF8FontFromBytes("text", "", font.Text)
+	p.AddUTF8FontFromBytes("text", "B", font.Bold)
+	p.AddUTF8FontFromBytes("mono", "", font.Mono)
+	p.SetMargins(20, 16, 20)
+	p.SetAutoPageBreak(true, 16)
+	p.AddPage()
+	return p
+}
+
+// sentencesPDF makes a page of a title and some sentences.
+func sentencesPDF(title, practice string, at time.Time, lines []string) ([]byte, error) {
+	p := newPage(title, at)
+	p.SetFont("text", "B", 18)
+	p.MultiCell(170, 9, title, "", "L", false)
+	p.SetFont("text", "", 12)
+	p.CellFormat(170, 8, practice, "", 1, "L", false, 0, "")
+	p.Ln(3)
+	p.SetFont("text", "", 10.5)
+	for _, l := range lines {
+		p.MultiCell(170, 6, l, "", "L", false)
+	}
+	var buf bytes.Buffer
+	if err := p.Output(&buf); err != nil {
+		return nil, fmt.Errorf("make the PDF: %w", err)
 	}
 	return buf.Bytes(), nil
 }

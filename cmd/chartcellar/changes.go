@@ -100,7 +100,7 @@ func addChanges(m *store.Mirror, source string, since time.Time) (list map[strin
 		if r.Ended.Before(since) {
 			continue
 		}
-		for _, t := range reportOf(r).Types {
+		for _, t := range reportOf(m, r).Types {
 			c := list[t.Type]
 			if c == nil {
 				c = &change{Type: t.Type}
@@ -150,20 +150,20 @@ func (e *env) printChanges(list map[string]*change, since time.Time, first uint3
 	for _, t := range slices.Sorted(maps.Keys(list)) {
 		c := list[t]
 		if c.Removed > 0 {
-			e.printf("  %s no longer at the vendor; you still have them.\n", plural(c.Removed, t+" is", t+" are"))
+			e.printf("  %s no longer at the vendor; you still have them.\n", several(c.Removed, t+" is", t+" are"))
 		}
 		for _, r := range c.Records {
 			how := map[string]string{"deleted": "the EMR says it was deleted", "missing": "the EMR says it is not there; it may be hidden"}[r.Kind]
 			e.printf("      %s/%s: %s (run %d, found by %s). Look: chartcellar record %s/%s --versions\n", t, r.ID, how, r.Run, r.By, t, r.ID)
 		}
 		if c.Waiting > 0 {
-			e.printf("  %s to be gone; they count as removed when they are missing again after a day.\n", plural(c.Waiting, t+" seems", t+" seem"))
+			e.printf("  %s to be gone; they count as removed when they are missing again after a day.\n", several(c.Waiting, t+" seems", t+" seem"))
 		}
 		if c.Silent > 0 {
-			e.printf("  %s although the EMR did not date the change.\n", plural(c.Silent, t+" changed", t+" changed"))
+			e.printf("  %s although the EMR did not date the change.\n", several(c.Silent, t+" changed", t+" changed"))
 		}
 		if c.Back > 0 {
-			e.printf("  %s to an older date, as after a restore at the vendor.\n", plural(c.Back, t+" went back", t+" went back"))
+			e.printf("  %s to an older date, as after a restore at the vendor.\n", several(c.Back, t+" went back", t+" went back"))
 		}
 		quiet = quiet && c.Removed+c.Waiting+c.Silent+c.Back == 0
 	}

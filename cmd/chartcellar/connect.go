@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -36,12 +37,14 @@ When the vendor has given you a client id, run it again with --client-id.`,
 	f.StringVar(&o.Auth, "auth", "", "backend-services (default), client-secret-basic, client-secret-post, bearer, none")
 	f.StringVar(&o.ClientID, "client-id", "", "client id that the vendor gave you")
 	f.StringVar(&o.TokenURL, "token-url", "", "token address, where the EMR does not publish it")
+	f.StringSliceVar(&o.Origins, "origin", nil, "a further https://host that may get the token; only what the vendor confirmed")
+	f.StringSliceVar(&o.FileOrigins, "file-origin", nil, "https://host where the EMR keeps its files (default: where the first one lies)")
 	f.StringVar(&o.CA, "ca", "", "file of a certificate authority to trust")
 	f.BoolVar(&o.Local, "local", false, "the EMR is on the office network")
+	f.IntVar(&o.InFlight, "in-flight", 0, "searches at once (0: 2)")
 	f.Float64Var(&o.Rate, "rate", 0, "requests a second (0: 5, negative: no limit)")
 	f.BoolVar(&o.worksheet, "worksheet", false, "print what the vendor's registration form asks")
-	c.AddCommand(command("signing-key [NAME]", "Print the public key (JWKS) for the vendor's form", "",
-		cobra.MaximumNArgs(1), func(ctx context.Context, a []string) error { return e.signingKey(ctx, strings.Join(a, "")) }))
+	c.AddCommand(signingKeyCommand(e))
 	c.AddCommand(command("test [NAME]", "Test the connection again, step by step", "",
 		cobra.MaximumNArgs(1), func(ctx context.Context, a []string) error { return e.connectTest(ctx, strings.Join(a, "")) }))
 	return c
@@ -54,19 +57,25 @@ type connectOptions struct {
 
 func (e *env) connect(ctx context.Context, name string, o connectOptions) error {
 	o.Name = name
-	return e.withMirror(ctx, access{doing: "connect", write: true}, func(ctx context.Context, s config.Settings, m *store.Mirror) error {
+	if o.CA != "" { // the next command may run in another folder
+		var err error
+		if o.CA, err = filepath.Abs(o.CA); err != nil {
+			return err
+		}
+	}
+	a := access{doing: "connect", write: true}
+	if o.Auth == "client-secret-basic" || o.Auth == "client-secret-post" || o.Auth == "bearer" {
+		a.asks = "CHARTCELLAR_CLIENT_SECRET"
+	}
+	return e.withMirror(ctx, a, func(ctx context.Context, s config.Settings, m *store.Mirror) error {
 		known, err := s.Source(name)
 		if err == nil && o.Base == "" {
 			o.Source = known
 		} else if err == nil {
 			return usage("there is a source " + name + " already; change it in the settings file, then: chartcellar connect test")
 		}
-		key, err := sourceKey(m, name)
-		if err != nil {
-			return err
-		}
 		if o.worksheet {
-			return e.worksheet(key, o.Source)
+			return e.worksheet(ctx, m, o.Source)
 		}
 		if o.Base == "" {
 			return usage("give the address of the EMR: --base https://...")
@@ -77,7 +86,7 @@ func (e *env) connect(ctx context.Context, name string, o connectOptions) error 
 		if err := e.keepSecret(m, o.Source); err != nil {
 			return err
 		}
-		return e.addSource(ctx, m, o.Source, err == nil && known.Name != "")
+		return e.addSource(ctx, m, o.Source, known.Name != "")
 	})
 }
 
@@ -136,59 +145,35 @@ func (e *env) keepSecret(m *store.Mirror, src config.Source) error {
 	return m.PutSecret(src.Name+".secret", []byte(secret))
 }
 
-// sourceKey returns the signing key of a source and makes it if need be.
-func sourceKey(m *store.Mirror, name string) (*smart.Key, error) {
-	b, err := m.Secret(name + ".signing")
-	if err != nil {
-		return nil, err
-	}
-	if b != nil {
-		return smart.ParseKey(b)
-	}
-	key, err := smart.NewKey("RS384")
-	if err != nil {
-		return nil, err
-	}
-	if b, err = key.Marshal(); err != nil {
-		return nil, fmt.Errorf("write the signing key: %w", err)
-	}
-	return key, m.PutSecret(name+".signing", b)
-}
-
-func (e *env) signingKey(ctx context.Context, name string) error {
-	return e.withMirror(ctx, access{doing: "connect signing-key"}, func(_ context.Context, s config.Settings, m *store.Mirror) error {
-		if name == "" {
-			src, err := s.Source("")
-			if err != nil {
-				return usage(err.Error())
-			}
-			name = src.Name
-		}
-		key, err := sourceKey(m, name)
-		if err != nil {
-			return err
-		}
-		jwks, err := smart.JWKS(key)
-		if err == nil {
-			e.printf("%s\n", jwks)
-		}
-		return err
-	})
-}
-
-// worksheet prints what registration forms ask.
-func (e *env) worksheet(key *smart.Key, src config.Source) error {
-	jwks, err := smart.JWKS(key)
-	if err != nil {
-		return err
-	}
+// worksheet prints what registration forms ask. With an address it asks the EMR
+// which kind of key it takes, before the key is made.
+func (e *env) worksheet(ctx context.Context, m *store.Mirror, src config.Source) error {
 	conf := smart.Configuration{}
+	if src.Base != "" {
+		if c, err := connection(m, src, e, nil); err == nil {
+			if found, err := smart.Discover(ctx, c); err == nil { // else the default is right for nearly all
+				conf = found
+			}
+			c.CloseIdle()
+		}
+	}
+	ring, err := sourceRing(m, src.Name, conf.Alg())
+	if err != nil {
+		return err
+	}
+	jwks, err := smart.JWKS(ring.Published()...)
+	if err != nil {
+		return err
+	}
+	other := map[string]string{"RS384": "ES384", "ES384": "RS384"}[ring.Current.Alg()]
 	e.printf(`WORKSHEET FOR THE EMR VENDOR'S REGISTRATION FORM
 
   Kind of app          SMART backend service (system app, no user signs in)
   Purpose              the practice's own backup of its own records, in its office
   FHIR version         R4 (4.0.1)
-  Sign-in              private_key_jwt, RS384
+  Sign-in              private_key_jwt, %s
+                       (if the form takes %s only, first:
+                       chartcellar connect signing-key %s --alg %s)
   Scopes               %s
                        (system/Group.rs too, if groups are exported)
   Operations           Bulk Data export: Group/[id]/$export, status, file download
@@ -201,7 +186,7 @@ func (e *env) worksheet(key *smart.Key, src config.Source) error {
 
   Ask the vendor for:  the FHIR address, the client id, and the id of a Group
                        that holds all patients of the practice.
-`, strings.Join(conf.Scopes(src.Types), " "), jwks)
+`, ring.Current.Alg(), other, src.Name, other, strings.Join(conf.Scopes(src.Types), " "), jwks)
 	return nil
 }
 
@@ -215,47 +200,6 @@ func (e *env) connectTest(ctx context.Context, name string) error {
 	})
 }
 
-// testSteps tests one step after the other and names the one that fails.
-func (e *env) testSteps(ctx context.Context, m *store.Mirror, src config.Source) error {
-	step := func(n int, name, detail string, err error) error {
-		if err != nil {
-			p := explain(err)
-			e.printf("  %d. %-22s FAILED\n", n, name)
-			return p
-		}
-		e.printf("  %d. %-22s good   %s\n", n, name, detail)
-		return nil
-	}
-	c, err := connection(src, e, nil)
-	if err := step(1, "address", src.Base, err); err != nil {
-		return err
-	}
-	defer c.CloseIdle()
-	capability, err := c.Capability(ctx)
-	if err := step(2, "capabilities", fmt.Sprintf("%s, FHIR %s, %d types", capability.Software, capability.FHIRVersion, len(capability.Types)), err); err != nil {
-		return err
-	}
-	tokens, conf, err := signIn(ctx, m, src, c)
-	if err := step(3, "sign-in address", hostOf(conf.TokenURL), err); err != nil {
-		return err
-	}
-	_, err = tokens.Token(ctx)
-	granted, said := tokens.Granted()
-	detail := strings.Join(granted, " ")
-	if !said {
-		detail = "the EMR did not say what it granted"
-	}
-	if err := step(4, "sign-in", detail, err); err != nil {
-		return err
-	}
-	offered := map[string]bool{"system": capability.Export.System, "patient": capability.Export.Patient, "group": capability.Export.Group}
-	detail = "offered at level " + src.Level
-	if !offered[src.Level] {
-		detail = "NOT announced at level " + src.Level + "; the first run will show"
-	}
-	return step(5, "export", detail, nil)
-}
-
 func hostOf(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -265,8 +209,9 @@ func hostOf(raw string) string {
 }
 
 // connection makes the client of a source.
-func connection(src config.Source, e *env, observe func(rest.Exchange)) (*rest.Client, error) {
-	o := rest.Options{Base: src.Base, Local: src.Local, Rate: src.Rate, UserAgent: "chartcellar/" + release,
+func connection(m *store.Mirror, src config.Source, e *env, observe func(rest.Exchange)) (*rest.Client, error) {
+	o := rest.Options{Base: src.Base, Origins: src.Origins, FileOrigins: src.FileOrigins, Local: src.Local,
+		Rate: src.Rate, UserAgent: "chartcellar/" + release, Log: e.logger(),
 		RewriteOrigin: src.RewriteOrigin, Observe: observe}
 	if src.CA != "" {
 		b, err := os.ReadFile(src.CA)
@@ -278,12 +223,37 @@ func connection(src config.Source, e *env, observe func(rest.Exchange)) (*rest.C
 		}
 		o.CA = b
 	}
+	if err := e.pinFiles(m, src, &o); err != nil {
+		return nil, err
+	}
 	return rest.New(o)
+}
+
+// pinFiles keeps where the EMR's files lie: what the settings say, else where the
+// first one was.
+func (e *env) pinFiles(m *store.Mirror, src config.Source, o *rest.Options) error {
+	if len(src.FileOrigins) > 0 {
+		return nil
+	}
+	o.FileOrigins = nil
+	known, err := m.Secret(src.Name + ".file-origin")
+	if err != nil {
+		return err
+	}
+	if known != nil {
+		o.FileOrigins = []string{string(known)}
+		return nil
+	}
+	o.NewFileOrigin = func(origin string) error {
+		fmt.Fprintf(e.Stderr, "The EMR keeps its files at %s. From now on they are fetched from there only.\n", origin)
+		return m.PutSecret(src.Name+".file-origin", []byte(origin))
+	}
+	return nil
 }
 
 // signIn makes the token source of a connection. The token address is pinned at
 // the first sign-in; another one later stops the run (P3).
-func signIn(ctx context.Context, m *store.Mirror, src config.Source, c *rest.Client) (*smart.Source, smart.Configuration, error) {
+func (e *env) signIn(ctx context.Context, m *store.Mirror, src config.Source, c *rest.Client) (*smart.Source, smart.Configuration, error) {
 	conf := smart.Configuration{TokenURL: src.TokenURL}
 	o := smart.Options{Method: smart.Method(src.Auth), ClientID: src.ClientID, HTTP: c.TokenClient(), Skew: c.Skew}
 	if o.Method != smart.Bearer && o.Method != smart.None {
@@ -308,7 +278,7 @@ func signIn(ctx context.Context, m *store.Mirror, src config.Source, c *rest.Cli
 	}
 	o.Secret = string(secret)
 	if o.Method == smart.BackendServices {
-		if o.Key, err = sourceKey(m, src.Name); err != nil {
+		if err := e.signingKeys(ctx, m, src.Name, conf, &o); err != nil {
 			return nil, conf, err
 		}
 	}

@@ -128,7 +128,7 @@ func lastReport(m *store.Mirror, source string) (fhirsync.Report, error) {
 	runs, err := m.Runs()
 	for _, r := range runs {
 		if r.Source == source && r.Kind == "sync" && !r.Ended.IsZero() {
-			if rep := reportOf(r); !rep.Interrupted() {
+			if rep := reportOf(m, r); !rep.Interrupted() {
 				return rep, err
 			}
 		}

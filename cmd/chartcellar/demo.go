@@ -89,20 +89,21 @@ func (d *demo) show(ctx context.Context) error {
 
 // practice starts the EMR in a box.
 func (d *demo) practice(context.Context) error {
-	o := fakeemr.Options{Practice: fakeemr.Practice{Patients: d.o.patients, Seed: d.o.seed}, Folder: d.o.data}
+	o := fakeemr.Options{Practice: fakeemr.Practice{Patients: d.o.patients, Seed: d.o.seed}, Folder: d.o.data,
+		HideBinary: true} // documents come by their address, as from many EMRs
 	emr, err := fakeemr.Start(o)
 	if err != nil {
 		return err
 	}
 	d.emr = emr
 	n := 0
-	for _, t := range emr.Types() {
+	for _, t := range emr.Listed() {
 		err := emr.EachAt(t, emr.Clock().Now(), func(string, []byte) error { n++; return nil })
 		if err != nil {
 			return err
 		}
 	}
-	d.say("THE EMR    An EMR in a box holds %d records of %d types. It speaks SMART and FHIR on this computer.", n, len(emr.Types()))
+	d.say("THE EMR    An EMR in a box holds %d records of %d types. It speaks SMART and FHIR on this computer.", n, len(emr.Listed()))
 	return nil
 }
 
@@ -148,7 +149,7 @@ func (d *demo) pull(ctx context.Context, args ...string) (fhirsync.Report, error
 	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
 		return r, fmt.Errorf("demo: sync: %s", errs.String())
 	}
-	if code != exitGood {
+	if code != exitGood && code != exitGaps {
 		return r, fmt.Errorf("demo: sync: %s", r.Verdict)
 	}
 	return r, nil
@@ -170,6 +171,20 @@ func (d *demo) firstPull(ctx context.Context) error {
 	took := time.Since(start)
 	t := total(r)
 	d.say("FIRST PULL %s: %d records in %d files, %.1f MB, in %.1f s.", r.Verdict, t.New, r.Files, float64(r.Bytes)/1e6, took.Seconds())
+	if a := r.Attachments; a.Wanted > 0 {
+		d.say("           Of %d documents that the records name, %d were fetched, checked and sealed, %d are records of their own, %d could not be had.",
+			a.Wanted, a.Stored, a.Held, a.Missing+a.Waiting)
+	}
+	compared, equal := 0, 0
+	for _, row := range r.Certificate().Types {
+		if row.EMR >= 0 {
+			compared++
+			if row.Difference == 0 {
+				equal++
+			}
+		}
+	}
+	d.say("           The EMR was asked how many records it has: of %d types, %d agree with what is here.", compared, equal)
 	return d.compare(ctx)
 }
 
@@ -181,7 +196,7 @@ func (d *demo) compare(ctx context.Context) error {
 			return err
 		}
 		n := 0
-		for _, typ := range d.emr.Types() {
+		for _, typ := range d.emr.Listed() {
 			want := map[[32]byte]int{}
 			err := d.emr.EachAt(typ, d.emr.Clock().Now(), func(_ string, line []byte) error {
 				want[sha256.Sum256(line)]++
@@ -371,7 +386,7 @@ func (d *demo) summary(ctx context.Context) error {
 		}
 		missing := "nothing that the EMR offers"
 		if len(st.Sources[0].Gaps) > 0 {
-			missing = fmt.Sprintf("%d things, named by: chartcellar status", len(st.Sources[0].Gaps))
+			missing = fmt.Sprintf("%d things, named by: chartcellar gaps", len(st.Sources[0].Gaps))
 		}
 		d.say("")
 		d.say("WHAT YOU HAVE   %d records of %d patients, sealed, in %.1f MB on this computer.", st.Records, st.Patients, float64(size)/1e6)

@@ -6,15 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"chartcellar/store"
+	"chartcellar/store/disk"
 )
 
 // release is the version of the program.
@@ -22,14 +24,15 @@ const release = "0.1.0"
 
 // The exit codes.
 const (
-	exitGood   = 0
-	exitUsage  = 2
-	exitGaps   = 10
-	exitHeld   = 11
-	exitFailed = 12
-	exitDamage = 13
-	exitLocked = 15
-	exitBusy   = 16
+	exitGood    = 0
+	exitUsage   = 2
+	exitGaps    = 10
+	exitHeld    = 11
+	exitFailed  = 12
+	exitDamage  = 13
+	exitOverdue = 14
+	exitLocked  = 15
+	exitBusy    = 16
 )
 
 // An env is the surroundings of a command.
@@ -41,13 +44,35 @@ type env struct {
 	Terminal    bool // Stdout is one
 	AskTerminal bool // Stdin is one
 
+	disk   disk.FS          // nil: the real one
+	clock  func() time.Time // nil: time.Now
+	log    *slog.Logger     // nil: none
+	logTo  io.Closer        // the log's file, if there is one
+	flags  logFlags
 	config string // path of the settings file
 	json   bool
 	args   []string      // as they were typed
 	dir    string        // where they were typed, in a call for another process; "": here
 	held   *store.Mirror // in a call for another process: the mirror it shares
 	secret string        // a passphrase that came with such a call
-	turn   *sync.Mutex   // held by such a call while it reads records
+	ring   *ring         // who has the mirror open, in such a call
+	daemon *daemonSlot   // in the process that runs by itself, and in calls to it
+}
+
+// now returns the time.
+func (e *env) now() time.Time {
+	if e.clock == nil {
+		return time.Now()
+	}
+	return e.clock()
+}
+
+// logger returns where events go, never nil.
+func (e *env) logger() *slog.Logger {
+	if e.log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return e.log
 }
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
@@ -60,13 +85,17 @@ func run(ctx context.Context, e *env, args []string) int {
 	root.SetIn(e.Stdin)
 	root.SetOut(e.Stdout)
 	root.SetErr(e.Stderr)
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return exitGood
+	c, err := root.ExecuteContextC(ctx)
+	p := &plainError{}
+	if err != nil {
+		p = explain(err)
 	}
-	p := explain(err)
 	if p.What != "" {
 		p.print(e)
+	}
+	e.logger().InfoContext(ctx, "command ended", "command", c.CommandPath(), "exit", p.Code)
+	if e.logTo != nil {
+		e.logTo.Close() // a log line that is lost is no reason to fail
 	}
 	return p.Code
 }
@@ -79,15 +108,19 @@ func rootCommand(e *env) *cobra.Command {
 and verified in the office, and opens them without the vendor.
 
 Exit codes: 0 good, 2 usage, 10 complete with gaps, 11 held for a decision,
-12 failed or interrupted (nothing is lost), 13 damage found, 15 locked,
+12 failed or interrupted (nothing is lost), 13 damage found, 14 overdue, 15 locked,
 16 the mirror is in use.`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
 	root.PersistentFlags().StringVar(&e.config, "config", "", "settings file (default: in your configuration folder)")
 	root.PersistentFlags().BoolVar(&e.json, "json", false, "print JSON for scripts")
+	root.PersistentFlags().StringVar(&e.flags.file, "log", "", "append what happens to this file, for whoever helps you (no names, addresses or keys)")
+	root.PersistentFlags().BoolVarP(&e.flags.verbose, "verbose", "v", false, "print what happens, request by request")
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return e.openLog(e.flags.file) }
 	root.AddCommand(demoCommand(e), initCommand(e), connectCommand(e), syncCommand(e), statusCommand(e),
+		patientsCommand(e), chartCommand(e), searchCommand(e), documentCommand(e),
 		runsCommand(e), verifyCommand(e), recordCommand(e), exportCommand(e), indexCommand(e), keysCommand(e),
-		gapsCommand(e), coverageCommand(e), evidenceCommand(e), configCommand(e), fakeemrCommand(e), benchCommand(e), versionCommand(e))
+		serveCommand(e), scheduleCommand(e), reportCommand(e), gapsCommand(e), coverageCommand(e), evidenceCommand(e), configCommand(e), fakeemrCommand(e), benchCommand(e), versionCommand(e))
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err.Error()) })
 	return root
 }

@@ -66,7 +66,7 @@ func (e *env) evidence(ctx context.Context, file string, o evidenceOptions) erro
 		}
 		list := []shownProof{}
 		for i := len(runs) - 1; i >= 0; i-- {
-			rep := reportOf(runs[i])
+			rep := reportOf(m, runs[i])
 			for _, p := range rep.Evidence {
 				if o.source != "" && rep.Source != o.source || p.At.Before(since) {
 					continue
@@ -109,7 +109,7 @@ func (e *env) exportEvidence(m *store.Mirror, file string, list []shownProof, wo
 	} else if err != nil {
 		return err
 	}
-	e.printf("%s written to %s.\n", plural(len(list), "entry was", "entries were"), file)
+	e.printf("%s written to %s.\n", several(len(list), "entry was", "entries were"), file)
 	if words {
 		e.printf("The file holds the EMR's own words, which may name patients: keep it as you keep records.\n")
 	}

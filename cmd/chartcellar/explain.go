@@ -13,6 +13,7 @@ import (
 	"chartcellar/fhirsync/rest"
 	"chartcellar/fhirsync/smart"
 	"chartcellar/store"
+	"chartcellar/store/chart"
 	"chartcellar/store/index"
 	"chartcellar/store/keys"
 )
@@ -86,6 +87,7 @@ func explain(err error) *plainError {
 
 func explainStore(err error) *plainError {
 	var busy *store.BusyError
+	var early *store.TooEarlyError
 	switch {
 	case errors.Is(err, config.ErrMissing):
 		return &plainError{exitUsage, "There are no settings yet.", "", "Start with: chartcellar init --data FOLDER"}
@@ -112,6 +114,13 @@ func explainStore(err error) *plainError {
 			"Put the newest folder back. Do not go on with this one unless you know why it is older."}
 	case errors.Is(err, store.ErrNewer):
 		return &plainError{exitFailed, "This mirror was written by a newer release of chartcellar.", nothingLost, "Install the newer release."}
+	case errors.As(err, &early):
+		return &plainError{exitFailed, "The mirror has no copy from that day: " + early.Error() + ".",
+			"Nothing is lost: what the EMR held before was never copied as it stood then; records keep their own dates.",
+			"Choose that day or a later one; see: chartcellar runs list"}
+	case errors.Is(err, chart.ErrRefused):
+		return &plainError{exitFailed, "The record is not as FHIR R4 says.", nothingLost,
+			"Look at its own elements: chartcellar record TYPE/ID"}
 	case errors.Is(err, store.ErrNotFound):
 		return &plainError{exitFailed, "The mirror has no such record: it was never among what the EMR gave.", nothingLost,
 			"Check the type and the id, with the capital letters as they are."}
@@ -176,7 +185,7 @@ func explainEMR(err error) *plainError {
 var restWords = map[rest.Kind][2]string{
 	rest.Offline:      {"The EMR could not be reached.", "Check the internet connection, then run: chartcellar sync"},
 	rest.DNS:          {"The EMR's name is not known on the internet.", "Check the internet connection and the address in the settings."},
-	rest.Certificate:  {"The EMR's certificate is not good: it has expired, or something in between reads along.", "Check this computer's clock, and whether an antivirus or a proxy opens connections; else tell the vendor."},
+	rest.Certificate:  {"The EMR's certificate is not good.", "Tell the vendor."},
 	rest.Timeout:      {"The EMR did not answer in time.", "Run chartcellar sync again later."},
 	rest.SignIn:       {"The EMR does not accept our sign-in for this.", "Check with the vendor what this client may do; the group id may be wrong too."},
 	rest.Forbidden:    {"The EMR does not allow this.", "Ask the vendor to allow what the worksheet lists: chartcellar connect NAME --worksheet"},
@@ -188,14 +197,31 @@ var restWords = map[rest.Kind][2]string{
 	rest.Cut:          {"The connection broke off again and again.", "Check the internet connection, then run: chartcellar sync"},
 }
 
+// certificateWords are what each fault of a certificate means and what to do.
+var certificateWords = map[string][2]string{
+	rest.Expired: {"The EMR's certificate is not good: it has expired, or this computer's clock is wrong.",
+		"Check this computer's clock. If it is right, tell the vendor: only they can renew the certificate."},
+	rest.UnknownCA: {"The EMR's certificate is signed by nobody whom this computer trusts.",
+		"An EMR in your own office often has its own certificate authority: give its file with --ca FILE, or as \"ca\" in the settings. " +
+			"An EMR on the internet needs none: then an antivirus, a firewall or a proxy of the office reads along; make an exception for the EMR there."},
+	rest.AnotherHost: {"The EMR's certificate is for another name than the address has.",
+		"Compare the address in the settings with the vendor's page, letter by letter."},
+}
+
 func explainRest(err error) *plainError {
 	var e *rest.Error
 	switch {
 	case errors.As(err, &e) && e.Kind == rest.WrongVersion:
 		return &plainError{exitFailed, fmt.Sprintf("The EMR speaks FHIR %s; chartcellar needs FHIR R4 (4.0).", e.Detail), nothingLost,
 			"Ask the vendor for the R4 address."}
+	case errors.As(err, &e) && e.Kind == rest.Elsewhere:
+		return &plainError{exitFailed, fmt.Sprintf("The EMR sent us to %s, where its files were not until now. Nothing was sent there.", e.Detail), nothingLost,
+			fmt.Sprintf("Ask the vendor whether that is theirs. If it is, add to the settings of this EMR: file_origins = [%q], beside those that hold now.", e.Detail)}
 	case errors.As(err, &e):
 		w, ok := restWords[e.Kind]
+		if c, special := certificateWords[e.Detail]; special && e.Kind == rest.Certificate {
+			w = c
+		}
 		if !ok {
 			w = [2]string{"The EMR refused the request.", "Keep this message for the vendor."}
 		}

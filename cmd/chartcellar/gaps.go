@@ -70,7 +70,7 @@ func (e *env) printGaps(list []index.Gap) {
 		e.printf("%-10s  %-36s open %s, tried %s\n            %s\n", g.Kind, what, openSince(g), times(g.Tries), sentence(g.Reason))
 		kinds[g.Kind]++
 	}
-	e.printf("\n%s open.\n", plural(len(list), "gap is", "gaps are"))
+	e.printf("\n%s open.\n", several(len(list), "gap is", "gaps are"))
 	for _, k := range []string{"type", "file", "page", "patient", "line", "attachment"} {
 		if kinds[k] > 0 {
 			e.printf("  %s: %s.\n", k, gapWords[k])
@@ -90,7 +90,7 @@ func times(n int) string {
 	return fmt.Sprintf("%d times", n)
 }
 
-func plural(n int, one, many string) string {
+func several(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}

@@ -46,7 +46,7 @@ func (e *env) indexCheck(ctx context.Context, sheet string) error {
 }
 
 func (e *env) indexRebuild(ctx context.Context, sheet string) error {
-	return e.withMirror(ctx, access{doing: "index rebuild", write: true, key: true, sheet: sheet}, func(ctx context.Context, _ config.Settings, m *store.Mirror) error {
+	return e.withMirror(ctx, access{doing: "index rebuild", write: true, alone: true, key: true, sheet: sheet}, func(ctx context.Context, _ config.Settings, m *store.Mirror) error {
 		if err := m.RebuildIndex(ctx); err != nil {
 			return err
 		}

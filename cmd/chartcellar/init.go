@@ -11,6 +11,7 @@ import (
 
 	"chartcellar/config"
 	"chartcellar/store"
+	"chartcellar/store/disk"
 	"chartcellar/store/keys"
 )
 
@@ -39,39 +40,184 @@ func (e *env) init(o initOptions) error {
 	if o.data == "" {
 		return usage("say where the mirror goes: --data FOLDER")
 	}
-	path, err := e.settingsPath()
+	n, err := e.plan(o)
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(path); err == nil {
-		return usage("there are settings already at " + path + "; use another --config")
+	done, err := n.finishOld()
+	if err != nil || done {
+		return n.end(err)
 	}
-	data, err := filepath.Abs(o.data)
-	if err != nil {
+	if err := n.free(); err != nil {
 		return err
 	}
-	s := config.Settings{Practice: o.practice, Data: data, BoxKey: filepath.Join(filepath.Dir(path), "box.key"),
-		ReserveMB: o.reserve}
-	io := store.InitOptions{Dir: data, Practice: o.practice}
-	if o.keyFile != "" {
-		if s.KeyFile, err = filepath.Abs(o.keyFile); err != nil {
-			return err
-		}
-	} else {
+	io := store.InitOptions{Dir: n.s.Data, Practice: o.practice, FS: n.fs, Keep: n.keep}
+	if o.keyFile == "" {
 		password, err := e.newPassphrase()
 		if err != nil {
 			return err
 		}
 		io.Passwords = map[string]string{o.person: password}
 	}
-	if io.Box, err = makeBox(s.BoxKey); err != nil {
+	if io.Box, err = makeBox(n.fs, n.s.BoxKey); err != nil {
 		return err
 	}
-	made, err := store.Init(io)
+	if _, err := store.Init(io); err != nil {
+		return err
+	}
+	return n.end(n.finish())
+}
+
+// A newOffice is what init writes outside the data folder. Sheet, key file and
+// settings lie durably under temporary names before the mirror is one, and get
+// their names after it: so there is no moment at which a mirror has no sheet, and
+// what a broken-off init left is known by its name.
+type newOffice struct {
+	e     *env
+	fs    disk.FS
+	path  string // of the settings
+	sheet string // without .txt and .pdf
+	s     config.Settings
+}
+
+func (e *env) plan(o initOptions) (*newOffice, error) {
+	path, err := e.settingsPath()
+	if err != nil {
+		return nil, err
+	}
+	data, err := filepath.Abs(o.data)
+	if err != nil {
+		return nil, err
+	}
+	n := &newOffice{e: e, fs: e.disk, path: path, sheet: o.sheet}
+	if n.fs == nil {
+		n.fs = disk.OS{}
+	}
+	if n.sheet == "" {
+		n.sheet = filepath.Join(filepath.Dir(path), "recovery-sheet")
+	}
+	if n.sheet, err = filepath.Abs(n.sheet); err != nil {
+		return nil, err
+	}
+	n.s = config.Settings{Practice: o.practice, Data: data, BoxKey: filepath.Join(filepath.Dir(path), "box.key"),
+		ReserveMB: o.reserve}
+	if o.keyFile != "" {
+		n.s.KeyFile, err = filepath.Abs(o.keyFile)
+	}
+	return n, err
+}
+
+// files are what init writes, in the order in which they get their names: the
+// settings are last.
+func (n *newOffice) files() []string {
+	list := []string{n.sheet + ".pdf", n.sheet + ".txt", n.path}
+	if n.s.KeyFile != "" {
+		list = append([]string{n.s.KeyFile}, list...)
+	}
+	return list
+}
+
+// free checks that nothing stands where init will write.
+func (n *newOffice) free() error {
+	there, err := disk.Exists(n.fs, n.path)
 	if err != nil {
 		return err
 	}
-	return e.writeNew(path, s, o, made)
+	if there {
+		return &plainError{Code: exitUsage, What: "There are settings already at " + n.path + ".",
+			Next: "For another mirror use another --config. The recovery sheet of this one was written to " + n.sheet + ".pdf, unless --sheet named another place."}
+	}
+	for _, f := range n.files() {
+		there, err := disk.Exists(n.fs, f)
+		switch {
+		case err != nil:
+			return err
+		case there:
+			return usage("there is a file already at " + f + "; move it away, or choose another place with --sheet or --key-file")
+		}
+	}
+	return nil
+}
+
+// keep writes sheet, key file and settings under their temporary names.
+func (n *newOffice) keep(made store.NewMirror) error {
+	pdf, err := made.Sheet.PDF()
+	if err != nil {
+		return err
+	}
+	content := map[string][]byte{n.sheet + ".pdf": pdf, n.sheet + ".txt": []byte(made.Sheet.Text()),
+		n.s.KeyFile: []byte(made.Office.String() + "\n"), n.path: config.Sample(n.s)}
+	for _, f := range n.files() {
+		if err := n.fs.Mkdir(filepath.Dir(f)); err != nil {
+			return fmt.Errorf("make a folder: %w", err)
+		}
+		if err := disk.Stage(n.fs, f, content[f]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish gives the files their names, as far as they have not got them.
+func (n *newOffice) finish() error {
+	for _, f := range n.files() {
+		staged, err := disk.Exists(n.fs, f+disk.TempSuffix)
+		if err != nil {
+			return err
+		}
+		if staged {
+			if err := disk.Commit(n.fs, f+disk.TempSuffix, f); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// finishOld finishes an init that was broken off when the mirror was one already.
+func (n *newOffice) finishOld() (done bool, err error) {
+	b, err := disk.ReadFile(n.fs, n.path+disk.TempSuffix, 1<<20)
+	if err != nil {
+		return false, nil // none was broken off so late
+	}
+	old, err := config.Parse(b)
+	if err != nil {
+		return false, nil // half written: long before there was a mirror
+	}
+	made, err := disk.Exists(n.fs, filepath.Join(old.Data, "mirror", "000001.json"))
+	if err != nil || !made {
+		return false, err
+	}
+	if old.Data != n.s.Data {
+		return false, usage("an init of " + old.Data + " was broken off; finish it first with --data " + old.Data)
+	}
+	n.s = old
+	for _, f := range []string{n.sheet + ".txt", n.sheet + ".txt" + disk.TempSuffix} {
+		there, err := disk.Exists(n.fs, f)
+		if err != nil {
+			return false, err
+		}
+		if there {
+			return true, n.finish()
+		}
+	}
+	return false, usage("the mirror in " + old.Data + " is made, and its recovery sheet went to another place; run init again with the --sheet of the first time")
+}
+
+// end tells what was made and what to do now, unless it went wrong.
+func (n *newOffice) end(err error) error {
+	if err != nil {
+		return err
+	}
+	e := n.e
+	e.printf("The mirror is made: %s\nThe settings are at: %s\n", n.s.Data, n.path)
+	e.printf("\nRECOVERY SHEET: print %s.pdf, put it in a safe, then delete\n%s.pdf and %s.txt.\n", n.sheet, n.sheet, n.sheet)
+	e.printf("Without it and without a passphrase nobody can open the records, not even we.\n")
+	if n.s.KeyFile != "" {
+		e.printf("\nWARNING: the office key lies in clear in %s.\nWhoever steals this computer can read every record.\n", n.s.KeyFile)
+	}
+	e.printf("\nNext: connect the EMR:  chartcellar connect NAME --base https://...\n")
+	return nil
 }
 
 // newPassphrase asks for a passphrase, twice on a terminal.
@@ -88,8 +234,8 @@ func (e *env) newPassphrase() (string, error) {
 }
 
 // makeBox writes a new box key, or uses the one that a broken-off init left.
-func makeBox(path string) (*keys.Box, error) {
-	b, err := os.ReadFile(path)
+func makeBox(fsys disk.FS, path string) (*keys.Box, error) {
+	b, err := disk.ReadFile(fsys, path, 1<<20)
 	if err == nil {
 		return keys.ParseBox(b)
 	}
@@ -100,7 +246,10 @@ func makeBox(path string) (*keys.Box, error) {
 	if err != nil {
 		return nil, err
 	}
-	return box, writePrivate(path, box.Marshal())
+	if err := fsys.Mkdir(filepath.Dir(path)); err != nil {
+		return nil, fmt.Errorf("make a folder: %w", err)
+	}
+	return box, disk.WriteFile(fsys, path, box.Marshal())
 }
 
 // writePrivate writes a file that only this user reads; it replaces none.
@@ -117,37 +266,4 @@ func writePrivate(path string, content []byte) error {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
-}
-
-// writeNew writes the settings, the sheet and, by choice, the key file.
-func (e *env) writeNew(path string, s config.Settings, o initOptions, made store.NewMirror) error {
-	sheet := o.sheet
-	if sheet == "" {
-		sheet = filepath.Join(filepath.Dir(path), "recovery-sheet")
-	}
-	pdf, err := made.Sheet.PDF()
-	if err != nil {
-		return err
-	}
-	if s.KeyFile != "" {
-		if err := writePrivate(s.KeyFile, []byte(made.Office.String()+"\n")); err != nil {
-			return err
-		}
-	}
-	for _, f := range []struct {
-		path    string
-		content []byte
-	}{{sheet + ".txt", []byte(made.Sheet.Text())}, {sheet + ".pdf", pdf}, {path, config.Sample(s)}} {
-		if err := writePrivate(f.path, f.content); err != nil {
-			return err
-		}
-	}
-	e.printf("The mirror is made: %s\nThe settings are at: %s\n", s.Data, path)
-	e.printf("\nRECOVERY SHEET: print %s.pdf, put it in a safe, then delete\n%s.pdf and %s.txt.\n", sheet, sheet, sheet)
-	e.printf("Without it and without a passphrase nobody can open the records, not even we.\n")
-	if s.KeyFile != "" {
-		e.printf("\nWARNING: the office key lies in clear in %s.\nWhoever steals this computer can read every record.\n", s.KeyFile)
-	}
-	e.printf("\nNext: connect the EMR:  chartcellar connect NAME --base https://...\n")
-	return nil
 }

@@ -7,15 +7,27 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
+
+	"chartcellar/store/disk"
 )
 
-func main() {
+func main() { os.Exit(start(nil)) }
+
+// start runs the program on a disk, nil for the real one; a test puts one in its
+// place on which the process dies.
+func start(fsys disk.FS) int {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		// A soft limit: the collector works harder before a long line or a swollen
+		// file takes half of a small box.
+		debug.SetMemoryLimit(192 << 20)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, &env{
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv,
+		disk: fsys, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv,
 		Terminal: isTerminal(os.Stdout), AskTerminal: isTerminal(os.Stdin),
 	}, os.Args[1:])
 	stop()
-	os.Exit(code)
+	return code
 }

@@ -36,7 +36,9 @@ func (e *env) settings() (config.Settings, error) {
 // An access is how a command uses the mirror.
 type access struct {
 	doing string // for others that find it busy
-	write bool   // it must hold the mirror itself
+	write bool   // it changes the mirror: it holds it itself, or asks the daemon
+	alone bool   // nobody else may have the mirror open
+	asks  string // variable of a further secret that the command asks for, if any
 	key   bool   // it reads records
 	sheet string // file with the recovery key, instead of the passphrase
 }
@@ -49,6 +51,9 @@ func (e *env) withMirror(ctx context.Context, a access, f func(context.Context, 
 	if err != nil {
 		return err
 	}
+	if err := e.openLog(s.Log); err != nil {
+		return err
+	}
 	if e.held != nil {
 		return e.shared(ctx, a, s, f)
 	}
@@ -56,11 +61,16 @@ func (e *env) withMirror(ctx context.Context, a access, f func(context.Context, 
 	for deadline := time.Now().Add(3 * time.Second); ; {
 		err = e.own(ctx, a, s, &secret, f)
 		var busy *store.BusyError
-		if !errors.As(err, &busy) || a.write || busy.Holder.Socket == "" {
+		if !errors.As(err, &busy) || a.write && busy.Holder.Doing != "serve" || busy.Holder.Socket == "" {
 			return err
 		}
 		if a.key && secret == "" && s.KeyFile == "" && a.sheet == "" {
 			if secret, err = e.askSecret("CHARTCELLAR_PASSPHRASE", "Passphrase"); err != nil {
+				return err
+			}
+		}
+		if a.asks != "" && secret == "" {
+			if secret, err = e.askSecret(a.asks, "Client secret or token from the vendor"); err != nil {
 				return err
 			}
 		}
@@ -111,6 +121,7 @@ func (e *env) own(ctx context.Context, a access, s config.Settings, secret *stri
 	if err != nil {
 		return err
 	}
+	e.log = e.logger().With("mirror", m.ID())
 	defer m.Close() // a failed close loses nothing: the next open looks closer
 	if a.key && m.Locked() {
 		id, err := e.identity(s, a, m, secret)
@@ -126,6 +137,11 @@ func (e *env) own(ctx context.Context, a access, s config.Settings, secret *stri
 
 // serving calls f while other commands can ask this process.
 func (e *env) serving(ctx context.Context, socket string, s config.Settings, m *store.Mirror, f func(context.Context, config.Settings, *store.Mirror) error) error {
+	e.ring = &ring{}
+	if e.daemon == nil {
+		e.daemon = &daemonSlot{ready: make(chan struct{})}
+		close(e.daemon.ready) // there will be none
+	}
 	sctx, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	var serveErr error
@@ -138,37 +154,37 @@ func (e *env) serving(ctx context.Context, socket string, s config.Settings, m *
 
 // answer carries out commands for other processes.
 func (e *env) answer(m *store.Mirror) control.Handler {
-	turn := &sync.Mutex{}
 	return func(ctx context.Context, c control.Call, stdout, stderr io.Writer) int {
 		if c.Version != release {
 			fmt.Fprintf(stderr, "The mirror is in use by another release of chartcellar (%s).\nNothing is lost.\nWait until it has ended.\n", release)
 			return exitBusy
 		}
-		return run(ctx, &env{Stdin: strings.NewReader(""), Stdout: stdout, Stderr: stderr,
-			Getenv: e.Getenv, held: m, dir: c.Dir, secret: c.Secret, turn: turn}, c.Args)
+		call := &env{Stdin: strings.NewReader(""), Stdout: stdout, Stderr: stderr,
+			Getenv: e.Getenv, disk: e.disk, clock: e.clock, log: e.log, held: m, dir: c.Dir, secret: c.Secret, ring: e.ring}
+		call.daemon = e.daemon
+		return run(ctx, call, c.Args)
 	}
 }
 
 // shared uses the mirror that this process holds for its main command.
 func (e *env) shared(ctx context.Context, a access, s config.Settings, f func(context.Context, config.Settings, *store.Mirror) error) error {
-	if a.write {
+	if a.write && e.daemon.get() == nil || a.alone {
 		return &store.BusyError{Holder: store.Holder{PID: os.Getpid(), Doing: "another command"}}
 	}
-	if a.key {
-		// One at a time, so that none locks the mirror under another's hands.
-		e.turn.Lock()
-		defer e.turn.Unlock()
+	if !a.key {
+		return f(ctx, s, e.held)
 	}
-	if a.key && e.held.Locked() {
-		id, err := e.identity(s, a, e.held, &e.secret)
-		if err != nil {
-			return err
-		}
-		if err := e.held.Unlock(id); err != nil {
-			return err
-		}
-		defer e.held.Lock()
+	// Whoever asks must have the key himself, also while somebody else has the
+	// mirror open.
+	id, err := e.ring.identity(func() (age.Identity, error) { return e.identity(s, a, e.held, &e.secret) })
+	if err != nil {
+		return err
 	}
+	release, err := e.ring.open(e.held, id)
+	if err != nil {
+		return err
+	}
+	defer release()
 	return f(ctx, s, e.held)
 }
 
@@ -178,7 +194,7 @@ func (e *env) storeOptions(s config.Settings, a access, socket string) (store.Op
 		return store.Options{}, err
 	}
 	o := store.Options{Dir: s.Data, Box: box, Witness: s.BoxKey + ".witness", Reserve: s.ReserveMB << 20,
-		Doing: a.doing, Socket: socket}
+		Doing: a.doing, Socket: socket, FS: e.disk, Log: e.logger()}
 	if s.KeyFile != "" {
 		if id, err := readKeyFile(s.KeyFile); err == nil {
 			o.Identity = id

@@ -2,15 +2,19 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"chartcellar/config"
 	"chartcellar/fhirsync"
 	"chartcellar/store"
+	"chartcellar/store/index"
+	"chartcellar/store/verify"
 )
 
 func runsCommand(e *env) *cobra.Command {
@@ -39,7 +43,7 @@ func (e *env) runsList(ctx context.Context) error {
 		if e.json {
 			list := []fhirsync.Report{}
 			for _, r := range runs {
-				list = append(list, reportOf(r))
+				list = append(list, reportOf(m, r))
 			}
 			return e.printJSON(list)
 		}
@@ -47,12 +51,15 @@ func (e *env) runsList(ctx context.Context) error {
 			e.printf("There was no run yet. Next: chartcellar sync\n")
 		}
 		for _, r := range runs {
-			rep := reportOf(r)
-			verdict := string(rep.Verdict)
+			verdict := string(verdictOf(m, r))
 			if r.Ended.IsZero() {
 				verdict = "under way or broken off"
 			}
-			e.printf("%5d  %s  %-12s %s\n", r.Number, r.Started.Local().Format("2006-01-02 15:04"), r.Source, verdict)
+			what := r.Source
+			if r.Kind != "sync" {
+				what = strings.TrimSpace(r.Source + " " + r.Kind)
+			}
+			e.printf("%5d  %s  %-14s %s\n", r.Number, r.Started.Local().Format("2006-01-02 15:04"), what, verdict)
 		}
 		return nil
 	})
@@ -83,14 +90,16 @@ func (e *env) runsShow(ctx context.Context, args []string) error {
 			if want != 0 && r.Number != want || want == 0 && r.Kind != "sync" {
 				continue
 			}
-			rep := reportOf(r)
+			rep := reportOf(m, r)
 			switch {
 			case e.json:
 				return e.printJSON(rep)
 			case r.Ended.IsZero():
 				e.printf("Run %d is under way or was broken off; chartcellar sync continues it.\n", r.Number)
 			case r.Kind == "decision":
-				e.printf("Run %d records a decision: %s\n", r.Number, r.Record)
+				e.printf("%s", decisionWords(m, r))
+			case r.Kind == "verify":
+				return e.showCheck(m, r)
 			default:
 				printReport(e.Stdout, &rep)
 			}
@@ -98,6 +107,36 @@ func (e *env) runsShow(ctx context.Context, args []string) error {
 		}
 		return usage("there is no such run; see: chartcellar runs list")
 	})
+}
+
+// showCheck shows what a verification found.
+func (e *env) showCheck(m *store.Mirror, r store.RunInfo) error {
+	var result verify.Result
+	raw, err := m.RunRecord(r.Number)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(raw, &result); err != nil {
+		return fmt.Errorf("read the record of a run: %w", store.ErrDamaged)
+	}
+	e.printf("Run %d, %s:\n", r.Number, r.Ended.Local().Format("2006-01-02 15:04"))
+	e.printVerify(result)
+	return nil
+}
+
+// decisionWords say what was decided.
+func decisionWords(m *store.Mirror, r store.RunInfo) string {
+	var record struct{ Decisions []index.Decision }
+	raw, err := m.RunRecord(r.Number)
+	if err != nil || json.Unmarshal(raw, &record) != nil {
+		return fmt.Sprintf("Run %d records a decision.\n", r.Number)
+	}
+	s := ""
+	for _, d := range record.Decisions {
+		what := map[bool]string{true: "accepted", false: "rejected"}[d.Accept]
+		s += fmt.Sprintf("Run %d: %s of run %d was %s by %s on %s.\n", r.Number, d.Type, d.Run, what, d.By, d.At.Local().Format("2006-01-02 15:04"))
+	}
+	return s
 }
 
 func (e *env) runsDecide(ctx context.Context, args []string, accept bool) error {

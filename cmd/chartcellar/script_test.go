@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha1"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -11,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -20,10 +23,21 @@ import (
 
 	"chartcellar/fhirsync"
 	"chartcellar/fhirsync/fakeemr"
+	"chartcellar/store/disk"
+	"chartcellar/store/storetest"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"chartcellar": main})
+	testscript.Main(telling{m}, map[string]func(){"chartcellar": func() { os.Exit(start(doomed())) }})
+}
+
+// doomed is the disk of a process of a test: with CHARTCELLAR_TEST_KILL, one on
+// which it dies.
+func doomed() disk.FS {
+	if spec := os.Getenv("CHARTCELLAR_TEST_KILL"); spec != "" {
+		return storetest.NewKiller(spec)
+	}
+	return nil
 }
 
 // emrs are the EMRs of running scripts, by the script's folder.
@@ -70,8 +84,15 @@ func (e *emrs) setup(env *testscript.Env) error {
 	}
 	env.Setenv("CHARTCELLAR_CONFIG", filepath.Join(env.WorkDir, "settings", "settings.toml"))
 	env.Setenv("CHARTCELLAR_CLIENT_SECRET", "emr-secret")
+	docs, err := filepath.Abs(filepath.Join("..", "..", "docs"))
+	if err != nil {
+		return err
+	}
+	env.Setenv("DOCS", docs)
 	env.Setenv("BASE", emr.BaseURL())
 	env.Setenv("CA", ca)
+	env.Setenv("STORAGE", emr.StorageURL())
+	env.Setenv("EVIL", emr.EvilURL())
 	env.Setenv("CONNECT", "--base="+emr.BaseURL())
 	return nil
 }
@@ -112,14 +133,16 @@ func (e *emrs) control(ts *testscript.TestScript, _ bool, args []string) {
 		if _, err := emr.Changes(1); err != nil {
 			ts.Fatalf("%v", err)
 		}
+	case "untouched":
+		if s := emr.Served(); s.Evil > 0 || s.Leaks > 0 {
+			ts.Fatalf("the evil listener saw %d requests, %d leaks", s.Evil, s.Leaks)
+		}
 	case "set": // any dials, as JSON
 		var f fakeemr.Faults
 		if err := json.Unmarshal([]byte(args[1]), &f); err != nil {
 			ts.Fatalf("%v", err)
 		}
 		emr.Set(f)
-	case "delete":
-		emr.Delete(args[1], args[2])
 	case "edit":
 		ts.Check(emr.EditSilently(args[1], args[2], func(m map[string]any) { m["language"] = "en" }))
 	case "good":
@@ -128,12 +151,26 @@ func (e *emrs) control(ts *testscript.TestScript, _ bool, args []string) {
 		emr.Set(fakeemr.Faults{HTML: args[1]})
 	case "version":
 		emr.Set(fakeemr.Faults{FHIRVersion: args[1]})
+	case "unauthorized":
+		emr.Set(fakeemr.Faults{Unauthorized: args[1]})
+	case "files": // at storage, evil
+		emr.Set(fakeemr.Faults{FileRedirect: args[1]})
 	case "expired":
 		emr.Set(fakeemr.Faults{ExpiredCertificate: true})
 	case "clock":
 		emr.Set(fakeemr.Faults{DateSkew: 2 * time.Hour})
 	case "gap":
 		emr.Set(fakeemr.Faults{ErrorFile: "export failed", ErrorType: "Observation"})
+	case "put":
+		if _, err := emr.Put([]byte(strings.TrimSpace(ts.ReadFile(args[1])))); err != nil {
+			ts.Fatalf("%v", err)
+		}
+	case "delete":
+		emr.Delete(args[1], args[2])
+	case "value":
+		ts.Setenv(args[1], valueAt(ts, emr, args[2], args[3]))
+	case "note":
+		ts.Setenv(args[1], putNote(ts, emr, args[2]))
 	case "lose":
 		n := 0
 		err := emr.EachAt("Observation", time.Now(), func(id string, _ []byte) error {
@@ -150,13 +187,100 @@ func (e *emrs) control(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+// valueAt returns a value of a record at the EMR: emr value NAME Patient/pat-1 name.0.family
+func valueAt(ts *testscript.TestScript, emr *fakeemr.EMR, ref, path string) string {
+	typ, id, _ := strings.Cut(ref, "/")
+	line, ok := emr.Resource(typ, id)
+	if !ok {
+		ts.Fatalf("the EMR has no %s", ref)
+	}
+	var v any
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.UseNumber()
+	if err := d.Decode(&v); err != nil {
+		ts.Fatalf("%v", err)
+	}
+	for step := range strings.SplitSeq(path, ".") {
+		switch at := v.(type) {
+		case map[string]any:
+			v = at[step]
+		case []any:
+			n, err := strconv.Atoi(step)
+			if err != nil || n >= len(at) {
+				ts.Fatalf("%s: nothing at %s", ref, path)
+			}
+			v = at[n]
+		}
+	}
+	if v == nil {
+		ts.Fatalf("%s: nothing at %s", ref, path)
+	}
+	return fmt.Sprint(v)
+}
+
+// putNote writes a note of a patient, with a word that stands nowhere else, and
+// returns the word: emr note WORD pat-1
+func putNote(ts *testscript.TestScript, emr *fakeemr.EMR, patient string) string {
+	word := fmt.Sprintf("Zyx%dé", rand.Uint32())
+	text := base64.StdEncoding.EncodeToString([]byte("Seen today.\nThe plan: more " + word + " every day.\n"))
+	sum := sha1.Sum([]byte("Seen today.\nThe plan: more " + word + " every day.\n"))
+	line := fmt.Sprintf(`{"resourceType":"DocumentReference","id":"noted","status":"current","type":{"text":"Letter"},"subject":{"reference":"Patient/%s"},`+
+		`"date":"2026-05-05","author":[{"reference":"Practitioner/prac-1"}],"content":[{"attachment":{"contentType":"text/plain","data":"%s","hash":"%s"}},`+
+		`{"attachment":{"contentType":"image/jpeg","url":"https://files.example/x.jpg"}},{"attachment":{"contentType":"text/plain","data":"%s","size":7}}]}`,
+		patient, text, base64.StdEncoding.EncodeToString(sum[:]), text)
+	if _, err := emr.Put([]byte(line)); err != nil {
+		ts.Fatalf("%v", err)
+	}
+	return word
+}
+
 // needs says that programs are missing: a script is then left out, but never in
 // CI: [!exec:age] needs age
 func needs(ts *testscript.TestScript, _ bool, args []string) {
 	if os.Getenv("CHARTCELLAR_CI") != "" {
 		ts.Fatalf("%v is not installed", args)
 	}
-	ts.Logf("left out: %s, because %v is not installed", ts.Name(), args)
+	leftOut.Lock()
+	defer leftOut.Unlock()
+	leftOut.list = append(leftOut.list, fmt.Sprintf("left out: %s, because %s is not installed", ts.Name(), strings.Join(args, " ")))
+}
+
+// leftOut are the tests that were not passed here for want of a program.
+var leftOut struct {
+	sync.Mutex
+	list []string
+}
+
+// telling runs the tests and then names what was left out.
+type telling struct{ m *testing.M }
+
+func (t telling) Run() int {
+	code := t.m.Run()
+	for _, line := range leftOut.list {
+		fmt.Fprintln(os.Stderr, line)
+		tellPerson(line)
+	}
+	return code
+}
+
+// tellPerson prints a line where whoever typed "go test ./..." sees it: go test
+// keeps what a passing package prints to itself. On Linux that is where the go
+// command itself reports errors, elsewhere the terminal.
+func tellPerson(line string) {
+	places := []string{"/dev/tty", "CONOUT$"}
+	if comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", os.Getppid())); err == nil && strings.TrimSpace(string(comm)) == "go" {
+		places = append([]string{fmt.Sprintf("/proc/%d/fd/2", os.Getppid())}, places...)
+	}
+	for _, p := range places {
+		f, err := os.OpenFile(p, os.O_WRONLY|os.O_APPEND, 0)
+		if err != nil {
+			continue
+		}
+		_, err = fmt.Fprintf(f, "chartcellar/cmd/chartcellar: %s\n", line)
+		if f.Close(); err == nil {
+			return
+		}
+	}
 }
 
 // flip flips a bit in the middle of the only file that matches.
@@ -284,8 +408,13 @@ func TestCrashLoops(t *testing.T) {
 	if !strings.Contains(out, "Nothing is wrong") {
 		t.Errorf("verify: %s", out)
 	}
-	plain := filepath.Join(dir, "plain")
-	must("export", plain)
+	must("export", filepath.Join(dir, "plain"))
+	equalsEMR(t, filepath.Join(dir, "plain"), emr)
+}
+
+// equalsEMR fails unless an export holds what the EMR has now, line for line.
+func equalsEMR(t *testing.T, plain string, emr *fakeemr.EMR) {
+	t.Helper()
 	for _, typ := range emr.Types() {
 		want := map[string]bool{}
 		if err := emr.EachAt(typ, time.Now(), func(_ string, line []byte) error { want[string(line)] = true; return nil }); err != nil {
@@ -364,12 +493,34 @@ func TestReadersDuringAPull(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-reached
-	for _, args := range [][]string{{"status"}, {"runs", "list"}, {"record", "Patient/pat-1"}, {"keys"}, {"verify", "--depth", "quick"}} {
-		for range 3 {
-			if out, err := command(args...).CombinedOutput(); err != nil || len(out) == 0 {
+	times := 2
+	if *loops >= 100 { // in CI as often as is promised
+		times = 20
+	}
+	for _, args := range [][]string{{"status"}, {"runs"}, {"runs", "list"}, {"runs", "show"}, {"record", "Patient/pat-1"}, {"record", "--versions", "Patient/pat-1"},
+		{"keys"}, {"config", "check"}, {"config", "show"}, {"verify", "--depth", "quick"}, {"verify", "--depth", "rolling", "--day", "1"},
+		{"verify", "--depth", "sample", "--samples", "5"}, {"gaps"}, {"coverage"}, {"evidence"}, {"runs", "changes"},
+		{"runs", "certificate", "1"}, {"patients", "a"}, {"chart", "pat-1"}, {"document", "list", "pat-1"}, {"search", "blood"}, {"connect", "signing-key"}, {"version"}} {
+		for range times {
+			start := time.Now()
+			out, err := command(args...).CombinedOutput()
+			if err != nil || len(out) == 0 {
 				t.Errorf("%v during a pull: %v\n%s", args, err, out)
 			}
+			// The figure is one second; a loaded computer is given five.
+			if took := time.Since(start); took > 5*time.Second {
+				t.Errorf("%v during a pull took %v", args, took)
+			}
 		}
+	}
+	// A file that another process writes is where the caller meant it to be.
+	save := command("document", "save", "DocumentReference/doc-1-0", "note.txt")
+	save.Dir = t.TempDir()
+	if out, err := save.CombinedOutput(); err != nil {
+		t.Errorf("document save during a pull: %v\n%s", err, out)
+	}
+	if b, err := os.ReadFile(filepath.Join(save.Dir, "note.txt")); err != nil || !strings.Contains(string(b), "was seen today") {
+		t.Errorf("the saved note: %q, %v", b, err)
 	}
 	out, err := command("sync").CombinedOutput()
 	exit, ok := err.(*exec.ExitError)

@@ -3,22 +3,33 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"chartcellar/cmd/chartcellar/internal/health"
 	"chartcellar/config"
 	"chartcellar/fhirsync"
+	"chartcellar/fhirsync/schedule"
 	"chartcellar/store"
 	"chartcellar/store/index"
 )
 
 func statusCommand(e *env) *cobra.Command {
-	return command("status", "Say in a sentence how good the copy is",
+	health := false
+	c := command("status", "Say in a sentence how good the copy is",
 		`status looks at the mirror without opening a record. Exit codes are those of the
-last run; 12 if there never was a complete one.`, cobra.NoArgs,
-		func(ctx context.Context, _ []string) error { return e.status(ctx) })
+last run; 12 if there never was a complete one.
+
+With --health the exit code says only whether the program can work, for whatever
+would start it again otherwise (a container's health check): 0, also before the
+first pull, before init, and while a run is held; else 12, 13 or 15, as it is.`, cobra.NoArgs,
+		func(ctx context.Context, _ []string) error { return e.status(ctx, health) })
+	c.Flags().BoolVar(&health, "health", false, "exit code for a container's health check")
+	return c
 }
 
 // A status is what `status` shows.
@@ -32,7 +43,7 @@ type status struct {
 	Patients int            `json:"patients"`
 	Root     string         `json:"root"`
 	Problems []string       `json:"problems"`
-	NotSetUp []string       `json:"notSetUp"`
+	health.Status
 }
 
 // A sourceStatus is how one EMR stands.
@@ -45,10 +56,22 @@ type sourceStatus struct {
 	Gaps         []index.Gap      `json:"gaps"`
 }
 
-func (e *env) status(ctx context.Context) error {
+func (e *env) status(ctx context.Context, health bool) error {
+	err := e.showStatus(ctx, health)
+	if health && errors.Is(err, config.ErrMissing) {
+		e.printf("Nothing is set up yet. Start with: chartcellar init --data FOLDER\n")
+		return nil
+	}
+	return err
+}
+
+func (e *env) showStatus(ctx context.Context, health bool) error {
 	return e.withMirror(ctx, access{doing: "status"}, func(_ context.Context, s config.Settings, m *store.Mirror) error {
 		st, err := gather(s, m)
 		if err != nil {
+			return err
+		}
+		if st.Status, err = e.health(s, m); err != nil {
 			return err
 		}
 		if e.json {
@@ -58,13 +81,27 @@ func (e *env) status(ctx context.Context) error {
 		} else {
 			e.printStatus(st)
 		}
+		if health && len(st.Problems) == 0 {
+			return nil
+		}
 		return quiet(st.exit())
 	})
 }
 
+// health judges the copy, with the schedule if this process keeps it.
+func (e *env) health(s config.Settings, m *store.Mirror) (health.Status, error) {
+	now := time.Now()
+	var sched *schedule.Scheduler
+	if d := e.daemon.get(); d != nil {
+		sched = d.sched
+	}
+	in, err := findFacts(s, m, statesOf(sched, now), now)
+	return health.Judge(in), err
+}
+
 func gather(s config.Settings, m *store.Mirror) (status, error) {
 	st := status{Practice: s.Practice, Mirror: m.ID(), Locked: m.Locked(), KeyFile: s.KeyFile != "",
-		Problems: m.Problems(), NotSetUp: []string{"second copy", "schedule", "alerts"}, Sources: []sourceStatus{}}
+		Problems: m.Problems(), Sources: []sourceStatus{}}
 	runs, err := m.Runs()
 	if err != nil {
 		return st, err
@@ -72,7 +109,7 @@ func gather(s config.Settings, m *store.Mirror) (status, error) {
 	for _, src := range s.Sources {
 		one := sourceStatus{Name: src.Name}
 		for _, r := range runs {
-			one.add(r)
+			one.add(m, r)
 		}
 		if one.Gaps, err = m.Gaps(src.Name); err != nil {
 			return st, err
@@ -99,7 +136,7 @@ func gather(s config.Settings, m *store.Mirror) (status, error) {
 }
 
 // add takes one run into account; runs come newest first.
-func (o *sourceStatus) add(r store.RunInfo) {
+func (o *sourceStatus) add(m *store.Mirror, r store.RunInfo) {
 	if r.Source != o.Name || r.Kind != "sync" {
 		return
 	}
@@ -107,19 +144,31 @@ func (o *sourceStatus) add(r store.RunInfo) {
 		o.Running = true
 		return
 	}
-	rep := reportOf(r)
+	verdict := verdictOf(m, r)
 	if o.LastVerdict == "" {
-		o.LastVerdict, o.LastRun = rep.Verdict, r.Ended
+		o.LastVerdict, o.LastRun = verdict, r.Ended
 	}
-	if rep.Verdict == fhirsync.Complete && o.LastComplete.IsZero() {
+	if verdict == fhirsync.Complete && o.LastComplete.IsZero() {
 		o.LastComplete = r.Ended
 	}
 }
 
-// reportOf reads the record of a run.
-func reportOf(r store.RunInfo) fhirsync.Report {
+// verdictOf is what a run came to, without its whole record if that can be.
+func verdictOf(m *store.Mirror, r store.RunInfo) fhirsync.Verdict {
+	switch {
+	case r.Kind == "decision":
+		return fhirsync.DecisionMade
+	case r.Verdict != "":
+		return fhirsync.Verdict(r.Verdict)
+	}
+	return reportOf(m, r).Verdict
+}
+
+// reportOf reads the record of a run; what cannot be read is empty.
+func reportOf(m *store.Mirror, r store.RunInfo) fhirsync.Report {
 	var rep fhirsync.Report
-	if json.Unmarshal(r.Record, &rep) != nil {
+	record, err := m.RunRecord(r.Number)
+	if err != nil || json.Unmarshal(record, &rep) != nil {
 		rep.Verdict = ""
 	}
 	if r.Kind == "decision" {
@@ -140,6 +189,9 @@ func (st status) exit() int {
 		}
 		code = max(code, exitOf(s.LastVerdict))
 	}
+	if st.Word == health.Overdue {
+		code = max(code, exitOverdue)
+	}
 	if len(st.Sources) == 0 {
 		return exitFailed
 	}
@@ -147,6 +199,13 @@ func (st status) exit() int {
 }
 
 func (e *env) printStatus(st status) {
+	e.printf("%s. %s\n", strings.ToUpper(string(st.Word)), st.Sentence)
+	if st.Running {
+		e.printf("A pull is running now.\n")
+	}
+	if st.Loss != "" {
+		e.printf("%s\n", st.Loss)
+	}
 	e.printf("%s: %d records of %d patients are in the mirror.\n", st.Practice, st.Records, st.Patients)
 	if len(st.Sources) == 0 {
 		e.printf("No EMR is connected yet. Next: chartcellar connect NAME --base https://...\n")
@@ -164,9 +223,30 @@ func (e *env) printStatus(st status) {
 		e.printf("WARNING: the office key lies in clear on this computer. Whoever steals it can read every record.\n")
 	}
 	e.printf("A stolen computer can also sign in to the EMR until the vendor revokes it: see the recovery sheet.\n")
+	for _, f := range st.Facts {
+		words := f.Words
+		if words == "" && !f.At.IsZero() {
+			words = ago(f.At)
+		}
+		e.printf("  %-8s %s%s\n", factMark[f.Answer], f.Name, inBrackets(words))
+	}
+	for _, t := range st.Todo {
+		e.printf("TO DO: %s\n", t)
+	}
 	for _, n := range st.NotSetUp {
 		e.printf("Not set up: %s.\n", n)
 	}
+}
+
+// factMark is how an answer stands before its fact.
+var factMark = map[health.Answer]string{health.Yes: "yes", health.No: "NO", health.Unknown: "unknown", health.Stale: "too old",
+	health.NotSetUp: "not yet"}
+
+func inBrackets(words string) string {
+	if words == "" {
+		return ""
+	}
+	return " (" + oneLine(words) + ")"
 }
 
 func (e *env) printSource(s sourceStatus) {
@@ -196,7 +276,7 @@ func (e *env) printSource(s sourceStatus) {
 	}
 	if documents > 0 {
 		e.printf("%s: GAP since %s: %s not be had; see: chartcellar gaps\n", s.Name, since.Local().Format("2006-01-02"),
-			plural(documents, "document could", "documents could"))
+			several(documents, "document could", "documents could"))
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"chartcellar/config"
 	"chartcellar/fhirsync"
+	"chartcellar/fhirsync/schedule"
 	"chartcellar/store"
 )
 
@@ -58,22 +59,43 @@ func (e *env) sync(ctx context.Context, o syncOptions) error {
 
 // pull makes one run with progress on the screen.
 func (e *env) pull(ctx context.Context, m *store.Mirror, src config.Source, full bool) (*fhirsync.Report, error) {
+	p := e.progress()
+	defer p.end()
+	if d := e.daemon.get(); d != nil {
+		job := schedule.Job{Source: src.Name, Kind: schedule.Pull}
+		if full {
+			job.Kind = schedule.Full
+		}
+		return d.runNow(ctx, job, p.event)
+	}
+	return e.pullWith(ctx, m, src, full, p.event)
+}
+
+// pullWith makes one run and tells of its steps.
+func (e *env) pullWith(ctx context.Context, m *store.Mirror, src config.Source, full bool, tell func(fhirsync.Event)) (*fhirsync.Report, error) {
 	proofs := &fhirsync.Evidence{}
-	c, err := connection(src, e, proofs.Observe)
+	c, err := connection(m, src, e, proofs.Observe)
 	if err != nil {
 		return nil, err
 	}
 	defer c.CloseIdle()
-	tokens, _, err := signIn(ctx, m, src, c)
+	tokens, _, err := e.signIn(ctx, m, src, c)
 	if err != nil {
 		return nil, err
 	}
-	p := e.progress()
-	defer p.end()
-	return fhirsync.Sync(ctx, fhirsync.Options{Client: c, Tokens: tokens, Mirror: m, Full: full, Events: p.event,
-		Evidence: proofs, MaxAttachment: src.AttachmentMB << 20,
+	r, err := fhirsync.Sync(ctx, fhirsync.Options{Client: c, Tokens: tokens, Mirror: m, Full: full, Events: tell, Log: e.logger(),
+		Evidence: proofs, MaxAttachment: src.AttachmentMB << 20, InFlight: src.InFlight,
 		Source: fhirsync.Source{Name: src.Name, Level: src.Level, Group: src.Group, Types: src.Types,
 			Overlap: src.Overlap.Duration, Mode: src.Mode, Canary: src.Canary}})
+	if err == nil {
+		var sum fhirsync.TypeRow
+		for _, t := range r.Types {
+			sum.Add(t.Count)
+		}
+		e.logger().InfoContext(ctx, "run ended", "source", src.Name, "run", r.Run, "verdict", r.Verdict, "lines", sum.Lines,
+			"new", sum.New, "changed", sum.Changed, "removed", sum.Removed)
+	}
+	return r, err
 }
 
 // exitOf is the exit code of a verdict.
@@ -110,6 +132,9 @@ func printReport(w io.Writer, r *fhirsync.Report) {
 		if t.Held != "" {
 			fmt.Fprintf(w, "\nHELD  %s: %s\n      If that is right: chartcellar runs accept %d %s\n      If it is not:     chartcellar runs reject %d %s\n", t.Type, t.Held, r.Run, t.Type, r.Run, t.Type)
 		}
+		if t.Waits != 0 {
+			fmt.Fprintf(w, "\nHELD  %s: what run %d holds waits for your decision: chartcellar runs show %d\n", t.Type, t.Waits, t.Waits)
+		}
 	}
 	printOtherGaps(w, r)
 	for _, n := range r.Notes {
@@ -128,7 +153,7 @@ func printRows(w io.Writer, r *fhirsync.Report) {
 		sum.Add(t.Count)
 		sum.Manifest += max(0, t.Manifest)
 		here += t.Mirror
-		if t.Lines+t.Removed+t.Mirror == 0 && t.Gap == "" && t.Held == "" && t.Manifest <= 0 && t.Server <= 0 {
+		if t.Lines+t.Removed+t.Mirror == 0 && t.Gap == "" && t.Held == "" && t.Waits == 0 && t.Manifest <= 0 && t.Server <= 0 {
 			continue
 		}
 		fmt.Fprintf(w, "%-22s %-8s %9s %9d %8d %8d %9d %8d %5d %9s %9d\n", t.Type, t.Mode, said(t.Manifest), t.Lines, t.New, t.Changed,
@@ -158,18 +183,18 @@ func printExtras(w io.Writer, r *fhirsync.Report) {
 			a.Wanted-a.Dropped, a.Missing+a.Waiting, a.Missing, a.Waiting)
 	}
 	if r.Followed > 0 {
-		fmt.Fprintf(w, "\n%s read by their id, because other records name them.\n", plural(r.Followed, "record was", "records were"))
+		fmt.Fprintf(w, "\n%s read by their id, because other records name them.\n", several(r.Followed, "record was", "records were"))
 	}
 	for _, t := range r.Types {
 		if t.Silent > 0 {
-			fmt.Fprintf(w, "\n%s: %s without a new date; only a full run finds such.\n", t.Type, plural(t.Silent, "record was changed", "records were changed"))
+			fmt.Fprintf(w, "\n%s: %s without a new date; only a full run finds such.\n", t.Type, several(t.Silent, "record was changed", "records were changed"))
 		}
 		if waiting := t.Lacking - t.Removed; waiting > 0 && t.Held == "" {
-			fmt.Fprintf(w, "\n%s: %s no longer listed by the EMR. What is missing again after a day counts as removed; it stays here.\n", t.Type, plural(waiting, "record is", "records are"))
+			fmt.Fprintf(w, "\n%s: %s no longer listed by the EMR. What is missing again after a day counts as removed; it stays here.\n", t.Type, several(waiting, "record is", "records are"))
 		}
 	}
 	if r.Withheld > 0 {
-		fmt.Fprintf(w, "\n%s withheld by the EMR.\n", plural(r.Withheld, "record is", "records are"))
+		fmt.Fprintf(w, "\n%s withheld by the EMR.\n", several(r.Withheld, "record is", "records are"))
 	}
 }
 
@@ -190,7 +215,7 @@ func printOtherGaps(w io.Writer, r *fhirsync.Report) {
 		}
 	}
 	if shown > most || r.GapCount > len(r.Gaps) {
-		fmt.Fprintf(w, "\n%s open in all; see: chartcellar gaps\n", plural(r.GapCount, "gap is", "gaps are"))
+		fmt.Fprintf(w, "\n%s open in all; see: chartcellar gaps\n", several(r.GapCount, "gap is", "gaps are"))
 	}
 }
 

@@ -439,6 +439,10 @@ func (e *EMR) serveStorage(w http.ResponseWriter, r *http.Request) {
 		e.serveSigned(w, r)
 		return
 	}
+	if e.Faults().FileRedirect == "chain" {
+		http.Redirect(w, r, e.evilURL+r.URL.Path, http.StatusTemporaryRedirect)
+		return
+	}
 	parts := strings.Split(r.URL.Path, "/")
 	if len(parts) != 4 || r.URL.Query().Get("sig") != "signed" {
 		http.NotFound(w, r)
@@ -541,7 +545,7 @@ func copyFile(w http.ResponseWriter, name string) (int64, error) {
 	if info, err := file.Stat(); err == nil {
 		w.Header().Set("Content-Length", strconv.FormatInt(info.Size(), 10))
 	}
-	return io.CopyBuffer(struct{ io.Writer }{w}, file, make([]byte, 256<<10))
+	return io.Copy(w, file) // without TLS the system sends it without a copy through here
 }
 
 // sendBroken sends a body that the faults cut or pack.

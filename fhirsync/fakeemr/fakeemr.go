@@ -210,6 +210,9 @@ func (e *EMR) BaseURL() string { return e.emrURL + "/fhir/r4" }
 // TokenURL is the token endpoint, on another host than the base.
 func (e *EMR) TokenURL() string { return e.idpURL + "/token" }
 
+// StorageURL is the file storage, on another host than the base.
+func (e *EMR) StorageURL() string { return e.fileURL }
+
 // EvilURL is the listener that must never see a request.
 func (e *EMR) EvilURL() string { return e.evilURL }
 

@@ -11,11 +11,12 @@ type Faults struct {
 	HTML               string        // path prefix below the base that answers HTML with 200 (P33)
 	NoSmartConfig      int           // status of smart-configuration instead of 200 (P2, P4)
 
-	TokenStatus    int    // status of the next token replies instead of 200
-	TokenError     string // RFC 6749 code with TokenStatus (P19)
-	TokenHTML      bool   // HTML with 200 at the token endpoint (P19)
-	TokenRedirect  bool   // 307 from the token endpoint to evil (F10)
-	TokenBurn      int    // so many token calls note the jti and then answer 502 (P12)
+	Algs           []string // signature algorithms it announces and takes; nil: RS384, ES384 (P10)
+	TokenStatus    int      // status of the next token replies instead of 200
+	TokenError     string   // RFC 6749 code with TokenStatus (P19)
+	TokenHTML      bool     // HTML with 200 at the token endpoint (P19)
+	TokenRedirect  bool     // 307 from the token endpoint to evil (F10)
+	TokenBurn      int      // so many token calls note the jti and then answer 502 (P12)
 	GrantOnly      []string
 	Unauthorized   string // path prefix below the base that answers 401 for ever (F18)
 	Throttle       int    // so many requests to the base answer ThrottleStatus
@@ -44,7 +45,7 @@ type Faults struct {
 	ErrorFile         string        // text of an error OperationOutcome naming ErrorType (F14)
 	ErrorType         string
 
-	FileRedirect  string   // storage, evil, http, loop: 307 from file URLs (F8, P67)
+	FileRedirect  string   // storage, evil, http, loop: 307 from file URLs; chain: storage, then evil (F8, P67)
 	FileURL       string   // file URL in the manifest instead of the true one (F9)
 	NoCount       bool     // the manifest gives no counts
 	Gzip          string   // plain (Content-Encoding), hidden, double, crc, bomb (F12)
@@ -112,7 +113,7 @@ type Faults struct {
 
 	// Hooks are called before the reply is made; n counts from 1.
 	OnKickOff, OnPoll, OnFile, OnDelete func(n int)
-	OnPage, OnAttachment                func(n int)
+	OnPage, OnAttachment, OnRead        func(n int)
 }
 
 // Set replaces all faults.

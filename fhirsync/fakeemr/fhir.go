@@ -17,7 +17,7 @@ func (e *EMR) serveSmart(w http.ResponseWriter, _ *http.Request) {
 		"token_endpoint": e.TokenURL(),
 		"token_endpoint_auth_methods_supported": []string{"private_key_jwt", "client_secret_basic",
 			"client_secret_post"},
-		"token_endpoint_auth_signing_alg_values_supported": []string{"RS384", "ES384"},
+		"token_endpoint_auth_signing_alg_values_supported": e.algs(),
 		"grant_types_supported":                            []string{"client_credentials"},
 		"scopes_supported":                                 []string{"system/*.rs"},
 		"capabilities":                                     []string{"client-confidential-asymmetric", "permission-v2"},
@@ -110,6 +110,9 @@ func (e *EMR) serveRead(w http.ResponseWriter, r *http.Request) {
 	}
 	e.count(func(s *Served) { s.Reads++ })
 	f := e.Faults()
+	if f.OnRead != nil {
+		f.OnRead(e.Served().Reads)
+	}
 	typ, id := r.PathValue("type"), r.PathValue("id")
 	if slices.Contains(f.RefuseRead, typ) || slices.Contains(f.RefuseRead, typ+"/"+id) {
 		outcome(w, http.StatusForbidden, "forbidden", "this record is withheld")

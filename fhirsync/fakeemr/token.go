@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -208,7 +209,7 @@ func (e *EMR) verifyAssertion(jwt string) (clientID string, err error) {
 	if err != nil {
 		return "", err
 	}
-	now := e.clock.Now()
+	now, algs := e.clock.Now(), e.algs()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	c, ok := e.clients[claims.Iss]
@@ -222,6 +223,8 @@ func (e *EMR) verifyAssertion(jwt string) (clientID string, err error) {
 		return "", errors.New("exp out of bounds")
 	case claims.Jti == "" || e.jtis[claims.Jti]:
 		return "", errors.New("jti replayed")
+	case !slices.Contains(algs, head.Alg):
+		return "", errors.New("alg not taken")
 	case head.Typ != "JWT":
 		return "", errors.New("wrong typ")
 	}
@@ -230,6 +233,14 @@ func (e *EMR) verifyAssertion(jwt string) (clientID string, err error) {
 	}
 	e.jtis[claims.Jti] = true
 	return claims.Iss, nil
+}
+
+// algs are the signature algorithms it takes.
+func (e *EMR) algs() []string {
+	if a := e.Faults().Algs; a != nil {
+		return a
+	}
+	return []string{"RS384", "ES384"}
 }
 
 func part(s string, to any) error {

@@ -14,6 +14,7 @@ type Capability struct {
 	Types       []string // resource types it names, sorted, each once
 	Search      []string // types it says can be searched, sorted
 	History     []string // types it says give their history
+	Reads       []string // those it says can be read one by one
 	Export      Exports
 	Raw         []byte
 }
@@ -67,6 +68,8 @@ func ParseCapability(body []byte) (Capability, error) {
 			out.Types = add(out.Types, t.Type)
 			for _, i := range t.Interaction {
 				switch i.Code {
+				case "read":
+					out.Reads = add(out.Reads, t.Type)
 				case "search-type":
 					out.Search = add(out.Search, t.Type)
 				case "history-type":

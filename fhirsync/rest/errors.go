@@ -24,7 +24,7 @@ type Kind string
 const (
 	Offline      Kind = "offline"       // the server cannot be reached
 	DNS          Kind = "dns"           // its name is unknown
-	Certificate  Kind = "certificate"   // its certificate is not good
+	Certificate  Kind = "certificate"   // its certificate is not good; Detail is one of the three below
 	Timeout      Kind = "timeout"       // it does not answer in time
 	SignIn       Kind = "sign-in"       // 401, after a new token
 	Forbidden    Kind = "forbidden"     // 403
@@ -36,10 +36,19 @@ const (
 	Refused      Kind = "refused"       // another 4xx
 	UnsafeURL    Kind = "unsafe URL"    // the server sent us somewhere we do not go
 	OtherOrigin  Kind = "other origin"  // a page link to the base's path on another host; Detail names it
+	Elsewhere    Kind = "elsewhere"     // sent to a host that is not known as the EMR's own; Detail is its origin
 	TooLarge     Kind = "too large"     // a body over its limit
 	Cut          Kind = "cut short"     // a body that ended early
 	WrongVersion Kind = "wrong version" // not FHIR R4
 	Token        Kind = "token"         // no token; the cause says why
+)
+
+// What is wrong with a certificate: the Detail of an Error of kind Certificate. ""
+// is anything else.
+const (
+	Expired     = "expired"           // or not valid yet, by this computer's clock
+	UnknownCA   = "unknown authority" // nobody this computer trusts has signed it
+	AnotherHost = "for another name"
 )
 
 // An Error is what a request ended with. Its text holds no URL and nothing of
@@ -50,7 +59,7 @@ type Error struct {
 	Status  int    // 0 if there was no reply
 	Outcome Outcome
 	RetryAt time.Time // when the server asks us to come back; zero if it does not
-	Detail  string    // for WrongVersion: the version
+	Detail  string    // for WrongVersion: the version; for Certificate: what is wrong; for Elsewhere and OtherOrigin: the origin
 	err     error
 }
 
@@ -59,6 +68,9 @@ func (e *Error) Error() string {
 	s := e.Class
 	if s == "" {
 		s = "request"
+	}
+	if e.Kind == Elsewhere {
+		return s + ": the EMR sent us to " + e.Detail + ", which is not known as its own; nothing was sent there (if the vendor says it is theirs, add it to file_origins)"
 	}
 	s += ": " + string(e.Kind)
 	if e.Status != 0 {
@@ -195,7 +207,7 @@ func (c *Client) asError(ctx context.Context, err error, class string) error {
 	case isTokenError(err):
 		e.Kind, e.err = Token, tokenCause(err)
 	case certificate(err):
-		e.Kind = Certificate
+		e.Kind, e.Detail = Certificate, certificateFault(err)
 	case errors.As(err, &dns):
 		e.Kind = DNS
 	case errors.As(err, &netErr) && netErr.Timeout():
@@ -230,6 +242,22 @@ func certificate(err error) bool {
 	var host x509.HostnameError
 	return errors.As(err, &verify) || errors.As(err, &unknown) || errors.As(err, &invalid) ||
 		errors.As(err, &host)
+}
+
+// certificateFault says what is wrong with a certificate.
+func certificateFault(err error) string {
+	var unknown x509.UnknownAuthorityError
+	var invalid x509.CertificateInvalidError
+	var host x509.HostnameError
+	switch {
+	case errors.As(err, &unknown), errors.As(err, &invalid) && invalid.Reason == x509.NotAuthorizedToSign:
+		return UnknownCA
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return Expired
+	case errors.As(err, &host):
+		return AnotherHost
+	}
+	return ""
 }
 
 func withClass(err error, class string) error {

@@ -37,10 +37,17 @@ type TokenSource interface {
 
 // Options describe one connection.
 type Options struct {
-	Base      string   // FHIR base, https; http only for loopback with Local
-	Origins   []string // further origins ("https://host:port") that may get the token
-	Local     bool     // the base is on the office network: private addresses are allowed
-	CA        []byte   // PEM, trusted beside the system's roots
+	Base    string   // FHIR base, https; http only for loopback with Local
+	Origins []string // further origins ("https://host:port") that may get the token
+	// FileOrigins are the other origins to which we may be sent for a file, without
+	// the token. Nil: the first one that is met, and it stays that one.
+	FileOrigins []string
+	// NewFileOrigin is told the first one before anything is sent there; an error
+	// means that nothing is.
+	NewFileOrigin func(origin string) error
+
+	Local     bool   // the base is on the office network: private addresses are allowed
+	CA        []byte // PEM, trusted beside the system's roots
 	Now       func() time.Time
 	Log       *slog.Logger
 	Rate      float64 // requests a second; 0: 5, below 0: unlimited
@@ -70,6 +77,7 @@ type Client struct {
 	mu     sync.Mutex
 	tokens TokenSource
 	skews  []time.Duration // newest last, at most 20
+	files  []string        // the known origins of files
 }
 
 // New checks the options and returns a client without a token source.
@@ -94,7 +102,13 @@ func New(o Options) (*Client, error) {
 		c.limit = rate.NewLimiter(rate.Limit(orElse(o.Rate, 5)), 4)
 	}
 	c.full = c.limit.Limit()
-	c.origins = append([]string{origin(base)}, o.Origins...)
+	c.origins = []string{origin(base)}
+	if err := c.confirm(&c.origins, o.Origins); err != nil {
+		return nil, err
+	}
+	if err := c.confirm(&c.files, o.FileOrigins); err != nil {
+		return nil, err
+	}
 	if err := c.checkURL(base); err != nil {
 		return nil, err
 	}
@@ -230,6 +244,12 @@ func (c *Client) follow(ctx context.Context, r Request, whole bool) (*http.Respo
 	if err != nil {
 		return nil, nil, err
 	}
+	away := !c.home(u)
+	if away {
+		if err := c.mayLeave(u, r.Class, 0); err != nil {
+			return nil, nil, err
+		}
+	}
 	for hop := 0; ; hop++ {
 		resp, body, err := c.send(ctx, r, u, whole)
 		if err != nil {
@@ -248,13 +268,21 @@ func (c *Client) follow(ctx context.Context, r Request, whole bool) (*http.Respo
 		if u.Scheme == "https" && to.Scheme != "https" {
 			return nil, nil, &Error{Kind: UnsafeURL, Class: r.Class, Status: resp.StatusCode}
 		}
-		if origin(to) != origin(u) {
-			r.NoToken = true // never again in this chain
-		}
-		u = to
-		if err := c.checkURL(u); err != nil {
+		if err := c.checkURL(to); err != nil {
 			return nil, nil, withClass(err, r.Class)
 		}
+		if origin(to) != origin(u) {
+			r.NoToken = true // never again in this chain
+			if away {
+				return nil, nil, &Error{Kind: Elsewhere, Class: r.Class, Status: resp.StatusCode, Detail: origin(to)}
+			}
+			if away = !c.home(to); away {
+				if err := c.mayLeave(to, r.Class, resp.StatusCode); err != nil {
+					return nil, nil, err
+				}
+			}
+		}
+		u = to
 	}
 }
 
@@ -415,6 +443,7 @@ func (b *bearer) once(req *http.Request, t *oauth2.Token) (*http.Response, error
 	}
 	b.c.noteDate(resp.Header.Get("Date"))
 	b.c.pace(resp.StatusCode)
+	b.c.noteRetryAfter(req.Context(), resp)
 	b.c.observe(req.Context(), resp)
 	return resp, nil
 }

@@ -81,22 +81,41 @@ func (c *Client) backoff(_, _ time.Duration, attempt int, resp *http.Response) t
 // public reference server sends. ok is false for what cannot be read and for
 // negative numbers; a time in the past is no wait. Nothing is longer than 6 h.
 func ParseRetryAfter(header string, now time.Time) (wait time.Duration, ok bool) {
-	const top = 6 * time.Hour
+	wait, _, ok = retryAfter(header, now)
+	return min(max(wait, 0), longest), ok
+}
+
+// longest is what is made of any longer wait.
+const longest = 6 * time.Hour
+
+// retryAfter reads a header as it is meant, without bounds, and says in which form
+// it was written.
+func retryAfter(header string, now time.Time) (wait time.Duration, form string, ok bool) {
 	header = strings.TrimSpace(header)
 	if header == "" {
-		return 0, false
+		return 0, "", false
 	}
 	if t, err := http.ParseTime(header); err == nil {
-		return min(max(t.Sub(now), 0), top), true
+		return t.Sub(now), "date", true
 	}
 	n, err := strconv.ParseInt(header, 10, 64)
 	switch {
 	case err != nil || n < 0:
-		return 0, false
+		return 0, "", false
 	case n > 1e12:
-		return min(max(time.UnixMilli(min(n, 1e15)).Sub(now), 0), top), true
+		return time.UnixMilli(min(n, 1e15)).Sub(now), "milliseconds since 1970", true
 	case n > 1e9:
-		return min(max(time.Unix(n, 0).Sub(now), 0), top), true
+		return time.Unix(n, 0).Sub(now), "seconds since 1970", true
 	}
-	return min(time.Duration(n)*time.Second, top), true
+	return time.Duration(min(n, 1e9)) * time.Second, "seconds", true
+}
+
+// noteRetryAfter logs a wait that was not taken as it was written.
+func (c *Client) noteRetryAfter(ctx context.Context, resp *http.Response) {
+	asked, form, ok := retryAfter(resp.Header.Get("Retry-After"), c.ServerNow())
+	if !ok || asked <= longest && form != "milliseconds since 1970" && form != "seconds since 1970" {
+		return
+	}
+	c.o.Log.InfoContext(ctx, "the server's Retry-After was capped or converted", "status", resp.StatusCode, "form", form,
+		"asked_s", int64(asked/time.Second), "taken_s", int64(min(max(asked, 0), longest)/time.Second))
 }

@@ -155,6 +155,11 @@ type Options struct {
 	ClientID string
 	Secret   string // client secret or fixed bearer token
 	Key      *Key   // for BackendServices
+	// FallBack, if set, signs when the server does not know Key (P15); RolledBack is
+	// told when that has let us in.
+	FallBack   *Key
+	RolledBack func() error
+
 	TokenURL string
 	Scopes   []string
 	HTTP     *http.Client // from rest.Client.TokenClient
@@ -233,6 +238,9 @@ func (s *Source) Token(ctx context.Context) (*oauth2.Token, error) {
 		return nil, s.refused
 	}
 	t, err := s.fetch(ctx)
+	if isCode(err, "invalid_client") && s.o.FallBack != nil {
+		t, err = s.rollBack(ctx, err)
+	}
 	if err != nil {
 		var e *Error
 		if errors.As(err, &e) && slices.Contains([]string{"invalid_client", "invalid_grant",
@@ -243,6 +251,24 @@ func (s *Source) Token(ctx context.Context) (*oauth2.Token, error) {
 	}
 	s.keep(t)
 	return t, nil
+}
+
+func isCode(err error, code string) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Code == code
+}
+
+// rollBack tries the key of before a rotation: once, and for good if it is taken.
+func (s *Source) rollBack(ctx context.Context, refused error) (*oauth2.Token, error) {
+	s.o.Key, s.o.FallBack = s.o.FallBack, nil
+	t, err := s.fetch(ctx)
+	if err != nil {
+		return nil, errors.Join(refused, err)
+	}
+	if s.o.RolledBack != nil {
+		err = s.o.RolledBack()
+	}
+	return t, err
 }
 
 // keep remembers a token; it is renewed 60 s or a fifth of its life early.

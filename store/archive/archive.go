@@ -21,7 +21,7 @@ const Format = 1
 
 // The bounds of a part and of its frames (archive.md 3).
 const (
-	FrameBytes = 128 << 10 // plain bytes in a frame, unless one line alone is larger
+	FrameBytes = 320 << 10 // plain bytes in a frame, unless one line alone is larger
 	PartBytes  = 64 << 20  // compressed bytes at which a part closes
 	PartLines  = 50_000    // lines at which a part closes
 	MaxLine    = 64 << 20  // the longest line, without its newline (P71)

@@ -145,6 +145,47 @@ func (p *Part) Frame(c *Codec, i int, dst []byte) ([]byte, error) {
 	return plain, nil
 }
 
+// packedBytes is how much Each reads at once.
+const packedBytes = 512 << 10
+
+// A Buffer holds what Each reads with; it is used by one goroutine at a time.
+type Buffer struct{ packed, plain []byte }
+
+// Each calls fn with the lines of the frames from, from+1, ... to-1, checked as
+// Frame checks them, but faster: it reads many at once. The lines are valid during
+// the call.
+func (p *Part) Each(c *Codec, b *Buffer, from, to int, fn func(i int, plain []byte) error) error {
+	for from < to {
+		at, n := p.Footer.Frames[from].At, int64(0)
+		last := from
+		for ; last < to && (last == from || n+p.Footer.Frames[last].Size <= packedBytes); last++ {
+			n += p.Footer.Frames[last].Size
+		}
+		if int64(cap(b.packed)) < n || cap(b.packed) > 2*packedBytes {
+			b.packed = make([]byte, max(n, packedBytes))
+		}
+		packed := b.packed[:n]
+		if err := p.readAt(packed, at); err != nil {
+			return fmt.Errorf("read frames of part %d: %w", p.Footer.Part, err)
+		}
+		for ; from < last; from++ {
+			info := p.Footer.Frames[from]
+			plain, err := c.Decode(info, packed[:info.Size], b.plain[:0])
+			if err != nil {
+				return fmt.Errorf("read frame %d of part %d: %w", from, p.Footer.Part, err)
+			}
+			packed = packed[info.Size:]
+			if err := fn(from, plain); err != nil {
+				return err
+			}
+			if b.plain = plain; cap(plain) > 2*FrameBytes {
+				b.plain = nil // one huge line made it grow
+			}
+		}
+	}
+	return nil
+}
+
 // Leaves returns the part's leaves of the Merkle log as its footer states them.
 func (p *Part) Leaves() []tlog.Hash {
 	leaves := make([]tlog.Hash, 0, len(p.Footer.Frames)+1)

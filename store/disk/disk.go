@@ -101,6 +101,16 @@ func ReplaceFile(fsys FS, name string, content []byte) error {
 	return Swap(fsys, temp, name)
 }
 
+// Stage writes a whole small file under the temporary name of name, durably. It
+// gets its name by Commit: so that several files can be there before the first of
+// them counts.
+func Stage(fsys FS, name string, content []byte) error {
+	if err := writeTemp(fsys, name+TempSuffix, content); err != nil {
+		return err
+	}
+	return fsys.SyncDir(filepath.Dir(name))
+}
+
 func writeTemp(fsys FS, temp string, content []byte) error {
 	if err := RemoveTemp(fsys, temp); err != nil {
 		return err

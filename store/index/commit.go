@@ -59,7 +59,28 @@ func (d *DB) Commit(c Commit) error {
 	if c.Part.RunFile != ([32]byte{}) {
 		d.files[c.Part.Number] = true
 	}
-	return d.view(func(tx *bolt.Tx) error { d.refresh(tx); return nil })
+	return d.view(func(tx *bolt.Tx) error {
+		d.refresh(tx)
+		return d.rehead(tx, &c)
+	})
+}
+
+// rehead notes the runs that a commit has changed. The caller holds stateMu.
+func (d *DB) rehead(tx *bolt.Tx, c *Commit) error {
+	changed := []uint32{c.Part.Run}
+	for _, dec := range c.Changes.Decide {
+		changed = append(changed, dec.Run)
+	}
+	for _, n := range changed {
+		r, ok, err := d.run(tx, n)
+		if err != nil {
+			return err
+		}
+		if ok {
+			d.heads[n] = r.head()
+		}
+	}
+	return nil
 }
 
 func (d *DB) commit(tx *bolt.Tx, c *Commit, states States) error {
@@ -199,7 +220,7 @@ func (d *DB) applyRun(tx *bolt.Tx, p Part, c *Changes, states States) error {
 	r.Counts.Add(c.Counts)
 	if c.Close != nil {
 		r.States, r.Ended, r.Record = c.Close.States, c.Close.Ended, c.Close.Record
-		r.Certificate = c.Close.Certificate
+		r.Certificate, r.Verdict = c.Close.Certificate, c.Close.Verdict
 		r.Proposed, r.Closing, r.Counts = c.Close.Proposed, p.Number, c.Close.Counts
 		if err := d.putCursors(tx, c.Close.Cursors); err != nil {
 			return err

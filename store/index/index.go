@@ -105,9 +105,10 @@ type DB struct {
 	// stateMu covers what is kept in memory beside the file.
 	stateMu sync.Mutex
 	states  States
-	files   map[uint32]bool // parts whose entries are still in a run file
-	pending bool            // whether the bucket pending holds anything
-	empty   bool            // whether the bucket current holds nothing
+	heads   map[uint32]RunState // of all runs, without Record and Certificate
+	files   map[uint32]bool     // parts whose entries are still in a run file
+	pending bool                // whether the bucket pending holds anything
+	empty   bool                // whether the bucket current holds nothing
 }
 
 type derived struct{ record, name []byte }
@@ -214,7 +215,7 @@ func (d *DB) create(tx *bolt.Tx) error {
 
 // load reads what is kept in memory and checks that the file is ours.
 func (d *DB) load() error {
-	d.states = States{}
+	d.states, d.heads = States{}, map[uint32]RunState{}
 	d.files = map[uint32]bool{}
 	return d.db.View(func(tx *bolt.Tx) error {
 		if err := checkFormat(tx); err != nil {
@@ -247,7 +248,7 @@ func checkFormat(tx *bolt.Tx) error {
 
 func (d *DB) loadState(tx *bolt.Tx) error {
 	err := d.eachRun(tx, func(n uint32, r RunState) error {
-		d.states[n] = r.States
+		d.states[n], d.heads[n] = r.States, r.head()
 		return nil
 	})
 	if err != nil {

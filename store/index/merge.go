@@ -345,7 +345,9 @@ func (h *mergeHeap[T]) advance() error {
 		return nil
 	}
 	h.rows[0].v = v
-	heap.Fix(h, 0)
+	if len(h.rows) > 1 {
+		heap.Fix(h, 0)
+	}
 	return nil
 }
 

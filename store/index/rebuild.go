@@ -13,7 +13,7 @@ import (
 
 // spillAt is how many entries a rebuild holds in memory before it writes them
 // to a sorted file.
-const spillAt = 150_000
+const spillAt = 60_000
 
 // A Rebuild makes a new index from the parts, beside the old one. It is used
 // by one goroutine.
@@ -69,6 +69,9 @@ func (r *Rebuild) Add(c Commit) error {
 	}
 	return nil
 }
+
+// Flush makes what was added readable through DB, but for the entries.
+func (r *Rebuild) Flush() error { return r.flush() }
 
 func (r *Rebuild) flush() error {
 	if r.tx == nil {

@@ -109,6 +109,25 @@ func (d *DB) foldable(states States, max int) (keys []Key, left int, err error) 
 	return keys, left, err
 }
 
+// EachWaiting calls fn for every version that waits because its run holds it, and
+// that no newer one which counts has overtaken.
+func (d *DB) EachWaiting(fn func(*Entry) error) error {
+	states := d.States()
+	return d.view(func(tx *bolt.Tx) error {
+		return tx.Bucket(bPending).ForEach(func(k, v []byte) error {
+			value, err := checked(k, v)
+			if err != nil {
+				return err
+			}
+			e, err := d.parseEntry(k, value)
+			if err != nil || states.of(&e) != Held {
+				return err
+			}
+			return fn(&e)
+		})
+	})
+}
+
 func (d *DB) foldKey(tx *bolt.Tx, k Key, states States) error {
 	list, err := d.newer(tx, k, true, nil, nil)
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"slices"
 
 	"chartcellar/store/disk"
 )
@@ -26,11 +25,6 @@ const (
 	runRow     = 16 + entryLen
 	patientRow = 8 + 4 + 2 + 2 + 1
 )
-
-// Sort sorts the entries of one part by key and place.
-func Sort(entries []Entry) {
-	slices.SortFunc(entries, func(a, b Entry) int { return compare(&a, &b) })
-}
 
 func compare(a, b *Entry) int {
 	if c := bytes.Compare(a.Key[:], b.Key[:]); c != 0 {
@@ -99,21 +93,6 @@ func (d *DB) writeRows(w *bufio.Writer, entries []Entry) {
 		row = binary.LittleEndian.AppendUint16(row, e.Line)
 		w.Write(append(row, e.Key.Type()))
 	}
-}
-
-// byPatient returns the entries in the order of patient and place.
-func byPatient(entries []Entry) []*Entry {
-	list := make([]*Entry, len(entries))
-	for i := range entries {
-		list[i] = &entries[i]
-	}
-	slices.SortFunc(list, func(a, b *Entry) int {
-		if c := bytes.Compare(a.Patient[:], b.Patient[:]); c != 0 {
-			return c
-		}
-		return int(int64(a.order()) - int64(b.order()))
-	})
-	return list
 }
 
 // A runFile is an open run file.

@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -60,6 +62,7 @@ type RunState struct {
 	Ended   time.Time       `json:"ended,omitzero"`
 	States  RunStates       `json:"states"`
 	Counts  Counts          `json:"counts,omitempty"`
+	Verdict string          `json:"verdict,omitempty"` // as the layer above gave it
 	Closing uint32          `json:"closing,omitempty"` // number of the closing part
 	Record  json.RawMessage `json:"record,omitempty"`
 	// Certificate are the exact bytes whose SHA-256 the run's checkpoint signs.
@@ -80,6 +83,7 @@ type Count struct {
 	Removed    int `json:"removed,omitempty"`    // tombstones
 	Duplicates int `json:"duplicates,omitempty"` // the same record twice in one run
 	Quarantine int `json:"quarantine,omitempty"` // lines that are no resource
+	Subsetted  int `json:"subsetted,omitempty"`  // records of which the source gave a part only
 	Silent     int `json:"silent,omitempty"`     // of changed: lastUpdated stayed as it was
 	Regressed  int `json:"regressed,omitempty"`  // of changed: lastUpdated went back
 	// Sizes of changed records before and after: the guard looks at them.
@@ -96,6 +100,7 @@ func (c *Count) Add(o Count) {
 	c.Removed += o.Removed
 	c.Duplicates += o.Duplicates
 	c.Quarantine += o.Quarantine
+	c.Subsetted += o.Subsetted
 	c.Silent += o.Silent
 	c.Regressed += o.Regressed
 	c.SizeBefore += o.SizeBefore
@@ -160,6 +165,7 @@ type Closing struct {
 	Cursors  []Cursor        `json:"cursors,omitempty"`  // moved now
 	Proposed []Cursor        `json:"proposed,omitempty"` // of held types
 	Counts   Counts          `json:"counts,omitempty"`   // the run's, corrected
+	Verdict  string          `json:"verdict,omitempty"`  // in a word, for lists
 	Record   json.RawMessage `json:"record,omitempty"`
 	// Certificate, if set, is what the layer above wants signed: the checkpoint
 	// carries its SHA-256.
@@ -236,12 +242,35 @@ func (d *DB) run(tx *bolt.Tx, run uint32) (RunState, bool, error) {
 	return r, err == nil, err
 }
 
-// EachRun calls fn for every run in the order of their numbers.
-func (d *DB) EachRun(fn func(uint32, RunState) error) error {
-	return d.view(func(tx *bolt.Tx) error { return d.eachRun(tx, fn) })
+// head returns the run without what is long.
+func (r RunState) head() RunState {
+	r.Record, r.Certificate = nil, nil
+	return r
 }
 
-// Run returns one run.
+// EachRun calls fn for every run in the order of their numbers, without Record
+// and Certificate: they are read from memory.
+func (d *DB) EachRun(fn func(uint32, RunState) error) error {
+	d.stateMu.Lock()
+	heads := maps.Clone(d.heads)
+	d.stateMu.Unlock()
+	for _, n := range slices.Sorted(maps.Keys(heads)) {
+		if err := fn(n, heads[n]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Head returns one run without Record and Certificate, from memory.
+func (d *DB) Head(run uint32) (r RunState, ok bool) {
+	d.stateMu.Lock()
+	defer d.stateMu.Unlock()
+	r, ok = d.heads[run]
+	return r, ok
+}
+
+// Run returns one run, whole.
 func (d *DB) Run(run uint32) (r RunState, ok bool, err error) {
 	err = d.view(func(tx *bolt.Tx) error {
 		r, ok, err = d.run(tx, run)

@@ -53,13 +53,47 @@ type Journal struct {
 	seq     int64
 	prev    string
 	bad     bool // a write went wrong: the segment is given up
+	waiting map[int]waiting
+}
+
+// A waiting is what a segment holds that is in no part yet.
+type waiting struct {
+	oldest time.Time
+	size   int64
+}
+
+// Waiting returns the time of the oldest line that was not forgotten, and the size
+// of all of them; zero if there is none.
+func (j *Journal) Waiting() (oldest time.Time, size int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, w := range j.waiting {
+		size += w.size
+		if oldest.IsZero() || w.oldest.Before(oldest) {
+			oldest = w.oldest
+		}
+	}
+	return oldest, size
+}
+
+// wait notes a line of a segment. The caller holds mu, or is Open.
+func (j *Journal) wait(segment int, at time.Time, size int) {
+	w, known := j.waiting[segment]
+	if !known {
+		w.oldest = at
+	}
+	w.size += int64(size)
+	j.waiting[segment] = w
 }
 
 // Open reads the segments in the folder journal below root and continues their
 // chain; with none it starts at seq and prev, the end of what is packed. Broken
-// reports lines that are cut short or not chained: they stay where they are.
+// reports lines that are no lines, cut short or not chained: they stay where they
+// are. A cut line, or one whose number the next segment uses again, does not count
+// once the chain goes on behind it: its write failed, and nobody was told that it
+// is there.
 func Open(fsys disk.FS, root string, seq int64, prev string, now func() time.Time) (j *Journal, broken int, err error) {
-	j = &Journal{fs: fsys, dir: filepath.Join(root, "journal"), now: now, seq: seq, prev: prev}
+	j = &Journal{fs: fsys, dir: filepath.Join(root, "journal"), now: now, seq: seq, prev: prev, waiting: map[int]waiting{}}
 	if err := fsys.Mkdir(j.dir); err != nil {
 		return nil, 0, fmt.Errorf("make the journal's folder: %w", err)
 	}
@@ -67,21 +101,29 @@ func Open(fsys disk.FS, root string, seq int64, prev string, now func() time.Tim
 	if err != nil {
 		return nil, 0, err
 	}
+	torn := 0     // of the segments before: lines cut short that may have been acknowledged
+	var last Line // of the segments before
 	for _, n := range names {
-		lines, bad, err := j.read(n)
+		s, err := j.read(n)
 		if err != nil {
 			return nil, 0, err
 		}
-		broken += bad
-		for _, l := range lines {
-			if l.line.Prev != j.prev && j.prev != "" {
-				broken++
+		broken += s.broken
+		for i, l := range s.lines {
+			again := i == 0 && l.line.Seq == last.Seq && l.line.Prev == last.Prev
+			if l.line.Prev != j.prev && j.prev != "" && !again {
+				broken += 1 + torn
 			}
-			j.seq, j.prev = l.line.Seq, hash(l.raw)
+			if i == 0 {
+				torn = 0 // the chain goes on behind the cut: that line never counted
+			}
+			j.seq, j.prev, last = l.line.Seq, hash(l.raw), l.line
+			j.wait(n, l.line.Time, len(l.raw))
 		}
+		torn += s.torn
 		j.segment = n
 	}
-	return j, broken, nil
+	return j, broken + torn, nil
 }
 
 // segments returns the numbers of the segment files in order.
@@ -106,27 +148,36 @@ type readLine struct {
 	raw  []byte
 }
 
-// read returns the whole lines of a segment and how many are broken.
-func (j *Journal) read(n int) (list []readLine, broken int, err error) {
+// A segment is what read found in one file.
+type segment struct {
+	lines  []readLine
+	broken int // lines that are no JSON
+	torn   int // 1 if the last line has no end
+}
+
+// read returns the lines of a segment.
+func (j *Journal) read(n int) (s segment, err error) {
 	content, err := disk.ReadFile(j.fs, j.path(n), 64<<20)
 	if err != nil {
-		return nil, 0, fmt.Errorf("read the journal: %w", err)
+		return s, fmt.Errorf("read the journal: %w", err)
 	}
 	for len(content) > 0 {
 		end := bytes.IndexByte(content, '\n')
 		if end < 0 {
-			return list, broken + 1, nil // cut short by a crash: never acknowledged
+			s.torn = 1 // by a crash or a full disk, and then never acknowledged
+			return s, nil
 		}
 		raw := content[:end]
 		content = content[end+1:]
+		raw, whole := unsigned(raw)
 		var l Line
-		if json.Unmarshal(raw, &l) != nil {
-			broken++
+		if !whole || json.Unmarshal(raw, &l) != nil {
+			s.broken++
 			continue
 		}
-		list = append(list, readLine{l, raw})
+		s.lines = append(s.lines, readLine{l, raw})
 	}
-	return list, broken, nil
+	return s, nil
 }
 
 func hash(raw []byte) string {
@@ -134,9 +185,22 @@ func hash(raw []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// check is what stands behind a line in its segment: it tells a changed bit in the
+// newest line, which no later line confirms.
+func check(raw []byte) string { return hash(raw)[:16] }
+
+// unsigned cuts the check off a line. A line of an early release has none.
+func unsigned(raw []byte) (line []byte, whole bool) {
+	at := bytes.IndexByte(raw, '\t')
+	if at < 0 {
+		return raw, true
+	}
+	return raw[:at], check(raw[:at]) == string(raw[at+1:])
+}
+
 // Append writes one line, with its number, time and link to the line before.
 // It is durable when Append returns nil; else what the line tells of must not
-// be done.
+// be done. After an error Append may be called again: it starts a new segment.
 func (j *Journal) Append(l Line) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -149,6 +213,7 @@ func (j *Journal) Append(l Line) error {
 		return fmt.Errorf("write the journal: %w", err)
 	}
 	j.seq, j.prev = l.Seq, hash(raw)
+	j.wait(j.segment, l.Time, len(raw))
 	return nil
 }
 
@@ -158,7 +223,7 @@ func (j *Journal) write(raw []byte) error {
 			return err
 		}
 	}
-	_, err := j.file.Write(append(raw, '\n'))
+	_, err := j.file.Write(append(append(append(raw, '\t'), check(raw)...), '\n'))
 	if err == nil {
 		err = j.file.Sync()
 	}
@@ -208,11 +273,11 @@ func (j *Journal) Pack() (Pack, error) {
 	}
 	p := Pack{Seq: j.seq, Prev: j.prev}
 	for _, n := range names {
-		lines, _, err := j.read(n)
+		s, err := j.read(n)
 		if err != nil {
 			return Pack{}, err
 		}
-		for _, l := range lines {
+		for _, l := range s.lines {
 			p.Lines = append(p.Lines, l.raw)
 		}
 		p.Segments = append(p.Segments, fmt.Sprintf("%06d", n))
@@ -231,6 +296,8 @@ func (j *Journal) Forget(segments []string) error {
 		if err := disk.RemoveSpent(j.fs, filepath.Join(j.dir, s)); err != nil {
 			return err
 		}
+		n, _ := strconv.Atoi(s) // it is one: see above
+		delete(j.waiting, n)
 	}
 	return nil
 }

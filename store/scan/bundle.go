@@ -38,6 +38,7 @@ func (s *Scanner) Bundle(page []byte) (Bundle, error) {
 		return b, ErrNotUTF8
 	}
 	s.b, s.cuts, s.loose, s.links, s.refs = page, s.cuts[:0], false, s.links[:0], s.refs[:0]
+	s.tidy = tidy(page)
 	defer s.quietly()()
 	var kind string
 	var link, entry span

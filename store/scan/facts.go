@@ -104,6 +104,9 @@ func (s *Scanner) patient() (id []byte) {
 	return id
 }
 
+// plainReference is how nearly every Reference begins.
+const plainReference = `{"reference":"`
+
 // reference returns the patient that the Reference at i names; nested looks at
 // the Reference that is its member actor instead.
 func (s *Scanner) reference(i int, nested bool) []byte {
@@ -113,6 +116,10 @@ func (s *Scanner) reference(i int, nested bool) []byte {
 			return nil
 		}
 		i = actor.from
+	}
+	if from := i + len(plainReference); bytes.HasPrefix(s.b[i:], []byte(plainReference)) {
+		to, _ := s.str(from)
+		return patientID(s.text(span{from - 1, to})) // the common case of find
 	}
 	return patientID(s.text(s.find(i, "reference")))
 }
@@ -137,7 +144,7 @@ const maxInstant = 64
 // without an offset it is taken as UTC, and a leap second (FHIR allows :60) is
 // the first second of the next minute. ok is false if it cannot be read.
 func LastUpdatedMillis(b []byte) (ms int64, ok bool) {
-	if len(b) > maxInstant {
+	if len(b) == 0 || len(b) > maxInstant {
 		return 0, false
 	}
 	const second = len("2006-01-02T15:04:") // time.Parse knows no 60

@@ -56,10 +56,12 @@ func (s *Scanner) References(fn func(base, typ, id []byte)) {
 
 // splitReference cuts [base/]Type/id[/_history/version] into its parts.
 func splitReference(ref []byte) (base, typ, id []byte, ok bool) {
-	if bytes.ContainsAny(ref, "?#") {
+	if bytes.IndexByte(ref, '?') >= 0 || bytes.IndexByte(ref, '#') >= 0 {
 		return nil, nil, nil, false
 	}
-	ref, _, _ = bytes.Cut(ref, []byte("/_history/"))
+	if i := bytes.Index(ref, []byte("/_history/")); i >= 0 {
+		ref = ref[:i]
+	}
 	slash := bytes.LastIndexByte(ref, '/')
 	if slash < 1 || slash == len(ref)-1 {
 		return nil, nil, nil, false

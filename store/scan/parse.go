@@ -1,8 +1,10 @@
 package scan
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
+	"unicode/utf8"
 )
 
 // maxCuts is how many cuts are remembered before white space is left to the
@@ -278,9 +280,46 @@ func plain(b []byte, i int) int {
 	return i
 }
 
+// tidy reports whether b is ASCII without control characters and backslashes,
+// as most lines are: only a quote ends a string then.
+func tidy(b []byte) bool {
+	i := 0
+	for ; i+32 <= len(b); i += 32 {
+		w := b[i : i+32]
+		x0, x1 := binary.LittleEndian.Uint64(w), binary.LittleEndian.Uint64(w[8:])
+		x2, x3 := binary.LittleEndian.Uint64(w[16:]), binary.LittleEndian.Uint64(w[24:])
+		low := (x0 - ones*' ') | (x1 - ones*' ') | (x2 - ones*' ') | (x3 - ones*' ')
+		if (x0|x1|x2|x3|low)&highs != 0 {
+			return false
+		}
+	}
+	for ; i < len(b); i++ {
+		if b[i] < ' ' || b[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return bytes.IndexByte(b, '\\') < 0
+}
+
+// quoteWords is how many words str looks at before it takes the string for a
+// long one.
+const quoteWords = 6
+
 // str returns the end of the string whose first byte behind the quote is at i.
 func (s *Scanner) str(i int) (int, error) {
 	b := s.b
+	if s.tidy {
+		for n := 0; n < quoteWords && i+8 <= len(b); n, i = n+1, i+8 {
+			q := binary.LittleEndian.Uint64(b[i:]) ^ (ones * '"')
+			if hit := (q - ones) &^ q & highs; hit != 0 {
+				return i + bits.TrailingZeros64(hit)/8 + 1, nil
+			}
+		}
+		if n := bytes.IndexByte(b[min(i, len(b)):], '"'); n >= 0 {
+			return i + n + 1, nil
+		}
+		return len(b), &SyntaxError{len(b)}
+	}
 	for ; i+8 <= len(b); i += 8 { // as plain, without the call: most strings end here
 		if hit := marks(binary.LittleEndian.Uint64(b[i:])); hit != 0 {
 			i += bits.TrailingZeros64(hit) / 8

@@ -61,6 +61,7 @@ type Scanner struct {
 	sum   []byte
 	buf   []byte
 	b     []byte // the line
+	tidy  bool   // it is tidy
 	cuts  []span // what the fingerprint leaves out, in order
 	loose bool   // more white space is to be left out than cuts says
 	links []span // attachments with a url
@@ -128,7 +129,8 @@ func (s *Scanner) Facts(line []byte) (Facts, error) {
 	}
 	s.root.reset()
 	s.meta.reset()
-	if !utf8.Valid(line) {
+	s.tidy = tidy(line)
+	if !s.tidy && !utf8.Valid(line) {
 		return Facts{}, ErrNotUTF8
 	}
 	i := s.space(0)

@@ -11,12 +11,8 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"path/filepath"
-	"runtime"
 	"slices"
-	"sync"
 	"time"
-
-	"golang.org/x/mod/sumdb/tlog"
 
 	"chartcellar/store"
 	"chartcellar/store/archive"
@@ -31,7 +27,7 @@ const (
 	Quick   Depth = "quick"   // every file is there and has its size; last part and checkpoint
 	Rolling Depth = "rolling" // one thirtieth of all bytes against the checkpoints
 	Sample  Depth = "sample"  // random records from the index to the byte
-	Full    Depth = "full"    // every byte decrypted, every root, the index rebuilt and compared
+	Full    Depth = "full"    // every byte decrypted, every root, every line compared with the index
 )
 
 // A Damage is one thing that is wrong.
@@ -51,6 +47,7 @@ type Result struct {
 	Records    int           `json:"records"` // lines that were read
 	Root       string        `json:"root"`    // short root of the last checkpoint
 	Damage     []Damage      `json:"damage"`
+	Days       []int         `json:"days,omitempty"` // the thirtieths that a rolling check read
 	NotChecked string        `json:"notChecked"`
 }
 
@@ -64,8 +61,8 @@ func (r *Result) bad(file, format string, a ...any) {
 // Options say what to check.
 type Options struct {
 	Depth   Depth
-	Samples int // records for Sample; 0: 299, which find 1 % damage at 95 %
-	Day     int // for Rolling: which thirtieth, 0-29
+	Samples int   // records for Sample; 0: 299, which find 1 % damage at 95 %
+	Days    []int // for Rolling: which thirtieths, 0-29
 	Now     func() time.Time
 	Rand    *rand.Rand                         // for Sample; nil: a random one
 	Events  func(part, parts int, plain int64) // progress; nil: nobody listens
@@ -97,8 +94,9 @@ func Run(ctx context.Context, m *store.Mirror, o Options) (Result, error) {
 		err = quick(m, &r, parts)
 		r.NotChecked = "The content of the files was not read, except that of the newest."
 	case Rolling:
-		err = rolling(ctx, m, &r, parts, sums, o.Day)
-		r.NotChecked = "29 of 30 files were not read, and nothing was decrypted."
+		r.Days = o.Days
+		err = rolling(ctx, m, &r, parts, sums, o.Days)
+		r.NotChecked = fmt.Sprintf("%d of 30 files were not read, and nothing was decrypted.", 30-len(o.Days))
 	case Sample:
 		err = sample(ctx, m, &r, o)
 		r.NotChecked = "Records that were not drawn were not read."
@@ -178,21 +176,6 @@ func checkSum(m *store.Mirror, r *Result, p index.Part, sums map[string][32]byte
 	return nil
 }
 
-// attachments decrypts the attachment files of a part whole.
-func attachments(m *store.Mirror, r *Result, p index.Part) error {
-	for _, f := range p.Files {
-		n, err := m.ReadAttachment(f)
-		r.Plain += n
-		switch {
-		case errors.Is(err, store.ErrDamaged):
-			r.bad(f.Name, "%s", plain(err))
-		case err != nil && !errors.Is(err, fs.ErrNotExist):
-			return err
-		}
-	}
-	return nil
-}
-
 func quick(m *store.Mirror, r *Result, parts []index.Part) error {
 	// Sizes were compared when the mirror was opened; that is in Problems.
 	r.Files += len(parts)
@@ -202,9 +185,9 @@ func quick(m *store.Mirror, r *Result, parts []index.Part) error {
 	return checkSum(m, r, parts[len(parts)-1], nil)
 }
 
-func rolling(ctx context.Context, m *store.Mirror, r *Result, parts []index.Part, sums map[string][32]byte, day int) error {
+func rolling(ctx context.Context, m *store.Mirror, r *Result, parts []index.Part, sums map[string][32]byte, days []int) error {
 	for _, p := range parts {
-		if int(p.Number)%30 != day%30 {
+		if !slices.Contains(days, int(p.Number)%30) {
 			continue
 		}
 		if ctx.Err() != nil {
@@ -235,136 +218,4 @@ func sample(ctx context.Context, m *store.Mirror, r *Result, o Options) error {
 	}
 	r.Records = n
 	return err
-}
-
-// full decrypts everything. It rebuilds the index beside the one in use, which
-// reads every line; only when that meets damage is each part looked at by itself,
-// to name all that is wrong.
-func full(ctx context.Context, m *store.Mirror, r *Result, parts []index.Part, sums map[string][32]byte, tell func(int, int, int64)) error {
-	if err := everyPart(ctx, m, r, parts, sums, tell); err != nil || !r.Good() {
-		return err
-	}
-	diffs, err := m.CompareIndex(ctx, 100)
-	if errors.Is(err, store.ErrDamaged) {
-		r.bad("parts", "the index cannot be rebuilt from the archive: %s", plain(err))
-		return nil
-	}
-	if len(diffs) > 0 {
-		r.bad("index.db", "differs from the archive in %d or more rows; `chartcellar index rebuild` makes it anew", len(diffs))
-	}
-	return err
-}
-
-// everyPart reads every part with a worker for each core, and the log with it.
-func everyPart(ctx context.Context, m *store.Mirror, r *Result, parts []index.Part, sums map[string][32]byte, tell func(int, int, int64)) error {
-	type outcome struct {
-		r      Result
-		leaves []tlog.Hash
-		err    error
-	}
-	out := make([]outcome, len(parts))
-	todo := make(chan int)
-	var wg sync.WaitGroup
-	var mu sync.Mutex // covers done and plain
-	done, bytes := 0, int64(0)
-	for range runtime.GOMAXPROCS(0) {
-		wg.Go(func() {
-			for i := range todo {
-				o := &out[i]
-				o.leaves, o.err = onePart(m, &o.r, parts[i], sums)
-				mu.Lock()
-				done++
-				bytes += o.r.Plain
-				tell(done, len(parts), bytes)
-				mu.Unlock()
-			}
-		})
-	}
-	for i := range parts {
-		if ctx.Err() != nil {
-			break
-		}
-		todo <- i
-	}
-	close(todo)
-	wg.Wait()
-	tree := &log{}
-	for i := range out {
-		if err := errors.Join(ctx.Err(), out[i].err); err != nil {
-			return err
-		}
-		r.Files, r.Bytes = r.Files+out[i].r.Files, r.Bytes+out[i].r.Bytes
-		r.Plain, r.Records = r.Plain+out[i].r.Plain, r.Records+out[i].r.Records
-		r.Damage = append(r.Damage, out[i].r.Damage...)
-		tree.add(out[i].leaves)
-	}
-	return tree.check(m, r)
-}
-
-func onePart(m *store.Mirror, r *Result, p index.Part, sums map[string][32]byte) ([]tlog.Hash, error) {
-	if err := checkSum(m, r, p, sums); err != nil {
-		return nil, err
-	}
-	if err := attachments(m, r, p); err != nil {
-		return nil, err
-	}
-	plainBytes, lines, leaves, err := m.ReadPart(p.Number)
-	r.Plain, r.Records = r.Plain+plainBytes, lines
-	if errors.Is(err, store.ErrDamaged) && r.Good() {
-		r.bad(partName(p.Number), "%s", plain(err))
-	}
-	if errors.Is(err, store.ErrDamaged) || errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	return leaves, err
-}
-
-// A log is the Merkle log as the parts themselves give it.
-type log struct {
-	hashes []tlog.Hash
-	size   int64
-}
-
-func (l *log) add(leaves []tlog.Hash) {
-	for _, leaf := range leaves {
-		more, err := tlog.StoredHashesForRecordHash(l.size, leaf, l)
-		if err != nil {
-			return // the size is wrong then, and check says so
-		}
-		l.hashes = append(l.hashes, more...)
-		l.size++
-	}
-}
-
-// ReadHashes implements tlog.HashReader.
-func (l *log) ReadHashes(at []int64) ([]tlog.Hash, error) {
-	var out []tlog.Hash
-	for _, i := range at {
-		if i >= int64(len(l.hashes)) {
-			return nil, errors.New("no such hash")
-		}
-		out = append(out, l.hashes[i])
-	}
-	return out, nil
-}
-
-// check compares the log of the parts with the last signed root.
-func (l *log) check(m *store.Mirror, r *Result) error {
-	if !r.Good() {
-		return nil
-	}
-	n, err := m.Checkpoints()
-	if err != nil || n == 0 {
-		return err
-	}
-	c, err := m.ReadCheckpoint(n)
-	if err != nil {
-		return err
-	}
-	root, err := tlog.TreeHash(c.Size, l)
-	if err != nil || root != c.Root {
-		r.bad(fmt.Sprintf("checkpoints/%012d", n), "the parts do not give the root that was signed")
-	}
-	slices.SortFunc(r.Damage, func(a, b Damage) int { return len(a.File) - len(b.File) })
-	return nil
 }

@@ -1,0 +1,329 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"chartcellar/cmd/chartcellar/internal/health"
+	"chartcellar/config"
+	"chartcellar/fhirsync"
+	"chartcellar/fhirsync/schedule"
+	"chartcellar/store"
+	"chartcellar/store/index"
+	"chartcellar/store/verify"
+)
+
+// How long what was looked at counts (I12).
+const (
+	rollingLife   = 30 * 24 * time.Hour
+	decryptedLife = 90 * 24 * time.Hour
+	sampleLife    = 35 * 24 * time.Hour
+)
+
+// A factFinder gathers what health.Judge judges. It reads heads of runs and the
+// few records that count, no record of a patient, and needs no key.
+type factFinder struct {
+	s    config.Settings
+	m    *store.Mirror
+	now  time.Time
+	runs []store.RunInfo // newest first
+	in   health.Input
+}
+
+// findFacts gathers the facts as of now.
+func findFacts(s config.Settings, m *store.Mirror, states scheduleStates, now time.Time) (health.Input, error) {
+	f := &factFinder{s: s, m: m, now: now}
+	var err error
+	if f.runs, err = m.Runs(); err != nil {
+		return f.in, err
+	}
+	zone, err := schedule.Zone(s.Zone)
+	if err != nil {
+		return f.in, err
+	}
+	f.in = health.Input{Now: now, Zone: zone, Practice: s.Practice, Damage: m.Problems()}
+	f.in.Facts[health.SecondCopy] = health.Check{Answer: health.NotSetUp}
+	f.in.Facts[health.Drill] = health.Check{Answer: health.NotSetUp}
+	for _, src := range s.Sources {
+		if err := f.source(src, states); err != nil {
+			return f.in, err
+		}
+	}
+	f.verifications()
+	f.disk()
+	f.in.Alerts = isSet(s.Alerts.Set())
+	f.in.Schedule = health.Check{Answer: health.NotSetUp}
+	if states.Running {
+		f.in.Schedule = isSet(anyPull(s))
+		f.in.PausedUntil = states.Paused
+	}
+	return f.in, nil
+}
+
+func isSet(yes bool) health.Check {
+	if yes {
+		return health.Check{Answer: health.Yes}
+	}
+	return health.Check{Answer: health.NotSetUp}
+}
+
+// anyPull reports whether a schedule pulls anything.
+func anyPull(s config.Settings) bool {
+	for _, src := range s.Sources {
+		if src.Pull != "off" || src.Full != "off" {
+			return true
+		}
+	}
+	return false
+}
+
+// worst keeps the worse of two answers to one question, asked of two EMRs.
+func worst(a, b health.Check) health.Check {
+	order := map[health.Answer]int{health.Yes: 0, health.NotSetUp: 1, health.Stale: 2, health.Unknown: 3, health.No: 4}
+	if a.Answer == "" && a.At.IsZero() && a.Words == "" || order[b.Answer] > order[a.Answer] {
+		return b
+	}
+	return a
+}
+
+// source gathers what is known of one EMR.
+func (f *factFinder) source(src config.Source, states scheduleStates) error {
+	one := health.Source{Name: src.Name, Running: states.Pulling[src.Name]}
+	var last, copied *store.RunInfo
+	for i := range f.runs {
+		r := &f.runs[i]
+		if r.Source != src.Name || r.Kind != "sync" {
+			continue
+		}
+		if r.Ended.IsZero() {
+			continue
+		}
+		for t, st := range r.States.Types {
+			if st == "held" && t != "" {
+				one.Held++
+			}
+		}
+		if last == nil {
+			last = r
+		}
+		if copied == nil && verdictOf(f.m, *r) == fhirsync.Complete {
+			copied = r
+		}
+	}
+	if copied != nil {
+		one.Copy, one.AsOf = copied.Ended, copied.Started
+	}
+	gaps, err := f.m.Gaps(src.Name)
+	if err != nil {
+		return err
+	}
+	one.Gaps = len(gaps)
+	for _, g := range gaps {
+		if one.Oldest.IsZero() || g.Since.Before(one.Oldest) {
+			one.Oldest = g.Since
+		}
+	}
+	if last != nil {
+		one.Ran, one.Ended, one.Verdict = true, last.Ended, string(verdictOf(f.m, *last))
+	}
+	one.Next, one.Overdue = states.due(src.Name, one.AsOf, f.now)
+	f.in.Sources = append(f.in.Sources, one)
+	f.ofLastRun(last, gaps)
+	return nil
+}
+
+// ofLastRun judges what the last run of an EMR found.
+func (f *factFinder) ofLastRun(last *store.RunInfo, gaps []index.Gap) {
+	set := func(i int, c health.Check) { f.in.Facts[i] = worst(f.in.Facts[i], c) }
+	if last == nil {
+		for _, i := range []int{health.RunFinished, health.CountsMatch, health.Documents, health.SignIn} {
+			set(i, health.Check{Words: "nothing was pulled yet"})
+		}
+		return
+	}
+	rep := reportOf(f.m, *last)
+	link := fmt.Sprintf("/runs/%d", last.Number)
+	check := func(good bool, words string) health.Check {
+		c := health.Check{Answer: health.Yes, At: last.Ended, Link: link}
+		if !good {
+			c.Answer, c.Words = health.No, words
+		}
+		return c
+	}
+	finished := rep.Verdict != fhirsync.FailedRun && !rep.Interrupted()
+	set(health.RunFinished, check(finished, "the last run did not finish"))
+	set(health.SignIn, check(finished, "it is not known: the last run did not finish"))
+	set(health.CountsMatch, f.counts(rep, check))
+	documents := 0
+	for _, g := range gaps {
+		if g.Kind == "attachment" {
+			documents++
+		}
+	}
+	set(health.Documents, check(documents == 0, several(documents, "document could not be had", "documents could not be had")))
+}
+
+// counts judges whether what is here is what the EMR counts.
+func (f *factFinder) counts(rep fhirsync.Report, check func(bool, string) health.Check) health.Check {
+	known, bad := 0, 0
+	for _, t := range rep.Certificate().Types {
+		if t.EMR < 0 {
+			continue
+		}
+		known++
+		if t.Difference > 0 && t.Gap != "" {
+			bad++
+		}
+	}
+	if known == 0 {
+		return health.Check{Words: "the EMR was not asked, or did not say"}
+	}
+	return check(bad == 0, several(bad, "type has fewer records here than the EMR", "types have fewer records here than the EMR"))
+}
+
+// verifications judges what was looked at in the mirror itself.
+func (f *factFinder) verifications() {
+	f.in.Facts[health.ChainIntact] = health.Check{Words: "it was never looked at"}
+	f.in.Facts[health.SampleMatches] = health.Check{Words: "no sample was fetched again yet"}
+	slices, full := f.slicesRead(), time.Time{}
+	for i := len(f.runs) - 1; i >= 0; i-- { // the newest word counts
+		r := f.runs[i]
+		switch r.Kind {
+		case "check":
+			f.in.Facts[health.SampleMatches] = f.judged(r, r.Verdict == "equal", "records differ from the EMR's", sampleLife)
+		case "verify":
+			f.in.Facts[health.ChainIntact] = f.judged(r, r.Verdict == verifiedGood, "the last check found damage", sampleLife)
+			if r.Verdict == verifiedGood && f.depth(r) == verify.Full {
+				full = r.Ended
+			}
+		}
+	}
+	if len(f.in.Damage) > 0 {
+		f.in.Facts[health.ChainIntact] = health.Check{Answer: health.No, At: f.now, Words: f.in.Damage[0]}
+	}
+	f.in.Decrypted = f.dated(full, decryptedLife)
+	oldest := full
+	for _, t := range slices {
+		if t.IsZero() {
+			oldest = full
+			break
+		}
+		if oldest.Equal(full) || t.Before(oldest) {
+			oldest = t
+		}
+	}
+	if oldest.Before(full) {
+		oldest = full
+	}
+	f.in.Rolling = f.dated(oldest, rollingLife)
+}
+
+func (f *factFinder) judged(r store.RunInfo, good bool, words string, life time.Duration) health.Check {
+	c := f.dated(r.Ended, life)
+	c.Link = fmt.Sprintf("/runs/%d", r.Number)
+	if !good {
+		c.Answer, c.Words = health.No, words
+	}
+	return c
+}
+
+// dated says whether something that was done then still counts.
+func (f *factFinder) dated(at time.Time, life time.Duration) health.Check {
+	switch {
+	case at.IsZero():
+		return health.Check{}
+	case f.now.Sub(at) > life:
+		return health.Check{Answer: health.Stale, At: at}
+	}
+	return health.Check{Answer: health.Yes, At: at}
+}
+
+// depth is how deep a verification went.
+func (f *factFinder) depth(r store.RunInfo) verify.Depth { return resultOf(f.m, r).Depth }
+
+// resultOf reads the record of a verification; what cannot be read is empty.
+func resultOf(m *store.Mirror, r store.RunInfo) verify.Result {
+	var result verify.Result
+	raw, err := m.RunRecord(r.Number)
+	if err != nil || json.Unmarshal(raw, &result) != nil {
+		return verify.Result{}
+	}
+	return result
+}
+
+// slicesRead returns when each thirtieth of the mirror was read last.
+func (f *factFinder) slicesRead() (last [schedule.Thirtieths]time.Time) {
+	for i := len(f.runs) - 1; i >= 0; i-- {
+		r := f.runs[i]
+		if r.Kind != "verify" || r.Verdict != verifiedGood || f.now.Sub(r.Ended) > 2*rollingLife {
+			continue
+		}
+		switch result := resultOf(f.m, r); result.Depth {
+		case verify.Full:
+			for d := range last {
+				last[d] = r.Ended
+			}
+		case verify.Rolling:
+			for _, d := range result.Days {
+				last[d%schedule.Thirtieths] = r.Ended
+			}
+		}
+	}
+	return last
+}
+
+// disk judges how long the disk will last, from what was added in the last 30
+// days.
+func (f *factFinder) disk() {
+	days, known, err := daysLeft(f.m, f.runs, f.now)
+	c := health.Check{Answer: health.Yes, At: f.now, Words: fmt.Sprintf("about %d days at the rate of the last month", days)}
+	switch {
+	case err != nil || !known:
+		c = health.Check{Words: "there is not yet a week to judge by"}
+	case days < 60:
+		c.Answer = health.No
+		c.Words = fmt.Sprintf("the disk is full in about %d days", days)
+	}
+	f.in.Facts[health.DiskLasts] = c
+}
+
+// daysLeft says for how many days the disk has room; known is false before there
+// is a week to judge by.
+func daysLeft(m *store.Mirror, runs []store.RunInfo, now time.Time) (days int, known bool, err error) {
+	parts, err := m.Parts()
+	if err != nil || len(parts) == 0 || len(runs) == 0 {
+		return 0, false, err
+	}
+	ended := map[uint32]time.Time{}
+	first := now
+	for _, r := range runs {
+		ended[r.Number] = r.Ended
+		if !r.Ended.IsZero() && r.Ended.Before(first) {
+			first = r.Ended
+		}
+	}
+	span := min(now.Sub(first), 30*24*time.Hour)
+	if span < 7*24*time.Hour {
+		return 0, false, nil
+	}
+	var added int64
+	for _, p := range parts {
+		if now.Sub(ended[p.Run]) > span || ended[p.Run].Equal(first) {
+			continue // the first pull is no growth
+		}
+		added += p.Size
+		for _, file := range p.Files {
+			added += file.Size
+		}
+	}
+	free, reserve, err := m.Space()
+	if err != nil {
+		return 0, false, err
+	}
+	perDay := float64(added) / (span.Hours() / 24)
+	if perDay < 1 {
+		return 36500, true, nil
+	}
+	return min(36500, int(float64(max(0, free-reserve))/perDay)), true, nil
+}

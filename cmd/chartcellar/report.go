@@ -1,0 +1,309 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"chartcellar/config"
+	"chartcellar/fhirsync"
+	"chartcellar/fhirsync/schedule"
+	"chartcellar/store"
+)
+
+func reportCommand(e *env) *cobra.Command {
+	var o reportOptions
+	c := command("report", "The practice's report of a month or a week",
+		`report adds up what the runs of a month brought and found: nights with a complete
+copy, the longest time without one, growth, verifications, decisions, gaps. It names
+no patient and needs no passphrase. --week prints the one line that the owners get.`, cobra.NoArgs,
+		func(ctx context.Context, _ []string) error { return e.report(ctx, o) })
+	c.Flags().StringVar(&o.month, "month", "", "which month, such as 2026-03 (default: this one)")
+	c.Flags().BoolVar(&o.week, "week", false, "the last seven nights, in one line")
+	c.Flags().StringVar(&o.pdf, "pdf", "", "write it as a page of PDF to this file")
+	return c
+}
+
+type reportOptions struct {
+	month, pdf string
+	week       bool
+}
+
+// A practiceReport is what happened between two days.
+type practiceReport struct {
+	Practice string         `json:"practice"`
+	From     time.Time      `json:"from"`
+	To       time.Time      `json:"to"` // not reached yet in the month that goes on: until now
+	Sources  []sourceReport `json:"sources"`
+	// Verified counts verifications of the mirror, Damaged those that found damage.
+	Verified  int    `json:"verified"`
+	Damaged   int    `json:"damaged"`
+	Sampled   int    `json:"sampled"` // random samples that were fetched again
+	Differed  int    `json:"differed"`
+	Decisions int    `json:"decisions"` // held types that a person decided about
+	Bytes     int64  `json:"bytes"`     // of the archive, sealed
+	Added     int64  `json:"added"`     // of them in this time
+	Root      string `json:"root"`      // short root of the archive now
+}
+
+// A sourceReport is one EMR's part.
+type sourceReport struct {
+	Name     string         `json:"name"`
+	Nights   int            `json:"nights"`   // days of the time that the mirror existed
+	Complete int            `json:"complete"` // of them with a complete copy
+	Runs     map[string]int `json:"runs"`     // by verdict
+	// Longest is the longest time between two complete copies, as far as it lies in
+	// this time; the time until now counts.
+	Longest               time.Duration `json:"longest"`
+	New, Changed, Removed int
+	OpenGaps, HeldNow     int
+	LastComplete          time.Time `json:"lastComplete,omitzero"`
+}
+
+func (e *env) report(ctx context.Context, o reportOptions) error {
+	return e.withMirror(ctx, access{doing: "report"}, func(_ context.Context, s config.Settings, m *store.Mirror) error {
+		from, to, err := o.span(s.Zone, time.Now())
+		if err != nil {
+			return err
+		}
+		r, err := makeReport(s, m, from, to)
+		if err != nil {
+			return err
+		}
+		switch {
+		case o.pdf != "":
+			return e.writeReport(r, o.pdf)
+		case e.json:
+			return e.printJSON(r)
+		case o.week:
+			e.printf("%s\n", r.oneLine())
+			return nil
+		}
+		r.print(e.Stdout)
+		return nil
+	})
+}
+
+// span is the time that is asked for.
+func (o reportOptions) span(zone string, now time.Time) (from, to time.Time, err error) {
+	loc, err := schedule.Zone(zone)
+	if err != nil {
+		return from, to, usage(err.Error())
+	}
+	now = now.In(loc)
+	if o.week {
+		return now.AddDate(0, 0, -7), now, nil
+	}
+	from = time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, loc)
+	if o.month != "" {
+		if from, err = time.ParseInLocation("2006-01", o.month, loc); err != nil {
+			return from, to, usage("write the month as 2026-03")
+		}
+	}
+	to = from.AddDate(0, 1, 0)
+	if to.After(now) {
+		to = now
+	}
+	return from, to, nil
+}
+
+// makeReport adds the runs up.
+func makeReport(s config.Settings, m *store.Mirror, from, to time.Time) (practiceReport, error) {
+	r := practiceReport{Practice: s.Practice, From: from, To: to, Sources: []sourceReport{}}
+	runs, err := m.Runs()
+	if err != nil {
+		return r, err
+	}
+	inside := func(t time.Time) bool { return !t.Before(from) && t.Before(to) }
+	for _, run := range runs {
+		if !inside(run.Ended) {
+			continue
+		}
+		switch run.Kind {
+		case "verify":
+			r.Verified++
+			if run.Verdict != verifiedGood {
+				r.Damaged++
+			}
+		case "check":
+			r.Sampled++
+			if run.Verdict != "equal" {
+				r.Differed++
+			}
+		case "decision":
+			r.Decisions++
+		}
+	}
+	for _, src := range s.Sources {
+		one, err := reportSource(m, src.Name, runs, from, to)
+		if err != nil {
+			return r, err
+		}
+		r.Sources = append(r.Sources, one)
+	}
+	err = r.size(m, runs, inside)
+	if n, nerr := m.Checkpoints(); nerr == nil && n > 0 {
+		if c, cerr := m.ReadCheckpoint(n); cerr == nil {
+			r.Root = c.ShortRoot()
+		}
+	}
+	return r, err
+}
+
+// size adds the files up.
+func (r *practiceReport) size(m *store.Mirror, runs []store.RunInfo, inside func(time.Time) bool) error {
+	ended := map[uint32]time.Time{}
+	for _, run := range runs {
+		ended[run.Number] = run.Ended
+	}
+	parts, err := m.Parts()
+	for _, p := range parts {
+		size := p.Size
+		for _, f := range p.Files {
+			size += f.Size
+		}
+		r.Bytes += size
+		if inside(ended[p.Run]) {
+			r.Added += size
+		}
+	}
+	return err
+}
+
+// reportSource adds one EMR's runs up; they come newest first.
+func reportSource(m *store.Mirror, name string, runs []store.RunInfo, from, to time.Time) (sourceReport, error) {
+	one := sourceReport{Name: name, Runs: map[string]int{}}
+	nights := map[string]bool{}
+	first, next := time.Time{}, to // next: the complete copy behind the one that is looked at
+	for _, run := range runs {
+		if run.Source != name || run.Kind != "sync" || run.Ended.IsZero() || !run.Ended.Before(to) {
+			continue
+		}
+		first = run.Ended
+		verdict := verdictOf(m, run)
+		complete := verdict == fhirsync.Complete
+		if complete {
+			if one.LastComplete.IsZero() {
+				one.LastComplete = run.Ended
+			}
+			if gap := next.Sub(later(run.Ended, from)); next.After(from) && gap > one.Longest {
+				one.Longest = gap
+			}
+			next = run.Ended
+		}
+		if run.Ended.Before(from) {
+			continue
+		}
+		one.Runs[string(verdict)]++
+		if complete {
+			nights[run.Ended.In(from.Location()).Format("2006-01-02")] = true
+		}
+		for _, c := range run.Counts {
+			one.New, one.Changed, one.Removed = one.New+c.New, one.Changed+c.Changed, one.Removed+c.Removed
+		}
+	}
+	one.Complete = len(nights)
+	if !first.IsZero() {
+		one.Nights = days(later(first, from), to)
+	}
+	gaps, err := m.Gaps(name)
+	one.OpenGaps = len(gaps)
+	for _, run := range runs {
+		for _, st := range run.States.Types {
+			if run.Source == name && st == "held" {
+				one.HeldNow++
+			}
+		}
+	}
+	return one, err
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// days counts the days that two times touch.
+func days(from, to time.Time) int {
+	a := time.Date(from.Year(), from.Month(), from.Day(), 12, 0, 0, 0, time.UTC)
+	to = to.In(from.Location()).Add(-time.Second)
+	b := time.Date(to.Year(), to.Month(), to.Day(), 12, 0, 0, 0, time.UTC)
+	return max(0, int(b.Sub(a).Hours()/24)+1)
+}
+
+// oneLine is what the owners get each week.
+func (r practiceReport) oneLine() string {
+	if len(r.Sources) == 0 {
+		return r.Practice + ": no EMR is connected."
+	}
+	s := r.Practice + ": "
+	for _, src := range r.Sources {
+		s += fmt.Sprintf("%s %d of %d nights complete; ", src.Name, src.Complete, src.Nights)
+	}
+	verified := "NOT verified"
+	switch {
+	case r.Damaged > 0:
+		verified = "DAMAGE FOUND"
+	case r.Verified > 0:
+		verified = "verified"
+	}
+	return s + fmt.Sprintf("%s; second copy: not set up; root %s.", verified, r.Root)
+}
+
+// lines are the report in sentences.
+func (r practiceReport) lines() []string {
+	var list []string
+	for _, src := range r.Sources {
+		list = append(list, fmt.Sprintf("%s: %d of %d nights with a complete copy. Longest time without a new one: %s.", src.Name, src.Complete, src.Nights, schedule.Span(src.Longest)))
+		for _, v := range []fhirsync.Verdict{fhirsync.Complete, fhirsync.WithGaps, fhirsync.HeldVerdict, fhirsync.Interrupted, fhirsync.FailedRun} {
+			if n := src.Runs[string(v)]; n > 0 {
+				list = append(list, fmt.Sprintf("    %s ended as: %s.", several(n, "run", "runs"), v))
+			}
+		}
+		list = append(list, fmt.Sprintf("    %d new records, %d changed, %d removed at the EMR and kept here.", src.New, src.Changed, src.Removed),
+			fmt.Sprintf("    Open now: %s, %s waiting for a decision.", several(src.OpenGaps, "gap", "gaps"), several(src.HeldNow, "kind of record", "kinds of records")))
+	}
+	return append(list,
+		fmt.Sprintf("Verified: %s, of which %d found damage.", several(r.Verified, "check", "checks"), r.Damaged),
+		fmt.Sprintf("Fetched again at random and compared: %s, of which %d differed.", several(r.Sampled, "sample", "samples"), r.Differed),
+		fmt.Sprintf("Decisions about records that looked wrong: %d.", r.Decisions),
+		fmt.Sprintf("The archive has %.1f MB, %.1f MB of them of this time.", float64(r.Bytes)/1e6, float64(r.Added)/1e6),
+		"Second copy: not set up. Restore drills: not set up.",
+		"Short root of the archive: "+r.Root)
+}
+
+func (r practiceReport) title() string {
+	return fmt.Sprintf("Report from %s to %s", r.From.Format("2006-01-02"), r.To.Format("2006-01-02 15:04"))
+}
+
+func (r practiceReport) print(w io.Writer) {
+	fmt.Fprintf(w, "%s\n%s\n\n", r.Practice, r.title())
+	for _, l := range r.lines() {
+		fmt.Fprintln(w, l)
+	}
+}
+
+func (e *env) writeReport(r practiceReport, file string) error {
+	file, err := e.abs(file)
+	if err != nil {
+		return err
+	}
+	page, err := sentencesPDF(r.title(), r.Practice, r.To, r.lines())
+	if err != nil {
+		return err
+	}
+	if err := writePrivate(file, page); errors.Is(err, os.ErrExist) {
+		return usage("there is a file of that name already; choose another")
+	} else if err != nil {
+		return err
+	}
+	e.printf("The report was written to %s.\n", file)
+	return nil
+}

@@ -1,0 +1,395 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"chartcellar/config"
+	"chartcellar/fhirsync"
+	"chartcellar/fhirsync/schedule"
+	"chartcellar/store"
+	"chartcellar/store/verify"
+)
+
+func serveCommand(e *env) *cobra.Command {
+	return command("serve", "Run the office's copy by itself: schedule, alerts, pages",
+		`serve runs until it is stopped: it pulls by the schedule, verifies, packs the journal,
+raises alarms and serves the pages. Other commands go on working: they ask it over
+the local socket. It needs no passphrase; records are opened when somebody signs in.
+Stop it with Ctrl-C or SIGTERM: it ends within seconds, also in the middle of a pull.`,
+		cobra.NoArgs, func(ctx context.Context, _ []string) error { return e.serve(ctx) })
+}
+
+// A daemon is the process that keeps the office's copy.
+type daemon struct {
+	e     *env
+	m     *store.Mirror
+	sched *schedule.Scheduler
+
+	// mu covers what follows.
+	mu       sync.Mutex
+	s        config.Settings
+	watchers map[int]func(fhirsync.Event)
+	next     int
+	waiting  map[string][]chan pulled // for the end of a job, by its name
+}
+
+// A pulled is how a pull ended.
+type pulled struct {
+	report *fhirsync.Report
+	err    error
+}
+
+// A daemonSlot is where calls find the daemon of their process, if it is one.
+type daemonSlot struct {
+	ready chan struct{} // closed once it is known
+	d     *daemon
+}
+
+func (s *daemonSlot) set(d *daemon) {
+	s.d = d
+	close(s.ready)
+}
+
+// get waits until a daemon that is starting has started; nil if there is none.
+func (s *daemonSlot) get() *daemon {
+	if s == nil {
+		return nil
+	}
+	select {
+	case <-s.ready:
+		return s.d
+	case <-time.After(3 * time.Second):
+		return nil
+	}
+}
+
+func (e *env) serve(ctx context.Context) error {
+	e.daemon = &daemonSlot{ready: make(chan struct{})}
+	return e.withMirror(ctx, access{doing: "serve", write: true, alone: true}, func(ctx context.Context, s config.Settings, m *store.Mirror) error {
+		d := &daemon{e: e, m: m, s: s, watchers: map[int]func(fhirsync.Event){}, waiting: map[string][]chan pulled{}}
+		return d.run(ctx)
+	})
+}
+
+// run starts everything and waits until ctx ends.
+func (d *daemon) run(ctx context.Context) error {
+	plans, err := plansOf(d.s)
+	if err != nil {
+		return usage(err.Error())
+	}
+	d.sched, err = schedule.New(schedule.Options{Plans: plans, Memory: memory{d.m}, Do: d.do, Log: d.e.logger(),
+		Watch: map[schedule.Kind]func(time.Time) time.Time{schedule.Pack: d.packDue}})
+	if err != nil {
+		return err
+	}
+	d.e.daemon.set(d)
+	d.e.printf("chartcellar keeps the copy of %s. Next: %s\n", d.s.Practice, d.nextWords())
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return d.sched.Run(ctx) })
+	g.Go(func() error { return d.watchSettings(ctx) })
+	err = g.Wait()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// settings returns the settings in force.
+func (d *daemon) settings() config.Settings {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.s
+}
+
+// watchSettings takes over a settings file that was changed; one that cannot be
+// used changes nothing, and that is said.
+func (d *daemon) watchSettings(ctx context.Context) error {
+	path, err := d.e.settingsPath()
+	if err != nil {
+		return err
+	}
+	seen := modified(path)
+	tick := time.NewTicker(2 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if at := modified(path); !at.Equal(seen) {
+			seen = at
+			if err := d.reload(path); err != nil {
+				d.e.logger().ErrorContext(ctx, "settings not taken over", "cause", err.Error())
+			}
+		}
+	}
+}
+
+func modified(path string) time.Time {
+	info, err := os.Stat(path)
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
+
+// reload reads the settings again. Where the mirror is cannot be changed while it
+// is open.
+func (d *daemon) reload(path string) error {
+	s, err := config.Load(path)
+	if err != nil {
+		return err
+	}
+	plans, err := plansOf(s)
+	if err != nil {
+		return err
+	}
+	if old := d.settings(); s.Data != old.Data || s.BoxKey != old.BoxKey {
+		return errors.New("data and box_key are taken over at the next start only")
+	}
+	if err := d.sched.SetPlans(plans); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	d.s = s
+	d.mu.Unlock()
+	return d.m.Journal(store.Event{Code: "settings.changed", Account: "file"})
+}
+
+// plansOf makes the plans of the settings.
+func plansOf(s config.Settings) ([]schedule.Plan, error) {
+	zone, err := schedule.Zone(s.Zone)
+	if err != nil {
+		return nil, err
+	}
+	plans := schedule.DefaultMirror(zone)
+	for i := range plans {
+		if plans[i].Job.Kind == schedule.Verify {
+			if plans[i].Calendar, err = schedule.ParseCalendar(s.Verify); err != nil {
+				return nil, fmt.Errorf("verify: %w", err)
+			}
+		}
+	}
+	for _, src := range s.Sources {
+		for _, p := range schedule.Default(src.Name, zone) {
+			text := map[schedule.Kind]string{schedule.Pull: src.Pull, schedule.Full: src.Full}[p.Job.Kind]
+			if p.Calendar, err = schedule.ParseCalendar(text); err != nil {
+				return nil, fmt.Errorf("source %q, %s: %w", src.Name, p.Job.Kind, err)
+			}
+			plans = append(plans, p)
+		}
+	}
+	return plans, nil
+}
+
+// memory keeps the states of the schedule, sealed, beside the other secrets.
+type memory struct{ m *store.Mirror }
+
+// nextWords says when what runs next.
+func (d *daemon) nextWords() string {
+	var next time.Time
+	what := "nothing is planned"
+	for _, st := range d.sched.Status(1) {
+		if len(st.Next) > 0 && st.Plan.Job.Kind != schedule.Pack && (next.IsZero() || st.Next[0].Before(next)) {
+			next = st.Next[0]
+			what = fmt.Sprintf("%s at %s", st.Plan.Job, next.Format("2006-01-02 15:04"))
+		}
+	}
+	return what
+}
+
+// watch has fn called for each event of a pull; the returned function ends that.
+func (d *daemon) watch(fn func(fhirsync.Event)) (stop func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := d.next
+	d.next++
+	d.watchers[n] = fn
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.watchers, n)
+	}
+}
+
+func (d *daemon) event(ev fhirsync.Event) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, fn := range d.watchers {
+		fn(ev)
+	}
+}
+
+// runNow asks for a pull, or joins the one that is under way, and waits for its
+// end.
+func (d *daemon) runNow(ctx context.Context, job schedule.Job, tell func(fhirsync.Event)) (*fhirsync.Report, error) {
+	defer d.watch(tell)()
+	end := make(chan pulled, 1)
+	d.mu.Lock()
+	d.waiting[job.String()] = append(d.waiting[job.String()], end)
+	d.mu.Unlock()
+	if err := d.sched.RunNow(job); err != nil && !errors.Is(err, schedule.ErrRunning) {
+		return nil, err
+	}
+	select {
+	case p := <-end:
+		return p.report, p.err
+	case <-ctx.Done():
+		return nil, ctx.Err() // the pull goes on
+	}
+}
+
+// ended tells whoever waits for a job.
+func (d *daemon) ended(job schedule.Job, p pulled) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	names := []string{job.String()}
+	if job.Kind == schedule.Full { // it answers a pull too
+		names = append(names, schedule.Job{Source: job.Source, Kind: schedule.Pull}.String())
+	}
+	for _, name := range names {
+		for _, end := range d.waiting[name] {
+			end <- p
+		}
+		delete(d.waiting, name)
+	}
+}
+
+// do carries one job out.
+func (d *daemon) do(ctx context.Context, s schedule.Start) schedule.Outcome {
+	log := d.e.logger()
+	log.InfoContext(ctx, "job begun", "job", s.Job.String(), "why", string(s.Why))
+	out, err := d.job(ctx, s)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		log.ErrorContext(ctx, "job failed", "job", s.Job.String(), "cause", explain(err).What)
+	default:
+		log.InfoContext(ctx, "job ended", "job", s.Job.String(), "success", out.Success)
+	}
+	return out
+}
+
+func (d *daemon) job(ctx context.Context, s schedule.Start) (schedule.Outcome, error) {
+	switch s.Job.Kind {
+	case schedule.Pull, schedule.Full:
+		return d.pull(ctx, s.Job)
+	case schedule.Verify:
+		return d.verify(ctx)
+	case schedule.Pack:
+		return d.pack(ctx)
+	case schedule.Compare:
+		return d.compare(ctx)
+	}
+	return schedule.Outcome{Success: true}, nil
+}
+
+// pull brings one EMR's changes in, or compares it whole.
+func (d *daemon) pull(ctx context.Context, job schedule.Job) (schedule.Outcome, error) {
+	s := d.settings()
+	src, err := s.Source(job.Source)
+	if err != nil {
+		d.ended(job, pulled{nil, err})
+		return schedule.Outcome{}, err
+	}
+	r, err := d.e.pullWith(ctx, d.m, src, job.Kind == schedule.Full, d.event)
+	d.ended(job, pulled{r, err})
+	var notYet *fhirsync.NotYet
+	switch {
+	case errors.As(err, &notYet):
+		return schedule.Outcome{Again: notYet.At}, err
+	case errors.Is(err, store.ErrBusy):
+		return schedule.Outcome{Again: time.Now().Add(time.Minute)}, err
+	case err != nil && ctx.Err() == nil:
+		return schedule.Outcome{Again: time.Now().Add(15 * time.Minute)}, err // P35
+	case err != nil:
+		return schedule.Outcome{}, err
+	}
+	good := r.Verdict == fhirsync.Complete || r.Verdict == fhirsync.WithGaps || r.Verdict == fhirsync.HeldVerdict
+	if job.Kind == schedule.Full && good && !d.m.Locked() {
+		err = d.sample(ctx, src)
+	}
+	return schedule.Outcome{Success: good}, err
+}
+
+// sampled is how many records are fetched again after a full run.
+const sampled = 50
+
+// sample fetches a few records again and lays them beside the copy, once a full
+// run has ended and somebody is signed in.
+func (d *daemon) sample(ctx context.Context, src config.Source) error {
+	r := sourceResult{Source: src.Name, States: map[string]int{}, Different: []differing{}}
+	c, err := connection(d.m, src, d.e, nil)
+	if err != nil {
+		return err
+	}
+	defer c.CloseIdle()
+	if _, _, err := d.e.signIn(ctx, d.m, src, c); err != nil {
+		return err
+	}
+	check, err := fhirsync.NewCheck(c, d.m, src.Name)
+	if err != nil {
+		return err
+	}
+	random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	if err := check.Sample(ctx, sampled, random, func(one fhirsync.Comparison) { r.take(one) }); err != nil {
+		return err
+	}
+	return recordSample(ctx, d.m, r)
+}
+
+// verify reads the thirtieths of the mirror that are due.
+func (d *daemon) verify(ctx context.Context) (schedule.Outcome, error) {
+	runs, err := d.m.Runs()
+	if err != nil {
+		return schedule.Outcome{}, err
+	}
+	f := &factFinder{m: d.m, now: time.Now(), runs: runs}
+	days := schedule.Slices(f.slicesRead(), f.now, time.Time{})
+	r, err := verify.Run(ctx, d.m, verify.Options{Depth: verify.Rolling, Days: days})
+	if err != nil {
+		return schedule.Outcome{}, err
+	}
+	_, err = d.m.Record(ctx, store.RunSpec{Kind: "verify"}, verdictOfCheck(r), r)
+	if errors.Is(err, store.ErrBusy) {
+		return schedule.Outcome{Again: time.Now().Add(5 * time.Minute)}, nil
+	}
+	return schedule.Outcome{Success: err == nil}, err
+}
+
+// compare makes the index again beside the one in use, when somebody is signed in.
+func (d *daemon) compare(ctx context.Context) (schedule.Outcome, error) {
+	if d.m.Locked() {
+		return schedule.Outcome{Again: time.Now().Add(time.Hour)}, nil
+	}
+	r, err := verify.Run(ctx, d.m, verify.Options{Depth: verify.Full})
+	if err != nil {
+		return schedule.Outcome{}, err
+	}
+	_, err = d.m.Record(ctx, store.RunSpec{Kind: "verify"}, verdictOfCheck(r), r)
+	return schedule.Outcome{Success: err == nil}, err
+}
+
+// packDue says when the journal is to be packed.
+func (d *daemon) packDue(now time.Time) time.Time {
+	oldest, size := d.m.JournalWaiting()
+	return schedule.PackDue(oldest, size, now)
+}
+
+func (d *daemon) pack(ctx context.Context) (schedule.Outcome, error) {
+	_, err := d.m.Record(ctx, store.RunSpec{Kind: "journal"}, "", struct{}{})
+	if errors.Is(err, store.ErrBusy) {
+		return schedule.Outcome{Success: true}, nil // the run that goes on packs it at its end
+	}
+	return schedule.Outcome{Success: err == nil}, err
+}

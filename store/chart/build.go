@@ -1,0 +1,357 @@
+package chart
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/samply/golang-fhir-models/fhir-models/fhir"
+)
+
+// Options say how a chart is made.
+type Options struct {
+	// At is the moment for which ages are given and visits are coming or past.
+	At time.Time
+	// Given reports whether the copy has records of a type, of whatever patient, or
+	// would have them; nil: of every type.
+	Given func(typ string) bool
+	// Gaps say, by type, what the EMR has and the copy lacks, one sentence each.
+	Gaps map[string]string
+	// Names finds the records that others refer to; nil: none.
+	Names Finder
+	// All shortens no list.
+	All bool
+}
+
+// A Chart is one patient as a clinician reads it.
+type Chart struct {
+	Banner   Banner    `json:"banner"`
+	Sections []Section `json:"sections"`
+	Records  int       `json:"records"` // of this patient in the copy, with the Patient
+	Plain    int       `json:"plain"`   // of these shown plainly
+	Unread   int       `json:"unread"`  // of these could not be read
+}
+
+// A Banner says who the patient is.
+type Banner struct {
+	Entry
+	Age       string `json:"age"`
+	Allergies string `json:"allergies"` // never a claim that there are none
+	Missing   bool   `json:"missing,omitempty"`
+}
+
+// A Section is one part of a chart. Its figures add up: Records are the rows'
+// records, EnteredInError, the plain ones and Unread.
+type Section struct {
+	Key            string   `json:"key"`
+	Title          string   `json:"title"`
+	Records        int      `json:"records"` // in the copy, as the records themselves say
+	EnteredInError int      `json:"enteredInError,omitempty"`
+	Unread         int      `json:"unread,omitempty"`
+	Empty          string   `json:"empty,omitempty"` // why it shows nothing
+	Gap            string   `json:"gap,omitempty"`   // what the copy lacks of it
+	Columns        []string `json:"columns"`
+	Groups         []Group  `json:"groups"`
+	Plain          []Plain  `json:"plain,omitempty"` // records that no model reads
+}
+
+// A Group is rows that belong together, such as what is current.
+type Group struct {
+	Title string `json:"title"`
+	Total int    `json:"total"` // rows there are; more than len(Rows) if it is shortened
+	Rows  []Row  `json:"rows"`
+}
+
+// A Row is one line of a chart: a record, or a test with all its results.
+type Row struct {
+	Cells   []string `json:"cells"`
+	More    string   `json:"more,omitempty"` // what is said below the line
+	Ref     string   `json:"ref"`            // Type/id of the record shown
+	Records int      `json:"records"`        // how many records the row stands for
+}
+
+// A Plain is a record shown as its own elements.
+type Plain struct {
+	Ref   string     `json:"ref"`
+	Lines []CardLine `json:"lines"`
+}
+
+// An item is a row before it is put into its place.
+type item struct {
+	group  int
+	when   time.Time
+	rank   int    // before the time: smaller comes first
+	test   string // of results: what was measured
+	void   bool   // of results: cancelled
+	hidden bool   // entered in error
+	row    Row
+}
+
+// errElsewhere says that a record belongs to another section of its type.
+var errElsewhere = fmt.Errorf("another section's record")
+
+// A Builder makes a chart of the records of one patient, one after the other. It
+// keeps rows, not records. It is used by one goroutine at a time.
+type Builder struct {
+	o        Options
+	names    *names
+	plans    []plan
+	made     [][]item
+	sections []Section
+	banner   Banner
+	seen     bool // the Patient
+	records  int
+	plain    int
+	others   map[string][]string // refs by type
+	unread   map[string]int
+
+	last fhir.Observation // a vital sign, between two sections that look at it
+}
+
+// New returns a Builder.
+func New(o Options) *Builder {
+	b := &Builder{o: o, names: newNames(o.Names), plans: plans(), others: map[string][]string{},
+		unread: map[string]int{}}
+	b.made = make([][]item, len(b.plans))
+	for _, p := range b.plans {
+		b.sections = append(b.sections, Section{Key: p.key, Title: p.title, Columns: p.columns, Groups: []Group{}})
+	}
+	return b
+}
+
+// Add takes one record.
+func (b *Builder) Add(r Resource) {
+	b.records++
+	if r.Type == "Patient" {
+		b.seen = true
+		b.banner.Entry = NewEntry(r)
+		b.banner.Age = b.age()
+		if b.banner.Plain {
+			b.plain++
+		}
+		return
+	}
+	for i, p := range b.plans {
+		if !slices.Contains(p.types, r.Type) {
+			continue
+		}
+		it, err := p.read(b, r)
+		switch {
+		case err == errElsewhere:
+			continue
+		case err != nil:
+			b.addPlain(i, r)
+		default:
+			it.row.Ref, it.row.Records = r.Ref(), 1
+			b.made[i] = append(b.made[i], it)
+		}
+		return
+	}
+	b.others[r.Type] = append(b.others[r.Type], r.ID)
+}
+
+// age is the age at the time of the chart, or at death.
+func (b *Builder) age() string {
+	e := &b.banner.Entry
+	d, ok := parseDate(e.died)
+	switch {
+	case ok && d.from.Before(b.o.At):
+		if age := Age(e.Born, d.from); age != "" {
+			return age + " at death"
+		}
+		return ""
+	case e.Deceased != "" && !ok:
+		return "" // it is not known when
+	}
+	return Age(e.Born, b.o.At)
+}
+
+func (b *Builder) addPlain(section int, r Resource) {
+	b.plain++
+	lines, err := Card(r.Raw)
+	if err != nil {
+		lines = []CardLine{{Path: "record", Value: Clean(string(r.Raw))}}
+	}
+	s := &b.sections[section]
+	s.Plain = append(s.Plain, Plain{r.Ref(), lines})
+}
+
+// Unreadable says that n records of a type are in the copy and could not be read.
+func (b *Builder) Unreadable(typ string, n int) {
+	b.unread[typ] += n
+	b.records += n
+}
+
+// Chart returns what was added as a chart.
+func (b *Builder) Chart() *Chart {
+	c := &Chart{Records: b.records, Plain: b.plain}
+	for _, n := range b.unread {
+		c.Unread += n
+	}
+	for i := range b.plans {
+		p, s := &b.plans[i], &b.sections[i]
+		if p.key == "other" {
+			b.otherRecords(s)
+		} else {
+			b.fill(p, s, b.made[i])
+		}
+		c.Sections = append(c.Sections, *s)
+	}
+	b.banner.Missing = !b.seen
+	b.banner.Allergies = allergyLine(&c.Sections[0])
+	c.Banner = b.banner
+	return c
+}
+
+// fill puts the items of a section into their groups and counts them.
+func (b *Builder) fill(p *plan, s *Section, items []item) {
+	for _, t := range p.types {
+		if p.key != "vitals" { // of an unread observation the kind is unknown: it counts once
+			s.Unread += b.unread[t]
+		}
+	}
+	groups := make([][]item, len(p.groups))
+	for _, it := range items {
+		s.Records++
+		if it.hidden {
+			s.EnteredInError++
+			continue
+		}
+		groups[it.group] = append(groups[it.group], it)
+	}
+	s.Records += len(s.Plain) + s.Unread
+	for i, list := range groups {
+		if p.key == "results" || p.key == "vitals" {
+			list = byTest(list)
+		}
+		order(list, p.oldFirst && i == 0)
+		g := Group{Title: p.groups[i], Total: len(list)}
+		for _, it := range list {
+			if limit := p.limits[i]; b.o.All || limit == 0 || len(g.Rows) < limit {
+				g.Rows = append(g.Rows, it.row)
+			}
+		}
+		if g.Total > 0 {
+			s.Groups = append(s.Groups, g)
+		}
+	}
+	s.Empty = b.emptiness(p, s)
+	for _, t := range p.types {
+		s.Gap = join(" ", s.Gap, b.o.Gaps[t])
+	}
+}
+
+// order sorts rows: by rank, then newest first, then by their record.
+func order(list []item, oldFirst bool) {
+	slices.SortStableFunc(list, func(x, y item) int {
+		if x.rank != y.rank {
+			return x.rank - y.rank
+		}
+		if c := y.when.Compare(x.when); c != 0 {
+			if oldFirst {
+				return -c
+			}
+			return c
+		}
+		return strings.Compare(x.row.Ref, y.row.Ref)
+	})
+}
+
+// The three kinds of emptiness.
+const (
+	NoneRecorded = "None recorded in the copy."
+	NotIncluded  = "Not included in the copy (the EMR does not give this type)."
+)
+
+// Unreadable says how many records could not be read.
+func Unreadable(n, of int) string { return fmt.Sprintf("Could not be read: %d of %d records.", n, of) }
+
+func (b *Builder) emptiness(p *plan, s *Section) string {
+	if len(s.Groups) > 0 || len(s.Plain) > 0 {
+		return ""
+	}
+	if s.Records > s.Unread {
+		return "None recorded in the copy, but for what was entered in error."
+	}
+	if s.Unread > 0 {
+		return Unreadable(s.Unread, s.Records)
+	}
+	if b.o.Given != nil && !slices.ContainsFunc(p.types, b.o.Given) {
+		return NotIncluded
+	}
+	return NoneRecorded
+}
+
+// otherRecords lists by type what no section shows.
+func (b *Builder) otherRecords(s *Section) {
+	types := make([]string, 0, len(b.others))
+	known := []string{"Patient"}
+	for t := range b.others {
+		types = append(types, t)
+	}
+	for _, p := range b.plans {
+		known = append(known, p.types...)
+	}
+	for t, n := range b.unread {
+		if !slices.Contains(known, t) {
+			s.Unread += n
+		}
+	}
+	slices.Sort(types)
+	g := Group{}
+	for _, t := range types {
+		ids := b.others[t]
+		s.Records += len(ids)
+		if !b.o.All {
+			g.Rows = append(g.Rows, Row{Cells: []string{t, count(len(ids), "record")}, Records: len(ids)})
+			continue
+		}
+		for _, id := range ids {
+			g.Rows = append(g.Rows, Row{Cells: []string{t, t + "/" + id}, Ref: t + "/" + id, Records: 1})
+		}
+	}
+	s.Records += s.Unread
+	if g.Total = len(g.Rows); g.Total > 0 {
+		s.Groups = []Group{g}
+		return
+	}
+	if s.Empty = NoneRecorded; s.Unread > 0 {
+		s.Empty = Unreadable(s.Unread, s.Records)
+	}
+}
+
+// allergyLine is what the banner says: the substances, or why it names none.
+func allergyLine(s *Section) string {
+	var list []string
+	for _, g := range s.Groups {
+		if g.Title == "" {
+			for _, r := range g.Rows {
+				list = append(list, join(" ", r.Cells[0], paren(r.Cells[2])))
+			}
+		}
+	}
+	if n := len(s.Plain); n > 0 {
+		list = append(list, count(n, "record")+" shown plainly below")
+	}
+	line := strings.Join(list, "; ")
+	if line == "" && len(s.Groups) > 0 {
+		line = "none active in the copy; see the section"
+	}
+	if line == "" {
+		return s.Empty
+	}
+	if s.Unread > 0 {
+		line += ". " + Unreadable(s.Unread, s.Records)
+	}
+	return line
+}
+
+func paren(s string) string {
+	if s == "" {
+		return ""
+	}
+	return "(" + s + ")"
+}
+
+func (b *Builder) reference(r Resource, ref *fhir.Reference) string { return b.names.of(r, ref) }

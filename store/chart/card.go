@@ -1,0 +1,101 @@
+package chart
+
+import (
+	"encoding/base64"
+	"fmt"
+	"strings"
+)
+
+// A CardLine is one element of a record: where it stands, in words, and what it
+// says, as it is written.
+type CardLine struct {
+	Path  string `json:"path"`
+	Value string `json:"value"`
+}
+
+// longData is from how many letters on the data of an attachment is only measured
+// on a card.
+const longData = 200
+
+// Card returns every element of a JSON value that has a value of its own, in the
+// order of the record: none is dropped, numbers keep their digits. Narrative is
+// shown as text; data of attachments is measured, not printed. What could disturb
+// a terminal is made visible.
+func Card(raw []byte) ([]CardLine, error) {
+	tree, err := parseTree(raw)
+	if err != nil {
+		return nil, err
+	}
+	var lines []CardLine
+	card(&tree, "", "", &lines)
+	return lines, nil
+}
+
+func card(n *node, path, name string, to *[]CardLine) {
+	if n.leaf() {
+		*to = append(*to, CardLine{path, leafText(n, name)})
+		return
+	}
+	for i := range n.kids {
+		step, below := "", name
+		if n.kind == object {
+			step, below = words(n.names[i]), n.names[i]
+		} else if len(n.kids) > 1 {
+			step = fmt.Sprint(i + 1)
+		}
+		sep := " › "
+		if n.kind == array {
+			sep = " "
+		}
+		if step == "" || path == "" {
+			sep = ""
+		}
+		card(&n.kids[i], path+sep+step, below, to)
+	}
+}
+
+// leafText writes the value of a leaf; name is that of its member.
+func leafText(n *node, name string) string {
+	switch n.kind {
+	case text:
+		return stringText(n.text, name)
+	case object, array:
+		return "(empty)"
+	case null:
+		return "(null)"
+	}
+	return n.text
+}
+
+func stringText(s, name string) string {
+	switch {
+	case s == "":
+		return "(empty text)"
+	case name == "div" && strings.HasPrefix(s, "<"):
+		return strings.TrimSpace(htmlText(s))
+	case name == "data" && len(s) > longData:
+		if size := base64Size(s); size >= 0 {
+			return fmt.Sprintf("(%d bytes, not shown here)", size)
+		}
+	}
+	return Clean(s)
+}
+
+// base64Size returns how many bytes a text stands for; -1 if it is no base64.
+func base64Size(s string) int {
+	b, err := decode64(s)
+	if err != nil {
+		return -1
+	}
+	return len(b)
+}
+
+// decode64 reads base64 with or without line breaks and padding.
+func decode64(s string) ([]byte, error) {
+	b, err := base64.StdEncoding.DecodeString(s)
+	if err == nil {
+		return b, nil
+	}
+	s = strings.TrimRight(strings.Join(strings.Fields(s), ""), "=")
+	return base64.RawStdEncoding.DecodeString(s)
+}

@@ -1,0 +1,157 @@
+// Package chart says what records mean to a clinician: who the patient is, what
+// is wrong, what is taken, what was measured, and what a record holds word by word.
+//
+// It reads bytes with the FHIR models and never writes them. A record that a model
+// refuses is not shown half-filled: it is shown plainly, as the card of its own
+// elements, and counted. Nothing is invented: what a record does not say is not
+// said here. The package knows no mirror, no page and no terminal.
+package chart
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A Resource is one record as the EMR gave it. Raw is read during a call and not
+// kept.
+type Resource struct {
+	Type, ID string
+	Raw      []byte
+}
+
+// Ref returns Type/ID, as FHIR writes it.
+func (r Resource) Ref() string { return r.Type + "/" + r.ID }
+
+// ErrRefused says that no model reads the record as it is written. Show its Card.
+var ErrRefused = errors.New("the record is not as FHIR R4 says")
+
+// needsStatus are the types whose status the models would make up if it is
+// absent: the zero value of a required code is a code.
+var needsStatus = []string{"Observation", "Encounter", "DocumentReference", "DiagnosticReport",
+	"Appointment", "Coverage", "Procedure", "Immunization"}
+
+// read fills a model with a record, or refuses: an unknown code, a wrong kind of
+// value, a status that is not there, a member that differs only in upper and
+// lower case, or a modifier that changes the meaning in a way we do not know.
+func read[T any](r Resource) (T, error) {
+	var model, none T
+	if err := readable(r); err != nil {
+		return none, err
+	}
+	if err := json.Unmarshal(slim(r.Raw), &model); err != nil {
+		return none, fmt.Errorf("%w: %v", ErrRefused, err)
+	}
+	return model, nil
+}
+
+// slim returns a record without the bytes of the files in it, of which only the
+// first few stay. A short record is returned as it is.
+func slim(raw []byte) []byte {
+	const short = 16 << 10
+	if len(raw) < short {
+		return raw
+	}
+	out := make([]byte, 0, short)
+	for {
+		from, to := nextData(raw)
+		if from < 0 {
+			return append(out, raw...)
+		}
+		keep := to
+		if to-from > longData {
+			keep = from + 4
+		}
+		out = append(out, raw[:keep]...)
+		raw = raw[to:]
+	}
+}
+
+// readable makes the checks that the models leave out.
+func readable(r Resource) error {
+	if bytes.Contains(r.Raw, []byte(`"modifierExtension"`)) ||
+		bytes.Contains(r.Raw, []byte(`"implicitRules"`)) {
+		return fmt.Errorf("%w: an extension changes its meaning", ErrRefused)
+	}
+	status, typ, odd := false, "", false
+	err := eachMember(r.Raw, func(name, value []byte) {
+		switch {
+		case string(name) == "status":
+			status = len(value) > 0 && value[0] == '"'
+		case string(name) == "resourceType" && len(value) > 1:
+			typ = string(value[1 : len(value)-1])
+		case len(name) == 0 || name[0] != '_' && (name[0] < 'a' || name[0] > 'z'):
+			odd = true
+		}
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %v", ErrRefused, err)
+	case typ != r.Type:
+		return fmt.Errorf("%w: it is a %s", ErrRefused, typ)
+	case odd:
+		return fmt.Errorf("%w: a member has an odd name", ErrRefused)
+	case !status && slices.Contains(needsStatus, r.Type):
+		return fmt.Errorf("%w: no status", ErrRefused)
+	}
+	return nil
+}
+
+// contained returns the record inside a record that has this id; nil if none.
+func contained(raw []byte, id string) []byte {
+	var found []byte
+	eachMember(raw, func(name, value []byte) { // the record is known to be JSON
+		if string(name) != "contained" || found != nil {
+			return
+		}
+		var list []json.RawMessage
+		if json.Unmarshal(value, &list) != nil {
+			return
+		}
+		for _, one := range list {
+			if h := headOf(one); h.ID == id {
+				found = one
+				return
+			}
+		}
+	})
+	return found
+}
+
+// A head is what every record begins with.
+type head struct{ Type, ID string }
+
+func headOf(raw []byte) (h head) {
+	eachMember(raw, func(name, value []byte) { // what is no JSON has no head
+		switch string(name) {
+		case "resourceType":
+			h.Type = stringOf(value)
+		case "id":
+			h.ID = stringOf(value)
+		}
+	})
+	return h
+}
+
+func stringOf(value []byte) (s string) {
+	if json.Unmarshal(value, &s) != nil {
+		return ""
+	}
+	return s
+}
+
+// str returns what a pointer points to; "" for nil.
+func str(p *string) string {
+	if p == nil {
+		return ""
+	}
+	return *p
+}
+
+// join puts words together, leaving out what is empty.
+func join(sep string, words ...string) string {
+	return strings.Join(slices.DeleteFunc(words, func(s string) bool { return s == "" }), sep)
+}

@@ -1,0 +1,118 @@
+package chart
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// A span is the time that a FHIR date names: a year, a month, a day or a moment.
+// Its end is the first moment behind it.
+type span struct{ from, to time.Time }
+
+// parseDate reads a date or dateTime of any precision; ok is false for anything
+// else.
+func parseDate(s string) (span, bool) {
+	for _, form := range []struct {
+		layout  string
+		y, m, d int
+	}{{"2006-01-02", 0, 0, 1}, {"2006-01", 0, 1, 0}, {"2006", 1, 0, 0}} {
+		if len(s) != len(form.layout) {
+			continue
+		}
+		if t, err := time.Parse(form.layout, s); err == nil {
+			return span{t, t.AddDate(form.y, form.m, form.d)}, true
+		}
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04Z07:00",
+		"2006-01-02T15:04:05.999999999"} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return span{t, t.Add(time.Second)}, true
+		}
+	}
+	return span{}, false
+}
+
+// moment is the beginning of what a date names; the zero time if it names none.
+func moment(s string) time.Time {
+	d, _ := parseDate(s)
+	return d.from
+}
+
+// showDate returns a date as it is given, without seconds and offset: the day and
+// the hour are those of the place where it was written.
+func showDate(s string) string {
+	day, clock, found := strings.Cut(s, "T")
+	if _, ok := parseDate(s); !ok || !found {
+		return CleanLine(s)
+	}
+	if len(clock) >= 5 && clock[:5] != "00:00" {
+		return day + " " + clock[:5]
+	}
+	return day
+}
+
+// showDay is showDate without the hour.
+func showDay(s string) string {
+	day, _, _ := strings.Cut(showDate(s), " ")
+	if _, ok := parseDate(s); !ok {
+		return CleanLine(s)
+	}
+	return day
+}
+
+// Age returns how old somebody born then is at a time: in years from two years
+// on, in months before, in days in the first month. A birth date without a day
+// gives the two ages that are possible; one that cannot be read, or lies after at,
+// gives "".
+func Age(born string, at time.Time) string {
+	b, ok := parseDate(born)
+	if !ok || b.from.After(at) {
+		return ""
+	}
+	youngest := b.to.AddDate(0, 0, -1)
+	if youngest.After(at) {
+		youngest = at
+	}
+	if youngest.Before(b.from) {
+		youngest = b.from
+	}
+	old, young := ageOf(b.from, at), ageOf(youngest, at)
+	if old == young {
+		return old
+	}
+	n, unit, _ := strings.Cut(young, " ")
+	m, same, _ := strings.Cut(old, " ")
+	if unit == same {
+		return n + "-" + m + " " + unit
+	}
+	return young + " to " + old
+}
+
+func ageOf(born, at time.Time) string {
+	y, m, d := born.Date()
+	ay, am, ad := at.Date()
+	months := (ay-y)*12 + int(am) - int(m)
+	if ad < d {
+		months--
+	}
+	switch {
+	case months >= 24:
+		return fmt.Sprintf("%d y", months/12)
+	case months >= 1:
+		return count(months, "month")
+	}
+	from := time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
+	return count(int(time.Date(ay, am, ad, 0, 0, 0, 0, time.UTC).Sub(from).Hours()/24), "day")
+}
+
+// count writes a number with its noun: 1 record, 2 records.
+func count(n int, noun string) string {
+	switch {
+	case n == 1:
+		return "1 " + noun
+	case strings.HasSuffix(noun, "y") && !strings.HasSuffix(noun, "ay"):
+		return fmt.Sprintf("%d %sies", n, strings.TrimSuffix(noun, "y"))
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

@@ -1,0 +1,205 @@
+package chart
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// An Attachment is a file that a record holds or points to. What the record does
+// not say is empty.
+type Attachment struct {
+	N           int    `json:"n"` // counted from 1 in its record
+	Ref         string `json:"ref"`
+	Where       string `json:"where"` // the element, in words
+	Title       string `json:"title"` // of the attachment, else the kind of the record
+	Date        string `json:"date"`
+	Author      string `json:"author"`
+	ContentType string `json:"contentType"`
+	Size        string `json:"size"` // in bytes, as the record says
+	Hash        string `json:"hash,omitempty"`
+	URL         string `json:"url,omitempty"`
+	Inline      bool   `json:"inline"` // the record holds the bytes
+
+	data string // base64
+}
+
+// Data returns the bytes that the record itself holds.
+func (a *Attachment) Data() ([]byte, error) { return decode64(a.data) }
+
+// attachmentNames are the members whose value is an Attachment, or a list of
+// them: the same as package scan looks at.
+var attachmentNames = []string{"attachment", "valueAttachment", "contentAttachment", "sourceAttachment",
+	"defaultValueAttachment", "photo", "presentedForm", "content", "document", "image"}
+
+// ListAttachments is Attachments without the bytes of the files, for long lists.
+func ListAttachments(r Resource, f Finder) ([]Attachment, error) {
+	r.Raw = slim(r.Raw)
+	list, err := Attachments(r, f)
+	for i := range list {
+		list[i].data = ""
+	}
+	return list, err
+}
+
+// Attachments lists the files of a record in the order in which it names them. A
+// Binary is its own. f puts names to authors; it may be nil.
+func Attachments(r Resource, f Finder) ([]Attachment, error) {
+	tree, err := parseTree(r.Raw)
+	if err != nil {
+		return nil, err
+	}
+	base := Attachment{Ref: r.Ref(), Title: kindOf(&tree), Date: dateOf(&tree), Author: authorOf(&tree, r, f)}
+	var list []Attachment
+	if r.Type == "Binary" {
+		base.Title, base.Where = "", "data"
+		return []Attachment{fromNode(base, &tree, 1)}, nil
+	}
+	findAttachments(&tree, "", "", func(n *node, where string) {
+		a := base
+		a.Where = where
+		list = append(list, fromNode(a, n, len(list)+1))
+	})
+	return list, nil
+}
+
+func fromNode(a Attachment, n *node, number int) Attachment {
+	a.N = number
+	a.ContentType = CleanLine(n.str("contentType"))
+	a.URL = CleanLine(n.str("url"))
+	a.Hash = CleanLine(n.str("hash"))
+	if s := n.get("size"); s != nil && s.leaf() {
+		a.Size = CleanLine(s.text)
+	}
+	if t := CleanLine(n.str("title")); t != "" {
+		a.Title = join(": ", a.Title, t)
+	}
+	if d := n.str("creation"); d != "" && a.Date == "" {
+		a.Date = showDate(d)
+	}
+	a.data = n.str("data")
+	a.Inline = a.data != ""
+	return a
+}
+
+func findAttachments(n *node, path, name string, fn func(*node, string)) {
+	if n.kind == object && slices.Contains(attachmentNames, name) && isAttachment(n) {
+		fn(n, path)
+		return
+	}
+	for i := range n.kids {
+		if n.kind == object {
+			findAttachments(&n.kids[i], below(path, n.names[i]), n.names[i], fn)
+		} else {
+			place := path
+			if len(n.kids) > 1 {
+				place = fmt.Sprintf("%s %d", path, i+1)
+			}
+			findAttachments(&n.kids[i], place, name, fn)
+		}
+	}
+}
+
+func isAttachment(n *node) bool {
+	for _, m := range []string{"contentType", "url", "data"} {
+		if n.str(m) != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// kindOf is what a record says of its kind: type or code.
+func kindOf(n *node) string {
+	for _, m := range []string{"type", "code"} {
+		if c := conceptNode(n.get(m)); c != "" {
+			return c
+		}
+	}
+	return CleanLine(n.str("description"))
+}
+
+func conceptNode(n *node) string {
+	if t := CleanLine(n.str("text")); t != "" {
+		return t
+	}
+	if list := n.get("coding"); list != nil {
+		for i := range list.kids {
+			if t := CleanLine(list.kids[i].str("display")); t != "" {
+				return t
+			}
+		}
+		for i := range list.kids {
+			if t := CleanLine(list.kids[i].str("code")); t != "" {
+				return t
+			}
+		}
+	}
+	return ""
+}
+
+// dates are the members that date a record, the best first.
+var dates = []string{"date", "effectiveDateTime", "occurrenceDateTime", "performedDateTime", "createdDateTime",
+	"onsetDateTime", "authoredOn", "start", "issued", "recordedDate", "created", "birthDate"}
+
+// dateOf returns the date of a record as it is given.
+func dateOf(n *node) string {
+	for _, m := range dates {
+		if d := n.str(m); d != "" {
+			return showDate(d)
+		}
+	}
+	for _, m := range []string{"period", "effectivePeriod", "performedPeriod", "context"} {
+		if p := n.get(m); p != nil {
+			if d := p.str("start"); d != "" {
+				return showDate(d)
+			}
+		}
+	}
+	return ""
+}
+
+// DateOf returns the date of a record as it is given; "" if it has none.
+func DateOf(raw []byte) string {
+	tree, err := parseTree(raw)
+	if err != nil {
+		return ""
+	}
+	return dateOf(&tree)
+}
+
+func authorOf(n *node, r Resource, f Finder) string {
+	known := newNames(f)
+	var out []string
+	for _, m := range []string{"author", "performer", "operator"} {
+		list := n.get(m)
+		if list == nil {
+			continue
+		}
+		refs := list.kids
+		if list.kind == object {
+			refs = []node{*list}
+		}
+		for i := range refs {
+			name := known.look(refs[i].str("reference"))
+			if name == "" {
+				name = CleanLine(refs[i].str("display"))
+			}
+			if name == "" {
+				name = CleanLine(refs[i].str("reference"))
+			}
+			out = append(out, name)
+		}
+	}
+	return join(", ", out...)
+}
+
+// BinaryID returns the id of the Binary that an attachment's url names; "" if it
+// names none.
+func (a *Attachment) BinaryID() string {
+	url, _, _ := strings.Cut(a.URL, "?")
+	if typ, id := Target(url); typ == "Binary" {
+		return id
+	}
+	return ""
+}

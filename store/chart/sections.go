@@ -1,0 +1,281 @@
+package chart
+
+import (
+	"strings"
+
+	"github.com/samply/golang-fhir-models/fhir-models/fhir"
+)
+
+// unnamed is what stands where a record does not say what it is about.
+const unnamed = "(the record does not say what)"
+
+func named(s string) string {
+	if s == "" {
+		return unnamed
+	}
+	return s
+}
+
+// onset writes when something began, in whichever way the record says it.
+func onset(date *string, age *fhir.Age, p *fhir.Period, r *fhir.Range, text *string) string {
+	out := join(", ", showDay(str(date)), period(p), CleanLine(str(text)))
+	if age != nil {
+		out = join(", ", out, "at "+join(" ", num(age.Value), CleanLine(str(age.Unit))))
+	}
+	if r != nil {
+		out = join(", ", out, "at "+valueRange(r.Low, r.High))
+	}
+	return out
+}
+
+func allergy(b *Builder, r Resource) (item, error) {
+	a, err := read[fhir.AllergyIntolerance](r)
+	if err != nil {
+		return item{}, err
+	}
+	status, other := codeIn(a.ClinicalStatus, "active", "inactive", "resolved")
+	proof, proofOther := codeIn(a.VerificationStatus, "entered-in-error", "refuted", "unconfirmed",
+		"presumed", "confirmed")
+	it := item{hidden: proof == "entered-in-error", rank: 1, when: moment(str(a.OnsetDateTime))}
+	if it.when.IsZero() {
+		it.when = moment(str(a.RecordedDate))
+	}
+	if status == "inactive" || status == "resolved" || proof == "refuted" {
+		it.group = 1
+	}
+	risk := ""
+	if a.Criticality != nil {
+		risk = a.Criticality.Code()
+		if risk == "high" {
+			risk, it.rank = "HIGH RISK", 0
+		} else {
+			risk += " risk"
+		}
+	}
+	if proof == "confirmed" {
+		proof = "" // is what one expects
+	}
+	kind := ""
+	if a.Type != nil && *a.Type == fhir.AllergyIntoleranceTypeIntolerance {
+		kind = "(intolerance)"
+	}
+	since := onset(a.OnsetDateTime, a.OnsetAge, a.OnsetPeriod, a.OnsetRange, a.OnsetString)
+	if since == "" {
+		since = join(" ", showDay(str(a.RecordedDate)), recorded(a.RecordedDate))
+	}
+	it.row = Row{Cells: []string{join(" ", named(concept(a.Code)), kind),
+		join(", ", status, other, proof, proofOther), risk, reactions(a.Reaction), since},
+		More: notes(a.Note)}
+	return it, nil
+}
+
+func recorded(date *string) string {
+	if str(date) == "" {
+		return ""
+	}
+	return "(recorded)"
+}
+
+func reactions(list []fhir.AllergyIntoleranceReaction) string {
+	var out []string
+	for i := range list {
+		x := &list[i]
+		severity := ""
+		if x.Severity != nil {
+			severity = "(" + x.Severity.Code() + ")"
+		}
+		what := join(", ", concepts(x.Manifestation), CleanLine(str(x.Description)))
+		if x.Substance != nil {
+			what = join(" ", what, "to "+concept(x.Substance))
+		}
+		out = append(out, join(" ", what, severity))
+	}
+	return join("; ", out...)
+}
+
+func problem(_ *Builder, r Resource) (item, error) {
+	c, err := read[fhir.Condition](r)
+	if err != nil {
+		return item{}, err
+	}
+	status, other := codeIn(c.ClinicalStatus, "active", "recurrence", "relapse", "inactive", "remission", "resolved")
+	proof, proofOther := codeIn(c.VerificationStatus, "entered-in-error", "refuted", "confirmed",
+		"provisional", "differential", "unconfirmed")
+	it := item{hidden: proof == "entered-in-error", when: moment(str(c.OnsetDateTime))}
+	if it.when.IsZero() {
+		it.when = moment(str(c.RecordedDate))
+	}
+	switch {
+	case proof == "refuted":
+		it.group = 3
+	case status == "active" || status == "recurrence" || status == "relapse":
+		it.group = 0
+	case status == "":
+		it.group = 1
+	default:
+		it.group = 2
+	}
+	if proof == "confirmed" {
+		proof = ""
+	}
+	since := onset(c.OnsetDateTime, c.OnsetAge, c.OnsetPeriod, c.OnsetRange, c.OnsetString)
+	if since == "" {
+		since = join(" ", showDay(str(c.RecordedDate)), recorded(c.RecordedDate))
+	}
+	if end := onset(c.AbatementDateTime, c.AbatementAge, c.AbatementPeriod, c.AbatementRange,
+		c.AbatementString); end != "" {
+		since = join(" ", since, "until "+end)
+	}
+	code := codeText(c.Code)
+	if code == concept(c.Code) {
+		code = ""
+	}
+	it.row = Row{Cells: []string{join(", ", named(concept(c.Code)), concepts(c.BodySite), concept(c.Severity)),
+		join(", ", status, other, proof, proofOther), since, code}, More: notes(c.Note)}
+	return it, nil
+}
+
+func medicine(b *Builder, r Resource) (item, error) {
+	if r.Type == "MedicationStatement" {
+		return statement(b, r)
+	}
+	m, err := read[fhir.MedicationRequest](r)
+	if err != nil {
+		return item{}, err
+	}
+	it := item{hidden: m.Status == "entered-in-error", when: moment(str(m.AuthoredOn)),
+		group: medicineGroup(m.Status)}
+	status := []string{CleanLine(m.Status)}
+	if m.Status == "" {
+		status[0] = "no status given"
+	}
+	if m.Intent == "proposal" || m.Intent == "plan" || m.Intent == "option" {
+		status = append(status, "only a "+m.Intent)
+		it.group = 2
+	}
+	if m.DoNotPerform != nil && *m.DoNotPerform {
+		status = append([]string{"NOT TO BE GIVEN"}, status...)
+		if it.group < 3 {
+			it.group = 0
+		}
+	}
+	status = append(status, concept(m.StatusReason))
+	if m.ReportedBoolean != nil && *m.ReportedBoolean {
+		status = append(status, "as reported")
+	}
+	by := b.reference(r, m.Requester)
+	it.row = Row{Cells: []string{b.medicineName(r, &m.MedicationCodeableConcept, &m.MedicationReference),
+		directions(m.DosageInstruction), join(", ", status...), showDay(str(m.AuthoredOn)), by},
+		More: join("; ", reasons(b, r, m.ReasonCode, m.ReasonReference), notes(m.Note))}
+	return it, nil
+}
+
+func statement(b *Builder, r Resource) (item, error) {
+	m, err := read[fhir.MedicationStatement](r)
+	if err != nil {
+		return item{}, err
+	}
+	it := item{hidden: m.Status == "entered-in-error", group: medicineGroup(m.Status)}
+	since := join(", ", showDay(str(m.EffectiveDateTime)), period(m.EffectivePeriod))
+	it.when = moment(str(m.EffectiveDateTime))
+	if m.EffectivePeriod != nil {
+		it.when = moment(str(m.EffectivePeriod.Start))
+	}
+	status := CleanLine(m.Status)
+	if status == "" {
+		status = "no status given"
+	}
+	by := b.reference(r, m.InformationSource)
+	it.row = Row{Cells: []string{b.medicineName(r, &m.MedicationCodeableConcept, &m.MedicationReference),
+		directions(m.Dosage), join(", ", status, "as reported", concepts(m.StatusReason)), since, by},
+		More: join("; ", reasons(b, r, m.ReasonCode, m.ReasonReference), notes(m.Note))}
+	return it, nil
+}
+
+func medicineGroup(status string) int {
+	switch status {
+	case "active", "on-hold":
+		return 1
+	case "stopped", "completed", "cancelled", "not-taken":
+		return 3
+	}
+	return 2
+}
+
+func (b *Builder) medicineName(r Resource, c *fhir.CodeableConcept, ref *fhir.Reference) string {
+	if name := concept(c); name != "" {
+		return name
+	}
+	return named(b.reference(r, ref))
+}
+
+func reasons(b *Builder, r Resource, codes []fhir.CodeableConcept, refs []fhir.Reference) string {
+	if why := join(", ", concepts(codes), b.names.list(r, refs)); why != "" {
+		return "for " + why
+	}
+	return ""
+}
+
+func immunization(_ *Builder, r Resource) (item, error) {
+	m, err := read[fhir.Immunization](r)
+	if err != nil {
+		return item{}, err
+	}
+	status := m.Status.Code()
+	it := item{hidden: status == "entered-in-error", when: moment(m.OccurrenceDateTime)}
+	if status == "not-done" {
+		it.group = 1
+	}
+	var dose []string
+	for i := range m.ProtocolApplied {
+		dose = append(dose, doseNumber(&m.ProtocolApplied[i]))
+	}
+	shown := status
+	if status == "completed" {
+		shown = ""
+	}
+	if m.IsSubpotent != nil && *m.IsSubpotent {
+		shown = join(", ", shown, "not fully potent")
+	}
+	it.row = Row{Cells: []string{named(concept(&m.VaccineCode)),
+		join(", ", showDay(m.OccurrenceDateTime), CleanLine(m.OccurrenceString)), join("; ", dose...),
+		CleanLine(str(m.LotNumber)), join(", ", shown, concept(m.StatusReason))}, More: notes(m.Note)}
+	return it, nil
+}
+
+func doseNumber(p *fhir.ImmunizationProtocolApplied) string {
+	n := CleanLine(p.DoseNumberString)
+	if n == "" && p.DoseNumberPositiveInt > 0 {
+		n = itoa(p.DoseNumberPositiveInt)
+	}
+	of := CleanLine(str(p.SeriesDosesString))
+	if of == "" && p.SeriesDosesPositiveInt != nil {
+		of = itoa(*p.SeriesDosesPositiveInt)
+	}
+	if of != "" {
+		of = "of " + of
+	}
+	return join(" ", n, of)
+}
+
+func coverage(b *Builder, r Resource) (item, error) {
+	c, err := read[fhir.Coverage](r)
+	if err != nil {
+		return item{}, err
+	}
+	it := item{hidden: c.Status == fhir.FinancialResourceStatusCodesEnteredInError}
+	if c.Period != nil {
+		it.when = moment(str(c.Period.Start))
+	}
+	if c.Order != nil {
+		it.rank = *c.Order
+	}
+	kind := []string{concept(c.Type)}
+	for i := range c.Class {
+		kind = append(kind, join(" ", concept(&c.Class[i].Type), CleanLine(str(c.Class[i].Name)),
+			paren(CleanLine(c.Class[i].Value))))
+	}
+	it.row = Row{Cells: []string{named(b.names.list(r, c.Payor)), CleanLine(str(c.SubscriberId)),
+		strings.Join(kind, ", "), period(c.Period), c.Status.Code()}}
+	return it, nil
+}

@@ -1,0 +1,277 @@
+package chart
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/samply/golang-fhir-models/fhir-models/fhir"
+)
+
+// systems are short names of code systems.
+var systems = map[string]string{
+	"http://loinc.org": "LOINC", "http://snomed.info/sct": "SNOMED",
+	"http://www.nlm.nih.gov/research/umls/rxnorm": "RxNorm",
+	"http://hl7.org/fhir/sid/icd-10-cm":           "ICD-10-CM", "http://hl7.org/fhir/sid/icd-10": "ICD-10",
+	"http://hl7.org/fhir/sid/icd-9-cm": "ICD-9-CM", "http://hl7.org/fhir/sid/cvx": "CVX",
+	"http://hl7.org/fhir/sid/ndc": "NDC", "http://www.ama-assn.org/go/cpt": "CPT",
+	"urn:oid:2.16.840.1.113883.6.88": "RxNorm", "urn:oid:2.16.840.1.113883.6.96": "SNOMED",
+}
+
+// concept returns a coded thing in words: its text, else the name of a coding,
+// else the bare code; "" if it says nothing.
+func concept(c *fhir.CodeableConcept) string {
+	if c == nil {
+		return ""
+	}
+	if t := CleanLine(str(c.Text)); t != "" {
+		return t
+	}
+	for _, chosen := range []bool{true, false} {
+		for _, code := range c.Coding {
+			picked := code.UserSelected != nil && *code.UserSelected
+			if t := CleanLine(str(code.Display)); t != "" && (picked || !chosen) {
+				return t
+			}
+		}
+	}
+	return codeText(c)
+}
+
+// codeText returns the first code with the name of its system.
+func codeText(c *fhir.CodeableConcept) string {
+	if c == nil {
+		return ""
+	}
+	for _, code := range c.Coding {
+		if v := CleanLine(str(code.Code)); v != "" {
+			return join(" ", systemName(str(code.System)), v)
+		}
+	}
+	return ""
+}
+
+func systemName(system string) string {
+	if s, ok := systems[system]; ok {
+		return s
+	}
+	return CleanLine(system)
+}
+
+// concepts joins coded things.
+func concepts(list []fhir.CodeableConcept) string {
+	var out []string
+	for i := range list {
+		out = append(out, concept(&list[i]))
+	}
+	return join(", ", out...)
+}
+
+// codeIn returns the first code of a concept that is one of those named; else ""
+// with the words of the concept.
+func codeIn(c *fhir.CodeableConcept, known ...string) (code, other string) {
+	if c == nil {
+		return "", ""
+	}
+	for _, one := range c.Coding {
+		for _, k := range known {
+			if str(one.Code) == k {
+				return k, ""
+			}
+		}
+	}
+	return "", concept(c)
+}
+
+func num(n *json.Number) string {
+	if n == nil {
+		return ""
+	}
+	return CleanLine(n.String())
+}
+
+// quantity writes a measured value as it was written: comparator, number, unit.
+func quantity(q *fhir.Quantity) string {
+	if q == nil {
+		return ""
+	}
+	return join(" ", amount(q), unit(q))
+}
+
+// amount is a quantity without its unit.
+func amount(q *fhir.Quantity) string {
+	if q == nil {
+		return ""
+	}
+	if q.Comparator != nil {
+		return q.Comparator.Code() + num(q.Value)
+	}
+	return num(q.Value)
+}
+
+func unit(q *fhir.Quantity) string {
+	if q == nil {
+		return ""
+	}
+	if u := CleanLine(str(q.Unit)); u != "" {
+		return u
+	}
+	return CleanLine(str(q.Code))
+}
+
+// valueRange writes low-high; one that is open at an end is written with >= or <=.
+func valueRange(low, high *fhir.Quantity) string {
+	l, h := amount(low), amount(high)
+	u := unit(high)
+	if u == "" {
+		u = unit(low)
+	}
+	switch {
+	case l == "" && h == "":
+		return ""
+	case l == "":
+		return join(" ", "<= "+h, u)
+	case h == "":
+		return join(" ", ">= "+l, u)
+	case low.Unit != nil && high.Unit != nil && *low.Unit != *high.Unit:
+		return quantity(low) + " to " + quantity(high)
+	case strings.HasPrefix(l, "-") || strings.HasPrefix(h, "-"):
+		return join(" ", l+" to "+h, u)
+	}
+	return join(" ", l+"-"+h, u)
+}
+
+func ratio(r *fhir.Ratio) string {
+	if r == nil {
+		return ""
+	}
+	return join(" : ", quantity(r.Numerator), quantity(r.Denominator))
+}
+
+func period(p *fhir.Period) string {
+	if p == nil {
+		return ""
+	}
+	from, to := showDate(str(p.Start)), showDate(str(p.End))
+	switch {
+	case from == "" && to == "":
+		return ""
+	case from == "":
+		return "until " + to
+	case to == "":
+		return "since " + from
+	}
+	return from + " to " + to
+}
+
+// personName writes a name: family, given. A name that is only text stays text.
+func personName(n *fhir.HumanName) string {
+	if n == nil {
+		return ""
+	}
+	given := CleanLine(strings.Join(n.Given, " "))
+	name := join(", ", CleanLine(str(n.Family)), given)
+	if name == "" {
+		return CleanLine(str(n.Text))
+	}
+	return join(", ", name, CleanLine(strings.Join(n.Suffix, " ")))
+}
+
+// spokenName writes a name as one says it: prefix, given, family.
+func spokenName(n *fhir.HumanName) string {
+	if t := CleanLine(str(n.Text)); t != "" {
+		return t
+	}
+	return CleanLine(join(" ", strings.Join(n.Prefix, " "), strings.Join(n.Given, " "),
+		str(n.Family), strings.Join(n.Suffix, " ")))
+}
+
+// directions writes how a medicine is taken, in the record's own words where it
+// has some.
+func directions(list []fhir.Dosage) string {
+	var out []string
+	for i := range list {
+		d := &list[i]
+		t := CleanLine(str(d.Text))
+		if t == "" {
+			t = dosage(d)
+		}
+		t = join("; ", t, CleanLine(str(d.PatientInstruction)), concepts(d.AdditionalInstruction))
+		if t == "" {
+			t = "directions not in words: see the record"
+		}
+		out = append(out, t)
+	}
+	return strings.Join(out, "; then ")
+}
+
+// dosage puts the coded parts of directions into words.
+func dosage(d *fhir.Dosage) string {
+	var dose []string
+	for i := range d.DoseAndRate {
+		r := &d.DoseAndRate[i]
+		amount := quantity(r.DoseQuantity)
+		if r.DoseRange != nil {
+			amount = valueRange(r.DoseRange.Low, r.DoseRange.High)
+		}
+		rate := join("", quantity(r.RateQuantity), ratio(r.RateRatio))
+		if r.RateRange != nil {
+			rate = valueRange(r.RateRange.Low, r.RateRange.High)
+		}
+		dose = append(dose, join(" at ", amount, rate))
+	}
+	need := ""
+	switch {
+	case d.AsNeededCodeableConcept != nil:
+		need = "as needed for " + concept(d.AsNeededCodeableConcept)
+	case d.AsNeededBoolean != nil && *d.AsNeededBoolean:
+		need = "as needed"
+	}
+	return join(", ", strings.Join(dose, " or "), concept(d.Method), concept(d.Route),
+		concept(d.Site), timing(d.Timing), need)
+}
+
+// units of time, as timing writes them.
+var units = map[string]string{"s": "second", "min": "minute", "h": "hour", "d": "day", "wk": "week",
+	"mo": "month", "a": "year"}
+
+// timing writes how often something is done; parts that it has no words for make
+// it say so.
+func timing(t *fhir.Timing) string {
+	if t == nil {
+		return ""
+	}
+	if c := concept(t.Code); c != "" {
+		return c
+	}
+	r := t.Repeat
+	if r == nil {
+		return ""
+	}
+	known, out := units[str(r.PeriodUnit)], ""
+	if r.Frequency != nil && known != "" && r.Period != nil && r.PeriodMax == nil {
+		times := fmt.Sprint(*r.Frequency)
+		if r.FrequencyMax != nil {
+			times += "-" + fmt.Sprint(*r.FrequencyMax)
+		}
+		out = times + " x every " + num(r.Period) + " " + known + "s"
+		if num(r.Period) == "1" {
+			out = times + " x a " + known
+		}
+	}
+	rest := len(r.When) > 0 || len(r.DayOfWeek) > 0 || len(r.TimeOfDay) > 0 || r.Count != nil ||
+		r.BoundsDuration != nil || r.BoundsRange != nil || r.BoundsPeriod != nil || r.PeriodMax != nil
+	if rest || out == "" {
+		out = join(", ", out, "more about when: see the record")
+	}
+	return out
+}
+
+// notes joins the texts of annotations.
+func notes(list []fhir.Annotation) string {
+	var out []string
+	for i := range list {
+		out = append(out, CleanLine(list[i].Text))
+	}
+	return join("; ", out...)
+}

@@ -1,0 +1,196 @@
+package chart
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/samply/golang-fhir-models/fhir-models/fhir"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// classes are the visit classes of HL7 in words.
+var classes = map[string]string{"AMB": "office", "EMER": "emergency", "IMP": "hospital stay",
+	"ACUTE": "hospital stay (acute)", "NONAC": "hospital stay (not acute)", "OBSENC": "observation",
+	"SS": "short stay", "VR": "by phone or video", "HH": "at home", "FLD": "in the field",
+	"PRENC": "before admission"}
+
+func visit(b *Builder, r Resource) (item, error) {
+	e, err := read[fhir.Encounter](r)
+	if err != nil {
+		return item{}, err
+	}
+	it := item{hidden: e.Status == fhir.EncounterStatusEnteredInError}
+	date := ""
+	if e.Period != nil {
+		date, it.when = showDate(str(e.Period.Start)), moment(str(e.Period.Start))
+		if end := showDay(str(e.Period.End)); end != "" && end != showDay(str(e.Period.Start)) {
+			date = join(" ", date, "to "+end)
+		}
+	}
+	class := CleanLine(str(e.Class.Display))
+	if w, ok := classes[str(e.Class.Code)]; ok {
+		class = w
+	}
+	if class == "" {
+		class = CleanLine(str(e.Class.Code))
+	}
+	var with []string
+	for _, p := range e.Participant {
+		if name := b.reference(r, p.Individual); !slices.Contains(with, name) {
+			with = append(with, name)
+		}
+	}
+	if len(with) == 0 {
+		with = append(with, b.reference(r, e.ServiceProvider))
+	}
+	status := e.Status.Code()
+	if status == "finished" {
+		status = ""
+	}
+	it.row = Row{Cells: []string{date, join(", ", concepts(e.Type), class),
+		join(", ", concepts(e.ReasonCode), b.names.list(r, e.ReasonReference)), join(", ", with...), status}}
+	return it, nil
+}
+
+func procedure(b *Builder, r Resource) (item, error) {
+	p, err := read[fhir.Procedure](r)
+	if err != nil {
+		return item{}, err
+	}
+	it := item{hidden: p.Status == fhir.EventStatusEnteredInError}
+	date := join(", ", showDate(str(p.PerformedDateTime)), CleanLine(str(p.PerformedString)))
+	it.when = moment(str(p.PerformedDateTime))
+	if q := p.PerformedPeriod; q != nil {
+		date, it.when = join(", ", date, showDate(str(q.Start))), moment(str(q.Start))
+	}
+	if p.PerformedAge != nil {
+		date = join(", ", date, "at "+join(" ", num(p.PerformedAge.Value), str(p.PerformedAge.Unit)))
+	}
+	status := p.Status.Code()
+	switch status {
+	case "completed":
+		status = ""
+	case "not-done":
+		status = "NOT DONE"
+	}
+	it.row = Row{Cells: []string{date, join(", ", named(concept(p.Code)), concepts(p.BodySite)),
+		join(", ", concepts(p.ReasonCode), b.names.list(r, p.ReasonReference)),
+		join(", ", status, concept(p.StatusReason), concept(p.Outcome))}, More: notes(p.Note)}
+	return it, nil
+}
+
+func report(b *Builder, r Resource) (item, error) {
+	d, err := read[fhir.DiagnosticReport](r)
+	if err != nil {
+		return item{}, err
+	}
+	it := item{hidden: d.Status == fhir.DiagnosticReportStatusEnteredInError}
+	on := str(d.EffectiveDateTime)
+	if on == "" && d.EffectivePeriod != nil {
+		on = str(d.EffectivePeriod.Start)
+	}
+	if on == "" {
+		on = str(d.Issued)
+	}
+	it.when = moment(on)
+	status := d.Status.Code()
+	if status == "final" {
+		status = ""
+	}
+	holds := ""
+	if n := len(d.Result); n > 0 {
+		holds = count(n, "result")
+	}
+	if n := len(d.PresentedForm); n > 0 {
+		holds = join(", ", holds, count(n, "document"))
+	}
+	it.row = Row{Cells: []string{showDate(on), named(concept(&d.Code)), status, holds,
+		join(", ", b.names.list(r, d.Performer), b.names.list(r, d.ResultsInterpreter))},
+		More: join("; ", CleanLine(str(d.Conclusion)), concepts(d.ConclusionCode))}
+	return it, nil
+}
+
+func document(b *Builder, r Resource) (item, error) {
+	d, err := read[fhir.DocumentReference](r)
+	if err != nil {
+		return item{}, err
+	}
+	it := item{hidden: d.Status == fhir.DocumentReferenceStatusEnteredInError, when: moment(str(d.Date))}
+	if d.Status == fhir.DocumentReferenceStatusSuperseded {
+		it.group = 1
+	}
+	var formats, titles []string
+	for i := range d.Content {
+		a := &d.Content[i].Attachment
+		formats = append(formats, formatName(str(a.ContentType)))
+		titles = append(titles, CleanLine(str(a.Title)))
+		if it.when.IsZero() {
+			it.when = moment(str(a.Creation))
+		}
+	}
+	status := ""
+	if d.Status != fhir.DocumentReferenceStatusCurrent {
+		status = d.Status.Code()
+	}
+	if d.DocStatus != nil && *d.DocStatus != fhir.CompositionStatusFinal {
+		status = join(", ", status, d.DocStatus.Code())
+	}
+	what := join(", ", concept(d.Type), CleanLine(str(d.Description)), join(", ", titles...))
+	if what == "" {
+		what = concepts(d.Category)
+	}
+	date := showDate(str(d.Date))
+	it.row = Row{Cells: []string{date, named(what), b.names.list(r, d.Author), join(" + ", formats...), status}}
+	return it, nil
+}
+
+func appointment(b *Builder, r Resource) (item, error) {
+	a, err := read[fhir.Appointment](r)
+	if err != nil {
+		return item{}, err
+	}
+	it := item{hidden: a.Status == fhir.AppointmentStatusEnteredInError, when: moment(str(a.Start))}
+	switch {
+	case it.when.IsZero():
+		it.group = 2
+	case it.when.Before(b.o.At.Add(-24 * time.Hour)):
+		it.group = 1
+	}
+	var with []string
+	for _, p := range a.Participant {
+		if p.Actor == nil {
+			continue
+		}
+		if typ, _ := Target(str(p.Actor.Reference)); typ != "Patient" {
+			with = append(with, b.reference(r, p.Actor))
+		}
+	}
+	what := join(", ", CleanLine(str(a.Description)), concept(a.AppointmentType), concepts(a.ServiceType),
+		concepts(a.ReasonCode))
+	it.row = Row{Cells: []string{showDate(str(a.Start)), what, join(", ", with...),
+		join(", ", a.Status.Code(), concept(a.CancelationReason))}, More: CleanLine(str(a.Comment))}
+	return it, nil
+}
+
+// formatName names a content type as people do.
+func formatName(contentType string) string {
+	switch mediaType(contentType) {
+	case "text/plain":
+		return "text"
+	case "text/html", "application/xhtml+xml":
+		return "web page"
+	case "text/rtf", "application/rtf":
+		return "RTF"
+	case "application/pdf":
+		return "PDF"
+	case "text/xml", "application/xml", "application/cda+xml":
+		return "XML"
+	case "image/jpeg", "image/png", "image/tiff", "image/gif":
+		return "picture"
+	case "":
+		return "no format given"
+	}
+	return CleanLine(contentType)
+}
