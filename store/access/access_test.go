@@ -243,13 +243,6 @@ func (o *office) account(name string) access.Account {
 	return access.Account{}
 }
 
-func (o *office) codes() (list []string) {
-	for _, e := range o.events {
-		list = append(list, e.Code)
-	}
-	return list
-}
-
 func (o *office) file() string { return filepath.Join(o.dir, "access.db") }
 
 // want fails the test if an error is not the one that is wanted.

@@ -183,7 +183,7 @@ func TestLostRow(t *testing.T) {
 		"an owner's in the place of another's": func(b *bolt.Bucket) error {
 			k, v := b.Cursor().First()
 			if string(k) == id {
-				k, v = b.Cursor().Last()
+				_, v = b.Cursor().Last()
 			}
 			return b.Put([]byte(id), append([]byte{}, v...))
 		},

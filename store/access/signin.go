@@ -228,7 +228,8 @@ func (a *Access) ChangePassword(ctx context.Context, token, old, next string) (s
 	if err != nil {
 		return "", v, err
 	}
-	if err := a.journal(Event{Code: CodePassword, Account: r.Name, Target: r.Name, Address: v.Address, Alert: true}); err != nil {
+	event := Event{Code: CodePassword, Account: r.Name, Target: r.Name, Address: v.Address, Alert: true}
+	if err := a.journal(event); err != nil {
 		return "", v, err
 	}
 	r.MustChange = false
