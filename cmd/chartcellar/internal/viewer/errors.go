@@ -202,7 +202,7 @@ func safeNext(next string) string {
 		strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n\t") {
 		return "/"
 	}
-	for _, door := range []string{"/sign-in", "/lock", "/unlock", "/sign-out", "/confirm", "/stay", "/static/"} {
+	for _, door := range []string{"/sign-in", "/lock", "/unlock", "/sign-out", "/confirm", "/stay", "/idle", "/static/"} {
 		if strings.HasPrefix(u.Path, door) {
 			return "/"
 		}

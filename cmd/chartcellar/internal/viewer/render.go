@@ -94,7 +94,7 @@ func (s *Server) execute(r *request, name, part, title string, data any) ([]byte
 		v.Done = doneWords(r.URL.Query().Get("done"))
 	}
 	if r.signed {
-		v.Left = max(1, int(r.session.LocksAt.Sub(r.now).Seconds()))
+		v.Left = secondsLeft(r)
 		if st, err := s.o.Backend.Status(r.Context()); err == nil {
 			v.Status = &st
 		} else {
@@ -219,6 +219,10 @@ func (v *view) Ago(t time.Time) string {
 		return "in " + health.Age(-d)
 	}
 }
+
+// Refresh is after how many seconds a browser without JavaScript asks for the lock
+// page: when the session has locked.
+func (v *view) Refresh() int { return v.Left + 2 }
 
 // Zone names the time zone of the page.
 func (v *view) Zone() string { return v.now.In(v.zone).Format("MST (UTC-07:00)") }

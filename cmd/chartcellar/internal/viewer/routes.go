@@ -26,6 +26,7 @@ func doorRoutes() []Route {
 		{Method: post, Path: "/lock", Who: SignedIn, Quiet: true, serve: (*Server).doLock},
 		{Method: post, Path: "/unlock", Who: SignedIn, Quiet: true, serve: (*Server).doUnlock},
 		{Method: post, Path: "/sign-out", Who: SignedIn, Quiet: true, serve: (*Server).doSignOut},
+		{Method: get, Path: "/idle", Who: SignedIn, Quiet: true, serve: (*Server).serveIdle},
 		{Method: post, Path: "/stay", Who: access.ChangePassword, serve: (*Server).doStay},
 		{Method: get, Path: "/confirm", Who: access.ChangePassword, serve: (*Server).serveConfirm},
 		{Method: post, Path: "/confirm", Who: access.ChangePassword, serve: (*Server).doConfirm},

@@ -3,9 +3,11 @@ package viewer
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"time"
 
 	"chartcellar/store/access"
@@ -203,6 +205,20 @@ func (s *Server) doStay(r *request) error {
 	}
 	r.w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// serveIdle says in how many seconds the session locks; 0 if it has.
+func (s *Server) serveIdle(r *request) error {
+	left := 0
+	if r.signed {
+		left = secondsLeft(r)
+	}
+	return s.send(r, http.StatusOK, "text/plain; charset=utf-8", []byte(strconv.Itoa(left)))
+}
+
+// secondsLeft is rounded up, so that a browser never asks too early.
+func secondsLeft(r *request) int {
+	return max(1, int(math.Ceil(r.session.LocksAt.Sub(r.now).Seconds())))
 }
 
 func (s *Server) serveConfirm(r *request) error {
