@@ -41,6 +41,9 @@ func (s *Server) homePage(ctx context.Context) (*homePage, error) {
 		return nil, err
 	}
 	p := &homePage{Home: h, Strip: s.strip(h.Days)}
+	if h.Totals.AsOf.IsZero() { // nobody counted
+		p.Totals = Totals{Patients: -1, Records: -1, Documents: -1, Bytes: -1}
+	}
 	if !s.o.ReadOnly {
 		setup, err := s.o.Backend.Setup(ctx)
 		if err != nil {
@@ -85,6 +88,7 @@ func answerWords(a string) string {
 type strip struct {
 	Cells   []cell
 	Width   int
+	Height  int
 	Summary string
 	Legend  []cell
 	Rows    []Day // days that were not complete, newest first
@@ -110,7 +114,7 @@ var dayStates = []struct {
 const perRow = 30
 
 func (s *Server) strip(days []Day) strip {
-	st := strip{Width: perRow * 12}
+	st := strip{Width: perRow * 12, Height: (len(days) + perRow - 1) / perRow * 14}
 	count := map[DayState]int{}
 	for i, d := range days {
 		class := "unknown"

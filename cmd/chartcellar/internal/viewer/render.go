@@ -45,8 +45,8 @@ func loadTemplates(a assets) (map[string]*template.Template, error) {
 	funcs := template.FuncMap{"asset": a.path, "num": number, "size": size, "span": span, "known": known,
 		"verdict": verdictOf, "list": strings.Join, "sub": func(a, b int) int { return a - b }, "type": typeWords,
 		"mode": modeWords, "percent": percent, "signed": signedNumber, "signedSize": signedSize, "kind": kindWords,
-		"gapKind": gapKind, "several": several, "clean": clean, "role": roleWords}
-	frame, err := template.New("frame").Funcs(funcs).ParseFS(templateFiles, "templates/frame.html", "templates/parts.html")
+		"gapKind": gapKind, "gapName": gapName, "several": several, "clean": clean, "role": roleWords}
+	frame, err := template.New("frame").Option("missingkey=zero").Funcs(funcs).ParseFS(templateFiles, "templates/frame.html", "templates/parts.html")
 	if err != nil {
 		return nil, fmt.Errorf("read the templates: %w", err)
 	}
@@ -105,7 +105,13 @@ func (s *Server) execute(r *request, name, part, title string, data any) ([]byte
 	if err := s.pages[name].ExecuteTemplate(&b, part, &v); err != nil {
 		return nil, fmt.Errorf("make the page %s: %w", name, err)
 	}
-	return b.Bytes(), nil
+	// A foreign text cannot turn the direction in which the page around it reads.
+	return bytes.Map(func(c rune) rune {
+		if turns(c) {
+			return ' '
+		}
+		return c
+	}, b.Bytes()), nil
 }
 
 func (s *Server) send(r *request, status int, kind string, b []byte) error {

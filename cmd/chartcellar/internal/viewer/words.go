@@ -184,6 +184,23 @@ func kindWords(k string) string {
 	return k
 }
 
+// gapName is a kind of gap as people call it.
+func gapName(k string) string {
+	switch k {
+	case "attachment":
+		return "document"
+	case "line":
+		return "record"
+	case "page":
+		return "page of a search"
+	case "file":
+		return "file of an export"
+	case "type":
+		return "kind of record"
+	}
+	return clean(k)
+}
+
 // gapKind says what a kind of gap means.
 func gapKind(k string) string {
 	switch k {
@@ -219,13 +236,17 @@ func roleWords(r access.Role) string {
 	return string(r)
 }
 
-// clean drops what turns the direction of a line: a foreign text cannot change how
-// the page around it reads.
+// clean makes one line of a foreign text.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x200e || r == 0x200f || r < ' ' || r == 0x7f {
+		if turns(r) || r < ' ' || r == 0x7f {
 			return ' '
 		}
 		return r
 	}, s)
+}
+
+// turns tells the characters that turn the direction of a line.
+func turns(r rune) bool {
+	return r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x200e || r == 0x200f
 }
