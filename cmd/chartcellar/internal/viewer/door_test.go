@@ -219,6 +219,10 @@ func TestSetup(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	lan := newOffice(t, &double{}, func(op *viewer.Options) { op.TLS = true })
+	if res := lan.ask(ask{path: "/setup/owner", change: func(r *http.Request) { r.RemoteAddr = "192.168.1.9:1" }}); res.StatusCode != http.StatusForbidden || !strings.Contains(body(t, res), "There is no owner yet") {
+		t.Errorf("the first run from the network: %d", res.StatusCode)
+	}
 	form := func(code string) url.Values {
 		return url.Values{"code": {code}, "practice": {"Elm"}, "folder": {"/data"}, "display": {"D"}, "name": {"doctor"}, "password": {password}, "again": {password}}
 	}
