@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -77,11 +78,7 @@ func (d *double) Changes(context.Context, time.Time) (viewer.Changes, error) {
 }
 func (d *double) Storage(context.Context) (viewer.Storage, error) { return d.storage, d.broken }
 func (d *double) Held(_ context.Context, a viewer.Actor) ([]viewer.HeldType, error) {
-	var list []viewer.HeldType
-	for _, h := range d.held { // also to those who may not see them: the page must drop them
-		list = append(list, h)
-	}
-	return list, d.broken
+	return slices.Clone(d.held), d.broken // also to those who may not see them: the page must drop them
 }
 func (d *double) Decide(_ context.Context, a viewer.Actor, run uint32, typ string, accept bool) error {
 	return d.do("decide %s %d %s %v", a.Account, run, typ, accept)

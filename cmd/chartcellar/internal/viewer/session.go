@@ -97,8 +97,6 @@ type doorPage struct {
 	Name  string // that was typed, or of the session
 	Next  string
 	Error string
-	Why   string
-	Pill  Status
 }
 
 // refused turns what is wrong with a form into the words above it; other errors go

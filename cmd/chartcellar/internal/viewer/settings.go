@@ -54,9 +54,7 @@ func (s *Server) settingsAnswer(r *request, status int, p settingsPage) error {
 // alertForm reads who is to be told.
 func alertForm(r *request) (Alerts, error) {
 	a := Alerts{Ping: strings.TrimSpace(r.PostFormValue("ping"))}
-	for _, m := range strings.FieldsFunc(r.PostFormValue("mail"), func(c rune) bool { return strings.ContainsRune(",; \r\n\t", c) }) {
-		a.Mail = append(a.Mail, m)
-	}
+	a.Mail = strings.FieldsFunc(r.PostFormValue("mail"), func(c rune) bool { return strings.ContainsRune(",; \r\n\t", c) })
 	for _, m := range a.Mail {
 		if p, err := mail.ParseAddress(m); err != nil || p.Address != m {
 			return a, &Refusal{"“" + clean(m) + "” is no mail address. Write addresses like office@practice.example, one a line. Nothing was changed."}
