@@ -87,7 +87,7 @@ type Home struct {
 // A DayState is what came of a day.
 type DayState string
 
-// The states of a day, as `Backrest` taught: no run expected is not a run missed.
+// The states of a day: no run expected is not a run missed.
 const (
 	DayComplete DayState = "complete"
 	DayGaps     DayState = "complete with gaps"
@@ -219,7 +219,7 @@ type Gap struct {
 
 // Gaps are the open ones.
 type Gaps struct {
-	List []Gap // at most 500, oldest first
+	List []Gap // at most 100, oldest first: more would not fit the page
 	All  int
 	Kind map[string]int
 }
@@ -469,7 +469,7 @@ type LogLine struct {
 
 // Wizard is the first run. Before there is an owner, only its pages answer.
 type Wizard interface {
-	// Setup says how far setup is; it is asked for on every page until Done.
+	// Setup says how far setup is; Home and the pages of setup ask for it.
 	Setup(context.Context) (Setup, error)
 	// CheckFolder says what is wrong with a folder, and how much room it has.
 	CheckFolder(ctx context.Context, folder string) (Room, error)
