@@ -1,0 +1,353 @@
+// Opens each page in a real browser and looks at it as a person would: no error, no
+// broken rule of the content policy, nothing from elsewhere, no fault that axe knows
+// (light, dark, telephone), no sideways scroll, keyboard, no JavaScript, print.
+//
+//   npm ci && node run.mjs [--shots FOLDER]
+//
+// It builds the test binary of the pages and lets it serve invented practices.
+import { chromium } from "playwright-core";
+import { spawn, execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import readline from "node:readline";
+
+const here = import.meta.dirname;
+const root = path.resolve(here, "../..");
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const shots = process.argv.includes("--shots") ? process.argv[process.argv.indexOf("--shots") + 1] : "";
+const work = mkdtempSync(path.join(tmpdir(), "pages-"));
+const problems = [];
+const say = (where, what) => { problems.push(where + ": " + what); console.log("WRONG  " + where + ": " + what); };
+const want = (ok, where, what) => { if (!ok) say(where, what); };
+
+function findChromium() {
+	for (const p of [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]) {
+		if (p && existsSync(p)) return p;
+	}
+	throw new Error("no Chromium found: apt-get install chromium, or set CHROMIUM");
+}
+
+async function serve() {
+	const bin = path.join(work, "viewer.test");
+	execFileSync("go", ["test", "-c", "-o", bin, "./cmd/chartcellar/internal/viewer"], { cwd: root, stdio: "inherit" });
+	const child = spawn(bin, ["-test.run", "^TestBrowserServer$", "-test.timeout", "20m", "-browser"], { cwd: work, stdio: ["pipe", "pipe", "inherit"] });
+	const lines = readline.createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+	const answer = async (word) => {
+		for (;;) {
+			const { value, done } = await lines.next();
+			if (done) throw new Error("the server has ended");
+			if (value.startsWith(word)) return value.slice(word.length);
+		}
+	};
+	const sites = JSON.parse(await answer("SERVING "));
+	const pass = async (time) => { child.stdin.write("pass " + time + "\n"); await answer("PASSED"); };
+	return { child, sites, pass };
+}
+
+const { child, sites, pass } = await serve();
+const launched = await chromium.launch({
+	executablePath: findChromium(),
+	args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+		"--disable-component-update", "--disable-sync"],
+});
+
+// watch notes what no page may do.
+function watch(page, origin) {
+	const seen = [];
+	page.on("console", (m) => { if (m.type() === "error" && !/status of 4\d\d/.test(m.text())) seen.push("console: " + m.text()); });
+	page.on("pageerror", (e) => seen.push("script: " + e.message));
+	page.on("request", (r) => { if (!r.url().startsWith(origin + "/") && !r.url().startsWith("data:")) seen.push("asked elsewhere: " + r.url()); });
+	return seen;
+}
+
+async function context(site, options = {}) {
+	const c = await launched.newContext({ baseURL: site.url, viewport: { width: 1200, height: 900 }, locale: "en-US", ...options });
+	await c.addInitScript(() => {
+		window.policy = [];
+		document.addEventListener("securitypolicyviolation", (e) => window.policy.push(e.violatedDirective + " " + e.blockedURI));
+	});
+	return c;
+}
+
+async function signIn(page, site) {
+	await page.goto("/sign-in");
+	await page.fill("#name", site.name);
+	await page.fill("#password", site.password);
+	await page.click("main button");
+	await page.waitForURL(site.url + "/");
+}
+
+const sideways = () => document.documentElement.scrollWidth - document.documentElement.clientWidth;
+
+async function runAxe(page, where) {
+	await page.evaluate(axe); // not a script element: the policy of the page would refuse it
+	const r = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+	for (const v of r.violations) say(where, `axe ${v.id} (${v.impact}): ${v.nodes.slice(0, 3).map((n) => n.target.join(" ")).join(", ")}`);
+}
+
+// look holds a page that is open against the rules that are the same for all.
+async function look(page, where, seen) {
+	want((await page.title()) !== "", where, "no title");
+	want((await page.locator("h1").count()) === 1, where, "not one h1");
+	await page.emulateMedia({ colorScheme: "light" });
+	await runAxe(page, where + " light");
+	await page.emulateMedia({ colorScheme: "dark" });
+	await runAxe(page, where + " dark");
+	await page.emulateMedia({ colorScheme: "light" });
+	for (const width of [390, 320]) {
+		await page.setViewportSize({ width, height: 844 });
+		const over = await page.evaluate(sideways);
+		want(over <= 0, where, `scrolls sideways by ${over} px at ${width} px`);
+		if (width === 390) await runAxe(page, where + " 390 px");
+	}
+	await page.setViewportSize({ width: 1200, height: 900 });
+	const policy = await page.evaluate(() => window.policy);
+	want(policy.length === 0, where, "content policy: " + policy.join(", "));
+	for (const s of seen.splice(0)) say(where, s);
+}
+
+async function shot(page, name, options = {}) {
+	if (!shots) return;
+	mkdirSync(shots, { recursive: true });
+	await page.screenshot({ path: path.join(shots, name + ".png"), fullPage: true, ...options });
+}
+
+// reach tells whether the keyboard comes to an element within so many steps.
+async function reach(page, selector, steps = 60) {
+	await page.evaluate(() => document.activeElement && document.activeElement.blur());
+	for (let i = 0; i < steps; i++) {
+		await page.keyboard.press("Tab");
+		if (await page.evaluate((s) => document.activeElement.matches(s), selector)) return true;
+	}
+	return false;
+}
+
+const pages = ["/", "/backups", "/backups/progress", "/backups/runs", "/backups/runs/412", "/backups/schedule", "/backups/gaps", "/backups/held",
+	"/backups/changes", "/backups/coverage", "/backups/storage", "/reports", "/reports/2026-11", "/settings", "/settings/password",
+	"/settings/accounts", "/log", "/confirm", "/nowhere"];
+
+async function practicePages() {
+	for (const [name, site] of [["practice", sites.practice], ["empty", sites.empty]]) {
+		const c = await context(site);
+		const page = await c.newPage();
+		const seen = watch(page, site.url);
+		await page.goto("/sign-in");
+		await look(page, name + " /sign-in", seen);
+		if (name === "practice") await shot(page, "sign-in", { fullPage: false });
+		await signIn(page, site);
+		for (const p of pages) {
+			const r = await page.goto(p);
+			const expected = p === "/nowhere" || name === "empty" && ["/backups/runs/412", "/reports/2026-11"].includes(p) ? 404 : 200;
+			want(r.status() === expected, name + " " + p, "status " + r.status());
+			await look(page, name + " " + p, seen);
+			const bytes = (await r.body()).length;
+			want(bytes <= 60 * 1024, name + " " + p, bytes + " bytes of HTML");
+		}
+		await c.close();
+	}
+}
+
+async function keyboard() {
+	const site = sites.practice, c = await context(site), page = await c.newPage();
+	await page.goto("/sign-in");
+	await page.keyboard.press("Tab");
+	want(await page.evaluate(() => document.activeElement.className === "skip"), "keyboard", "the skip link is not the first stop");
+	want(await reach(page, "#name"), "keyboard", "the name cannot be reached");
+	await page.keyboard.type(site.name);
+	await page.keyboard.press("Tab");
+	await page.keyboard.type(site.password);
+	await page.keyboard.press("Enter");
+	await page.waitForURL(site.url + "/");
+	want(await reach(page, "form[action='/backups/run'] button"), "keyboard /", "Back up now cannot be reached");
+	want(await reach(page, "form[action='/lock'] button"), "keyboard /", "Lock cannot be reached");
+	await page.goto("/backups");
+	for (const s of ["form[action='/backups/run'] button", "form[action='/backups/verify'] button", "a[href='/backups/schedule']"]) {
+		want(await reach(page, s), "keyboard /backups", s + " cannot be reached");
+	}
+	const outline = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
+	want(outline === "solid", "keyboard /backups", "the focus is not to be seen");
+	await page.keyboard.press("Enter");
+	await page.waitForURL(site.url + "/backups/schedule");
+	await c.close();
+}
+
+async function aRun() {
+	const site = sites.practice, c = await context(site), page = await c.newPage(), seen = watch(page, site.url);
+	await signIn(page, site);
+	await page.goto("/backups");
+	await page.click("form[action='/backups/run'] button >> nth=0");
+	await page.waitForURL("**/backups?done=run");
+	await page.waitForSelector("#progress p");
+	const polled = await page.waitForResponse((r) => r.url().endsWith("/backups/progress") && r.status() === 200, { timeout: 8000 });
+	want(!(await polled.text()).includes("<html"), "progress", "the part is a whole page");
+	await look(page, "/backups while a run goes on", seen);
+	await shot(page, "backups-running");
+	await page.click("form[action='/backups/stop'] button");
+	await page.waitForURL("**/backups?done=stop");
+	want((await page.locator("#progress").count()) === 0, "progress", "is still shown after the end");
+	// The warning before the lock, by the browser's own clock.
+	await page.clock.install();
+	await page.goto("/settings");
+	await pass("8m5s");
+	await page.clock.fastForward("08:05");
+	await page.waitForSelector("#idle:not([hidden])", { timeout: 5000 }).catch(() => say("idle", "no warning before the lock"));
+	want(await page.evaluate(() => document.activeElement.id === "stay"), "idle", "the keyboard is not at the button");
+	await runAxe(page, "idle warning");
+	await page.keyboard.press("Enter");
+	await page.waitForSelector("#idle", { state: "hidden", timeout: 5000 }).catch(() => say("idle", "the warning stays"));
+	await pass("10m5s");
+	await page.clock.fastForward("10:05");
+	await page.waitForURL("**/lock?next=%2Fsettings", { timeout: 5000 }).catch(() => say("idle", "does not lock; at " + page.url()));
+	await c.close();
+}
+
+async function lockAndBack() {
+	const site = sites.practice, c = await context(site), page = await c.newPage(), seen = watch(page, site.url);
+	await signIn(page, site);
+	await page.goto("/backups/gaps");
+	await page.click("form[action='/lock'] button");
+	await page.waitForURL("**/lock?next=*");
+	await look(page, "/lock", seen);
+	await page.goto("/backups");
+	want(page.url().includes("/lock?next=%2Fbackups"), "lock", "a locked page opens: " + page.url());
+	await page.fill("#password", site.password);
+	await page.keyboard.press("Enter");
+	await page.waitForURL(site.url + "/backups");
+	await page.click("form[action='/sign-out'] button");
+	await page.waitForURL("**/sign-in*");
+	await page.goBack().catch(() => {});
+	await page.waitForTimeout(300);
+	want(!(await page.content()).includes("Back up now"), "sign-out", "the button Back shows the page again");
+	await c.close();
+}
+
+async function noScript() {
+	const site = sites.practice, c = await context(site, { javaScriptEnabled: false }), page = await c.newPage();
+	await signIn(page, site);
+	await page.goto("/backups");
+	await page.click("form[action='/backups/run'] button >> nth=0");
+	await page.waitForURL("**/backups?done=run");
+	await page.click("text=Watch how far it is");
+	want((await page.content()).includes("12,400 of 48,210"), "without JavaScript", "no progress");
+	await page.goto("/backups");
+	await page.click("form[action='/backups/stop'] button");
+	await page.goto("/backups/schedule");
+	await page.fill("#pull0", "nonsense");
+	await page.click("text=What would that mean?");
+	want((await page.content()).includes("is no time"), "without JavaScript", "no answer to a wrong schedule");
+	await page.fill("#pull0", "daily 03:00");
+	await page.click("button:text-is('Save')");
+	await page.waitForURL("**/backups/schedule?done=schedule");
+	await page.click("form[action='/sign-out'] button");
+	await page.waitForURL("**/sign-in*");
+	await c.close();
+}
+
+async function wizard() {
+	const site = sites.new, c = await context(site), page = await c.newPage(), seen = watch(page, site.url);
+	await page.goto("/");
+	await page.waitForURL("**/setup/owner");
+	await look(page, "/setup/owner", seen);
+	await shot(page, "setup-owner");
+	await page.fill("#code", "WRONG-WRONG-WRONG-WRONG");
+	await page.fill("#practice", "Elm Street Family Medicine");
+	await page.fill("#display", "Dr. Maria Reyes");
+	await page.fill("#name", site.name);
+	const passwords = async () => { await page.fill("#password", site.password); await page.fill("#again", site.password); };
+	await passwords();
+	await page.click("text=Make my account");
+	want((await page.content()).includes("setup code is wrong"), "wizard", "a wrong code is not refused");
+	await look(page, "/setup/owner refused", seen);
+	await page.fill("#code", site.code.toLowerCase());
+	await passwords();
+	await page.click("text=Make my account");
+	await page.waitForURL("**/setup/sheet");
+	await look(page, "/setup/sheet", seen);
+	await shot(page, "setup-sheet");
+	await page.goto("/setup/finish");
+	want(page.url().endsWith("/setup/sheet"), "wizard", "the sheet can be passed by");
+	await page.fill("#l2", "XX");
+	await page.fill("#l4", "XX");
+	await page.click("text=I have it on paper");
+	want((await page.content()).includes("does not match"), "wizard", "wrong letters are not refused");
+	await page.fill("#l2", "CD");
+	await page.fill("#l4", "EF");
+	await page.click("text=I have it on paper");
+	await page.waitForURL("**/setup/emr");
+	await look(page, "/setup/emr", seen);
+	await page.fill("#source", "main");
+	await page.fill("#base", "https://emr.example/fhir");
+	await page.click("text=Save and test");
+	await page.waitForSelector(".tests");
+	await look(page, "/setup/emr tested", seen);
+	await shot(page, "setup-emr");
+	await page.click("a.button:text-is('Go on')");
+	await page.waitForURL("**/setup/schedule");
+	await look(page, "/setup/schedule", seen);
+	await shot(page, "setup-schedule");
+	await page.click("text=Keep this schedule");
+	await page.waitForURL("**/setup/alerts");
+	await look(page, "/setup/alerts", seen);
+	await page.click("text=Later");
+	await page.waitForURL("**/setup/finish");
+	await look(page, "/setup/finish", seen);
+	await shot(page, "setup-finish");
+	await page.click("text=Start the first backup");
+	await page.waitForURL("**/backups?done=setup");
+	const r = await page.goto("/setup/owner");
+	want(r.status() === 404, "wizard", "setup is still there");
+	await c.close();
+}
+
+async function print() {
+	const site = sites.practice, c = await context(site), page = await c.newPage();
+	await signIn(page, site);
+	for (const p of ["/", "/backups/runs/412", "/reports/2026-11"]) {
+		await page.goto(p);
+		const file = path.join(work, "print.pdf");
+		await page.pdf({ path: file, format: "A4" });
+		const text = execFileSync("pdftotext", ["-layout", file, "-"]).toString();
+		want(text.includes("Elm Street Family Medicine"), "print " + p, "the practice is not on it");
+		want(!text.includes("Sign out") && !text.includes("Back up now"), "print " + p, "buttons are printed");
+		if (p === "/backups/runs/412") want(text.includes("Observation") && text.includes("2,800"), "print " + p, "the table is cut");
+	}
+	await c.close();
+}
+
+async function screens() {
+	if (!shots) return;
+	const site = sites.practice, c = await context(site, { viewport: { width: 1100, height: 800 } }), page = await c.newPage();
+	await signIn(page, site);
+	for (const [name, p] of [["home", "/"], ["backups", "/backups"], ["run", "/backups/runs/412"], ["held", "/backups/held"], ["month", "/reports/2026-11"], ["settings", "/settings"], ["log", "/log"], ["schedule", "/backups/schedule"], ["coverage", "/backups/coverage"]]) {
+		await page.goto(p);
+		await shot(page, name);
+	}
+	await page.emulateMedia({ colorScheme: "dark" });
+	await page.goto("/");
+	await shot(page, "home-dark");
+	await page.emulateMedia({ colorScheme: "light" });
+	await page.setViewportSize({ width: 390, height: 844 });
+	for (const [name, p] of [["home-phone", "/"], ["backups-phone", "/backups"], ["run-phone", "/backups/runs/412"]]) { await page.goto(p); await shot(page, name); }
+	const e = await context(sites.empty, { viewport: { width: 1100, height: 800 } }), blank = await e.newPage();
+	await signIn(blank, sites.empty);
+	await shot(blank, "home-empty");
+	await e.close();
+	await c.close();
+}
+
+try {
+	for (const [name, step] of Object.entries({ wizard, practicePages, keyboard, aRun, lockAndBack, noScript, print, screens })) {
+		const t = Date.now();
+		try { await step(); } catch (e) { say(name, e.message.split("\n").slice(0, 4).join(" | ")); }
+		console.log(`${name}: ${((Date.now() - t) / 1000).toFixed(1)} s`);
+	}
+} finally {
+	await launched.close();
+	child.stdin.end();
+	await new Promise((done) => child.on("exit", done));
+	rmSync(work, { recursive: true, force: true });
+}
+console.log(problems.length ? `${problems.length} things are wrong` : "all pages are good");
+process.exit(problems.length ? 1 : 0);

@@ -1,0 +1,252 @@
+package viewer
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"chartcellar/cmd/chartcellar/internal/health"
+	"chartcellar/store/access"
+)
+
+// number writes a number with thousands apart; a negative one is not known.
+func number(n int) string {
+	if n < 0 {
+		return "not known"
+	}
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// signedNumber writes a change.
+func signedNumber(n int) string {
+	switch {
+	case n > 0:
+		return "+" + number(n)
+	case n < 0:
+		return "−" + number(-n)
+	}
+	return "no change"
+}
+
+// size writes a number of bytes; a negative one is not known.
+func size(n int64) string {
+	switch f := float64(n); {
+	case n < 0:
+		return "not known"
+	case n < 1000:
+		return fmt.Sprintf("%d bytes", n)
+	case n < 1e6:
+		return fmt.Sprintf("%.0f KB", f/1e3)
+	case n < 1e9:
+		return fmt.Sprintf("%.1f MB", f/1e6)
+	case n < 1e12:
+		return fmt.Sprintf("%.1f GB", f/1e9)
+	default:
+		return fmt.Sprintf("%.2f TB", f/1e12)
+	}
+}
+
+func signedSize(n int64) string {
+	switch {
+	case n > 0:
+		return "+" + size(n)
+	case n < 0:
+		return "−" + size(-n)
+	}
+	return "no change"
+}
+
+// span writes a duration; a negative one is not known.
+func span(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "not known"
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	}
+	return health.Age(d)
+}
+
+// known is for a word that may be missing.
+func known(s string) string {
+	if s == "" {
+		return "not known"
+	}
+	return s
+}
+
+func percent(n, all int) string {
+	if all <= 0 || n < 0 {
+		return "not known"
+	}
+	return fmt.Sprintf("%d %%", n*100/all)
+}
+
+func several(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return number(n) + " " + many
+}
+
+// A mark is a word with a sign and a class, so that nothing is said by colour only.
+type mark struct{ Word, Icon, Class string }
+
+// verdictOf marks what a run came to; running says that it goes on.
+func verdictOf(v string, running bool) mark {
+	switch {
+	case running:
+		return mark{"running", "run", "info"}
+	case v == "complete":
+		return mark{"complete", "good", "good"}
+	case v == "complete with gaps":
+		return mark{"complete with gaps", "warning", "warning"}
+	case v == "held":
+		return mark{"waits for your decision", "warning", "warning"}
+	case v == "interrupted":
+		return mark{"interrupted", "failed", "failed"}
+	case v == "failed":
+		return mark{"failed", "failed", "failed"}
+	case v == "decision":
+		return mark{"decision", "good", "info"}
+	case v == "":
+		return mark{"broken off; the next run goes on", "warning", "warning"}
+	}
+	return mark{v, "new", "info"}
+}
+
+// verdictWords say what a verdict means.
+func verdictWords(v string, running bool) string {
+	switch {
+	case running:
+		return "The run is under way. It changes nothing about how good the copy is until it has ended."
+	case v == "complete":
+		return "Everything the EMR gave is in the office copy."
+	case v == "complete with gaps":
+		return "The run ended. What could not be had is named below, and the next run asks for it again."
+	case v == "held":
+		return "Something looks wrong at the EMR. What came is stored, and does not count until a person decides."
+	case v == "interrupted":
+		return "The run was broken off. What was stored is kept; the next run compares again."
+	case v == "failed":
+		return "The run failed. Nothing in the office copy was changed for the worse, and nothing is lost."
+	case v == "decision":
+		return "This is the record of a decision, not of a run."
+	}
+	return "The run was broken off before it could be judged. What was stored is kept; the next run goes on."
+}
+
+// typeWords writes the name of a type as words: AllergyIntolerance.
+func typeWords(t string) string {
+	var b strings.Builder
+	for i, r := range t {
+		if i > 0 && unicode.IsUpper(r) {
+			b.WriteByte(' ')
+			r = unicode.ToLower(r)
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+func modeWords(m string) string {
+	switch m {
+	case "bulk":
+		return "export"
+	case "search", "listing":
+		return "search"
+	case "", "none":
+		return "not fetched"
+	}
+	return m
+}
+
+func kindWords(k string) string {
+	switch k {
+	case "sync":
+		return "backup"
+	case "verify":
+		return "check"
+	case "offsite":
+		return "second copy"
+	case "drill":
+		return "restore drill"
+	case "":
+		return "run"
+	}
+	return k
+}
+
+// gapName is a kind of gap as people call it.
+func gapName(k string) string {
+	switch k {
+	case "attachment":
+		return "document"
+	case "line":
+		return "record"
+	case "page":
+		return "page of a search"
+	case "file":
+		return "file of an export"
+	case "type":
+		return "kind of record"
+	}
+	return clean(k)
+}
+
+// gapKind says what a kind of gap means.
+func gapKind(k string) string {
+	switch k {
+	case "type":
+		return "The type is not whole. The next run asks for it again, from where it stands."
+	case "file":
+		return "A file of the export is not whole. The next run asks for the type again."
+	case "page":
+		return "A page of a search is missing. The next run asks for the type again."
+	case "line":
+		return "What came is no record. It is kept aside, and the type is compared whole again."
+	case "attachment":
+		return "The record is here, its document is not. The next run asks for it again."
+	case "patient":
+		return "Records name the patient, and the EMR does not give him. The next run asks again after a week."
+	}
+	return ""
+}
+
+func roleWords(r access.Role) string {
+	switch r {
+	case access.Owner:
+		return "Owner: everything"
+	case access.Doctor:
+		return "Doctor: charts, backups, exports; no accounts and no keys"
+	case access.Manager:
+		return "Manager: schedule, reports, copies; no charts unless an owner says so"
+	case access.Staff:
+		return "Staff: charts without what is labelled sensitive; sees the status"
+	case access.IT:
+		return "IT: the computer and its connections; never a chart"
+	}
+	return string(r)
+}
+
+// clean makes one line of a foreign text.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if turns(r) || r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+// turns tells the characters that turn the direction of a line.
+func turns(r rune) bool {
+	return r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x200e || r == 0x200f
+}
