@@ -259,7 +259,7 @@ func (s *syncer) counts(ctx context.Context) error {
 		return err
 	}
 	for t, way := range s.job.Ways {
-		c := Checked{Server: -1, Mirror: mirror[t] - done[t].Removed}
+		c := Checked{Server: -1, Mirror: mirror[t] - done[t].Removed + done[t].Returned}
 		if way.Mode != "none" && contains(s.job.Offered.Search, t) {
 			if err := s.countType(ctx, t, way, &c); err != nil {
 				return err
@@ -270,6 +270,24 @@ func (s *syncer) counts(ctx context.Context) error {
 		s.report.server[t] = c
 	}
 	return nil
+}
+
+// countDrops reports whether the EMR counts so few of a type that its list of
+// changes cannot be believed: an outage that answers every question with nothing
+// looks like a quiet day. Of a whole listing the guard judges.
+func (s *syncer) countDrops(t string, n, fewer int) bool {
+	for _, st := range s.job.Searches {
+		if st.Type == t && st.Whole {
+			return false
+		}
+	}
+	for _, e := range s.job.Exports {
+		if e.Request.Since.IsZero() && contains(e.Request.Types, t) {
+			return false
+		}
+	}
+	lost := fewer - s.past[t].Surplus
+	return n == 0 && lost > 0 || over(lost, few, s.past[t].Records, 0.01)
 }
 
 // countType asks for one type, and says what a difference means.
@@ -299,6 +317,9 @@ func (s *syncer) countType(ctx context.Context, t string, way Way, c *Checked) e
 	}
 	switch {
 	case diff == 0:
+	case s.countDrops(t, n, -diff):
+		c.Reason = fmt.Sprintf("the EMR counts %d fewer than are here", -diff)
+		s.fail(t, "type", c.Reason)
 	case diff < 0:
 		c.Reason = fmt.Sprintf("%d that the EMR seems to have no longer are kept here", -diff)
 	case way.Mode == "bulk" && s.o.Source.Level != "system":

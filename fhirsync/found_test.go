@@ -252,3 +252,49 @@ func TestNamedAndUnread(t *testing.T) {
 		t.Errorf("healed: %q, %+v, %d practitioners", r.Verdict, r.Gaps, f.count(t, "Practitioner"))
 	}
 }
+
+// TestReturned: a record that was removed and comes back is counted as one of the
+// mirror's.
+func TestReturned(t *testing.T) {
+	f := newSearchOffice(t, searched())
+	f.syncAhead(t)
+	id := f.first(t, "Condition")
+	f.emr.Clock().Advance(time.Hour)
+	f.emr.Delete("Condition", id)
+	f.emr.Clock().Advance(time.Hour)
+	if r := f.syncAhead(t); row(r, "Condition").Removed != 1 {
+		t.Errorf("removed: %+v", row(r, "Condition"))
+	}
+	if _, err := f.emr.Put(fmt.Appendf(nil, `{"resourceType":"Condition","id":%q}`, id)); err != nil {
+		t.Fatal(err)
+	}
+	f.emr.Clock().Advance(time.Hour)
+	r := f.syncAhead(t)
+	if c := row(r, "Condition"); r.Verdict != fhirsync.Complete || c.Returned != 1 || c.Server != c.Mirror {
+		t.Errorf("returned: %q, %+v", r.Verdict, c)
+	}
+	f.equal(t)
+}
+
+// TestOutageOnAQuietDay: F16, a server that finds and counts nothing is no quiet
+// day, also when only changes are asked for: the cursors stay.
+func TestOutageOnAQuietDay(t *testing.T) {
+	f := newSearchOffice(t, searched())
+	f.syncAhead(t)
+	before := f.cursor(t, "Observation")
+	f.emr.Clock().Advance(time.Hour)
+	f.edit(t, "Observation", "obs-1-0", "edited")
+	f.emr.Clock().Advance(time.Hour)
+	f.emr.Set(fakeemr.Faults{EmptySearch: true})
+	if r := f.syncAhead(t); r.Verdict == fhirsync.Complete || row(r, "Observation").Gap == "" {
+		t.Errorf("in the outage: %q, %+v", r.Verdict, row(r, "Observation"))
+	}
+	if now := f.cursor(t, "Observation"); !now.Equal(before) {
+		t.Errorf("the cursor moved from %s to %s", before, now)
+	}
+	f.emr.Set(fakeemr.Faults{})
+	if r := f.syncAhead(t); r.Verdict != fhirsync.Complete || row(r, "Observation").Changed != 1 {
+		t.Errorf("afterwards: %q, %+v", r.Verdict, row(r, "Observation"))
+	}
+	f.equal(t)
+}

@@ -143,7 +143,15 @@ func plain(typ, line string) string {
 // blind says why a client cannot know that a run lacks something of a type: the
 // list of what "complete" does not promise. A whole listing heals each of them.
 func (w *world) blind(rep *fhirsync.Report, row fhirsync.TypeRow) string {
-	f := w.emr.Faults()
+	for i := range w.met { // in any attempt of the run
+		if why := blindBy(&w.met[i], rep, row); why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+func blindBy(f *fakeemr.Faults, rep *fhirsync.Report, row fhirsync.TypeRow) string {
 	bulk, search := row.Mode == "bulk", row.Mode == "search" || row.Mode == "listing"
 	uncounted := rep.Profile.Count != fhirsync.Yes && rep.Profile.Total != fhirsync.Yes
 	switch {
@@ -153,10 +161,10 @@ func (w *world) blind(rep *fhirsync.Report, row fhirsync.TypeRow) string {
 		return "an export that leaves patients out of the changes looks like a quiet day (F7)"
 	case bulk && f.GroupSinceBug:
 		return "F5: only a whole listing shows it"
+	case search && f.EmptySearch && (row.Server < 0 || row.Mirror == 0):
+		return "a server that finds nothing, of a type of which nothing is here, or does not count (F16)"
 	case search && f.DropEntries > 0 && (uncounted || f.CountWrong < 0):
 		return "entries left out by a server that does not count, or counts too low"
-	case search && f.EmptySearch:
-		return "a server that finds nothing, and counts nothing (F16)"
 	}
 	return ""
 }
@@ -281,14 +289,15 @@ func (w *world) lacks(typ string, states []state, line string, there bool, claim
 		at--
 	}
 	from := max(at, 0)
+	if slices.ContainsFunc(states[at+1:], func(s state) bool { return !s.silent && s.at.After(claim) }) {
+		return "" // it changed behind the claim: the next run is told so
+	}
 	for _, s := range states[from:] {
 		if there && s.line == line || !there && s.line == "" {
 			return ""
 		}
 	}
 	switch {
-	case at < 0 && !there:
-		return "" // it came after the claim
 	case there && slices.ContainsFunc(states[from:], func(s state) bool { return s.line == "" }):
 		return "" // a deletion that was not told is found by whole listings: heal looks
 	case !there:

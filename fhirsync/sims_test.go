@@ -57,7 +57,7 @@ func TestThousandRuns(t *testing.T) {
 	}
 	for seed := *simsFrom; *simSeed == 0 && total.runs < *sims && total.bad < 20; {
 		t.Run("some", func(t *testing.T) {
-			for range min(8, (*sims-total.runs+9)/10) {
+			for range min(16, (*sims-total.runs+3)/4) {
 				n := seed
 				t.Run(fmt.Sprintf("seed %d", n), func(t *testing.T) {
 					t.Parallel()
@@ -75,11 +75,12 @@ func TestThousandRuns(t *testing.T) {
 
 // A tally says what the simulated runs met.
 type tally struct {
-	runs, complete, gaps, held, interrupted, broken, killed, kinds, lines, worlds, bad int
+	runs, healings, complete, gaps, held, interrupted, broken, killed, kinds, lines, worlds, bad int
 }
 
 func (n *tally) add(o *tally) {
 	n.runs += o.runs
+	n.healings += o.healings
 	n.complete += o.complete
 	n.gaps += o.gaps
 	n.held += o.held
@@ -106,7 +107,7 @@ type world struct {
 	planned time.Time            // when the run under way was planned
 	cursors map[string]time.Time // by mode and type
 	base    fakeemr.Faults       // what the EMR is like for ever
-	stirred bool                 // records changed while the run went on
+	met     []fakeemr.Faults     // of the attempts of the run under way
 
 	mu   sync.Mutex // covers what follows: hooks run in the EMR's goroutines
 	r    *rand.Rand
@@ -254,7 +255,7 @@ func (w *world) day() {
 // ids are the records of a type that are there now.
 func (w *world) ids(typ string) (list []string) {
 	for id, states := range w.hist[typ] {
-		if states[len(states)-1].line != "" {
+		if last := states[len(states)-1]; last.line != "" && !last.at.After(w.now()) {
 			list = append(list, id)
 		}
 	}
@@ -341,7 +342,7 @@ func (w *world) run(full bool) {
 			w.t.Fatal(err)
 		}
 		if !open {
-			w.planned = w.now()
+			w.planned, w.met = w.now(), nil
 		}
 		before := w.readCursors()
 		rep, err := w.attempt(full, try < 3 && w.one(2))
@@ -429,7 +430,7 @@ func (w *world) attempt(full, kill bool) (*fhirsync.Report, error) {
 	}
 	f.OnKickOff, f.OnPoll, f.OnFile, f.OnDelete = hook("kick-off"), hook("poll"), hook("file"), hook("delete")
 	f.OnPage, f.OnAttachment = hook("page"), hook("attachment")
-	w.stirred = w.stirred || stir
+	w.met = append(w.met, f)
 	w.emr.Set(f)
 	w.connected()
 	if kill {
@@ -482,18 +483,21 @@ func (w *world) heal() {
 	w.note("all faults end")
 	w.decideAll(false)
 	w.emr.Clock().Advance(8 * 24 * time.Hour)
+	w.planned, w.met = w.now(), nil
 	var rep *fhirsync.Report
-	for range 6 {
+	for n := range 6 {
 		var err error
+		if n > 2 && rep != nil && rep.Verdict == fhirsync.Complete {
+			break
+		}
 		rep, err = w.attempt(true, false)
-		w.runs++
+		w.healings++
 		if err != nil {
 			w.note("healing: %v", err)
 			w.emr.Clock().Advance(time.Hour)
 			continue
 		}
 		w.check(rep)
-		w.stirred = false
 		if rep.Verdict == fhirsync.HeldVerdict {
 			w.decideAll(true)
 		}

@@ -124,7 +124,9 @@ func (p *pipe) compare(w *worker, j *scanJob) error {
 		default:
 			c.Changed++
 			switch {
-			case old.Updated == 0 || old.Flags&index.Tombstone != 0:
+			case old.Flags&index.Tombstone != 0:
+				c.Returned++
+			case old.Updated == 0:
 			case l.entry.Updated == old.Updated:
 				c.Silent++
 			case l.entry.Updated < old.Updated:

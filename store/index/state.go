@@ -86,6 +86,7 @@ type Count struct {
 	Subsetted  int `json:"subsetted,omitempty"`  // records of which the source gave a part only
 	Silent     int `json:"silent,omitempty"`     // of changed: lastUpdated stayed as it was
 	Regressed  int `json:"regressed,omitempty"`  // of changed: lastUpdated went back
+	Returned   int `json:"returned,omitempty"`   // of changed: they were removed before
 	// Sizes of changed records before and after: the guard looks at them.
 	SizeBefore int64 `json:"sizeBefore,omitempty"`
 	SizeAfter  int64 `json:"sizeAfter,omitempty"`
@@ -103,6 +104,7 @@ func (c *Count) Add(o Count) {
 	c.Subsetted += o.Subsetted
 	c.Silent += o.Silent
 	c.Regressed += o.Regressed
+	c.Returned += o.Returned
 	c.SizeBefore += o.SizeBefore
 	c.SizeAfter += o.SizeAfter
 }
