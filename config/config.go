@@ -115,8 +115,7 @@ type Alerts struct {
 	// MailTo are the addresses that get mail; the owners' should be among them.
 	MailTo   []string `toml:"mail_to"`
 	MailFrom string   `toml:"mail_from"`
-	// SMTP is the mail server, host:port; the password is asked for by
-	// "chartcellar alerts password" and kept sealed.
+	// SMTP is the mail server, host:port.
 	SMTP     string `toml:"smtp"`
 	SMTPUser string `toml:"smtp_user"`
 	// Plain allows a mail server on this computer without STARTTLS.
@@ -345,13 +344,12 @@ zone = %q
 # When a part of the mirror is read again; all of it within 30 days.
 verify = %q
 
-# Where the pages are. Another address than this computer's own uses TLS.
+# Where the pages will be; this release serves none yet.
 listen = %q
 tls_cert = %q
 tls_key = %q
 
-# Who is told when something goes wrong. The mail server's password is set with:
-# chartcellar alerts password
+# Who will be told when something goes wrong; this release tells nobody yet.
 [alerts]
 mail_to = []
 mail_from = ""

@@ -20,10 +20,10 @@ import (
 )
 
 func serveCommand(e *env) *cobra.Command {
-	return command("serve", "Run the office's copy by itself: schedule, alerts, pages",
-		`serve runs until it is stopped: it pulls by the schedule, verifies, packs the journal,
-raises alarms and serves the pages. Other commands go on working: they ask it over
-the local socket. It needs no passphrase; records are opened when somebody signs in.
+	return command("serve", "Run the office's copy by itself, by the schedule",
+		`serve runs until it is stopped: it pulls by the schedule, verifies and packs the
+journal. Other commands go on working: they ask it over the local socket. It needs no
+passphrase.
 Stop it with Ctrl-C or SIGTERM: it ends within seconds, also in the middle of a pull.`,
 		cobra.NoArgs, func(ctx context.Context, _ []string) error { return e.serve(ctx) })
 }
