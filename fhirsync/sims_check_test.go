@@ -222,6 +222,7 @@ func (w *world) check(rep *fhirsync.Report) {
 		r := row(rep, typ)
 		if why := w.blind(rep, r); why != "" && moved[typ] {
 			w.blinded[typ] = why
+			w.tally.blind++
 		} else if r.Full && moved[typ] {
 			delete(w.blinded, typ)
 			w.whole[typ] = w.planned

@@ -75,12 +75,13 @@ func TestThousandRuns(t *testing.T) {
 
 // A tally says what the simulated runs met.
 type tally struct {
-	runs, healings, complete, gaps, held, interrupted, broken, killed, kinds, lines, worlds, bad int
+	runs, healings, blind, complete, gaps, held, interrupted, broken, killed, kinds, lines, worlds, bad int
 }
 
 func (n *tally) add(o *tally) {
 	n.runs += o.runs
 	n.healings += o.healings
+	n.blind += o.blind
 	n.complete += o.complete
 	n.gaps += o.gaps
 	n.held += o.held
