@@ -131,11 +131,6 @@ type Alerts struct {
 	GapDays int `toml:"gap_days"`
 }
 
-// Set reports whether anybody is told.
-func (a Alerts) Set() bool {
-	return len(a.MailTo) > 0 && a.SMTP != "" || len(a.Command) > 0 || a.Ping != ""
-}
-
 // A Duration is written like 10m or 24h.
 type Duration struct{ time.Duration }
 

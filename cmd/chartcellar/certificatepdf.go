@@ -44,16 +44,9 @@ func certificatePDF(c signedCertificate) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// newPage begins a document of one page; the same content gives the same bytes.
+// newPage begins a document of one page.
 func newPage(title string, at time.Time) *fpdf.Fpdf {
-	p := fpdf.New("P", "mm", "A4", "")
-	p.SetCreationDate(at)
-	p.SetModificationDate(at)
-	p.SetCatalogSort(true)
-	p.SetTitle(title, true)
-	p.AddUTF8FontFromBytes("text", "", font.Text)
-	p.AddUTF8FontFromBytes("text", "B", font.Bold)
-	p.AddUTF8FontFromBytes("mono", "", font.Mono)
+	p := font.Document(title, at)
 	p.SetMargins(20, 16, 20)
 	p.SetAutoPageBreak(true, 16)
 	p.AddPage()

@@ -143,6 +143,29 @@ func (r *reading) attachments(ctx context.Context, code, typ, id string) (store.
 	return k, list, err
 }
 
+// A document is one file of a record, open to be read.
+type document struct {
+	io.ReadCloser
+	key        store.Key
+	attachment *chart.Attachment
+	of         int // how many the record has
+}
+
+// document opens the document of a record that n names, and writes the journal
+// line. The caller closes it.
+func (r *reading) document(ctx context.Context, code, typ, id, n string) (document, error) {
+	k, list, err := r.attachments(ctx, code, typ, id)
+	if err != nil {
+		return document{}, err
+	}
+	a, err := choose(list, k.String(), n)
+	if err != nil {
+		return document{}, err
+	}
+	body, err := r.content(ctx, a)
+	return document{body, k, a, len(list)}, err
+}
+
 // choose returns the document that N names; the only one if there is none.
 func choose(list []chart.Attachment, ref, n string) (*chart.Attachment, error) {
 	if len(list) == 0 {
@@ -248,20 +271,13 @@ func (e *env) documentOpen(ctx context.Context, args []string, o documentOptions
 	}
 	n := strings.Join(args[1:], "")
 	return e.read(ctx, "document open", o.readFlags, func(ctx context.Context, r *reading) error {
-		k, list, err := r.attachments(ctx, "document.open", typ, id)
+		d, err := r.document(ctx, "document.open", typ, id, n)
 		if err != nil {
 			return err
 		}
-		a, err := choose(list, k.String(), n)
-		if err != nil {
-			return err
-		}
-		body, err := r.content(ctx, a)
-		if err != nil {
-			return err
-		}
-		defer body.Close() // read only
-		b, err := io.ReadAll(io.LimitReader(body, maxShown+1))
+		defer d.Close() // read only
+		k, a := d.key, d.attachment
+		b, err := io.ReadAll(io.LimitReader(d, maxShown+1))
 		switch {
 		case err != nil:
 			return err
@@ -272,7 +288,7 @@ func (e *env) documentOpen(ctx context.Context, args []string, o documentOptions
 		if e.json {
 			return e.printJSON(map[string]any{"document": a, "bytes": len(b), "readable": readable, "text": text, "checks": checks(a, b)})
 		}
-		e.printf("%s · document %d of %d · %s\n\n", k, a.N, len(list), describe(a, len(b)))
+		e.printf("%s · document %d of %d · %s\n\n", k, a.N, d.of, describe(a, len(b)))
 		e.printf("%s\n", strings.TrimRight(text, "\n"))
 		if !readable {
 			e.printf("chartcellar document save %s %d FILE\n", k, a.N)
@@ -325,20 +341,13 @@ func (e *env) documentSave(ctx context.Context, args []string, o documentOptions
 		return usage("there is a file of this name; nothing is replaced: choose another name")
 	}
 	return e.read(ctx, "document save", o.readFlags, func(ctx context.Context, r *reading) error {
-		k, list, err := r.attachments(ctx, "document.save", typ, id)
+		d, err := r.document(ctx, "document.save", typ, id, n)
 		if err != nil {
 			return err
 		}
-		a, err := choose(list, k.String(), n)
-		if err != nil {
-			return err
-		}
-		body, err := r.content(ctx, a)
-		if err != nil {
-			return err
-		}
-		defer body.Close() // read only
-		size, sum, err := savePrivate(file, body)
+		defer d.Close() // read only
+		k, a := d.key, d.attachment
+		size, sum, err := savePrivate(file, d)
 		if err != nil {
 			return err
 		}

@@ -13,14 +13,7 @@ import (
 // PDF returns the sheet as one page for A4 and Letter, readable when printed
 // in grey: the key as text with check letters and as a QR code.
 func (s Sheet) PDF() ([]byte, error) {
-	p := fpdf.New("P", "mm", "A4", "")
-	p.SetCreationDate(s.Created)
-	p.SetModificationDate(s.Created)
-	p.SetCatalogSort(true)
-	p.SetTitle("Recovery sheet", true)
-	p.AddUTF8FontFromBytes("text", "", font.Text)
-	p.AddUTF8FontFromBytes("text", "B", font.Bold)
-	p.AddUTF8FontFromBytes("mono", "", font.Mono)
+	p := font.Document("Recovery sheet", s.Created)
 	p.SetMargins(20, 18, 20)
 	p.SetAutoPageBreak(false, 0)
 	p.AddPage()

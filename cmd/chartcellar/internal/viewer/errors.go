@@ -22,10 +22,6 @@ var (
 	errMethod    = errors.New("the page does not take this")
 )
 
-func isError(err, target error) bool { return errors.Is(err, target) }
-
-func asError[T error](err error, target *T) bool { return errors.As(err, target) }
-
 // A problem is an error page: what happened, whether anything is lost, what next.
 type problem struct {
 	Status int

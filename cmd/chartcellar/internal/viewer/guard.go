@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base32"
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
@@ -136,7 +137,7 @@ func (s *Server) form(r *request) error {
 	err := r.ParseForm()
 	var large *http.MaxBytesError
 	switch {
-	case asError(err, &large):
+	case errors.As(err, &large):
 		return errTooLarge
 	case err != nil:
 		return errForm
@@ -195,10 +196,10 @@ func (s *Server) look(r *request, quiet bool) error {
 	}
 	session, err := ask(r.token)
 	switch {
-	case isError(err, access.ErrNoSession):
+	case errors.Is(err, access.ErrNoSession):
 		r.token = ""
 		return nil
-	case isError(err, access.ErrSessionLocked):
+	case errors.Is(err, access.ErrSessionLocked):
 		r.session = session
 		return nil
 	case err != nil:

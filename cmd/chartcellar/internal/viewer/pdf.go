@@ -18,14 +18,7 @@ type sheet struct {
 }
 
 func newSheet(title string, made time.Time, zone *time.Location) sheet {
-	p := sheet{fpdf.New("P", "mm", "A4", ""), zone}
-	p.SetCreationDate(made)
-	p.SetModificationDate(made)
-	p.SetCatalogSort(true)
-	p.SetTitle(title, true)
-	p.AddUTF8FontFromBytes("text", "", font.Text)
-	p.AddUTF8FontFromBytes("text", "B", font.Bold)
-	p.AddUTF8FontFromBytes("mono", "", font.Mono)
+	p := sheet{font.Document(title, made), zone}
 	p.SetMargins(20, 16, 20)
 	p.SetAutoPageBreak(true, 26)
 	p.SetFooterFunc(func() {

@@ -99,48 +99,47 @@ func several(n int, one, many string) string {
 // A mark is a word with a sign and a class, so that nothing is said by colour only.
 type mark struct{ Word, Icon, Class string }
 
+// verdicts are what a run comes to, as people say it. "" is a run without an end.
+var verdicts = map[string]struct {
+	mark
+	meaning string
+}{
+	"complete": {mark{"complete", "good", "good"},
+		"Everything the EMR gave is in the office copy."},
+	"complete with gaps": {mark{"complete with gaps", "warning", "warning"},
+		"The run ended. What could not be had is named below, and the next run asks for it again."},
+	"held": {mark{"waits for your decision", "warning", "warning"},
+		"Something looks wrong at the EMR. What came is stored, and does not count until a person decides."},
+	"interrupted": {mark{"interrupted", "failed", "failed"},
+		"The run was broken off. What was stored is kept; the next run compares again."},
+	"failed": {mark{"failed", "failed", "failed"},
+		"The run failed. Nothing in the office copy was changed for the worse, and nothing is lost."},
+	"decision": {mark{"decision", "good", "info"},
+		"This is the record of a decision, not of a run."},
+	"": {mark{"broken off; the next run goes on", "warning", "warning"},
+		"The run was broken off before it could be judged. What was stored is kept; the next run goes on."},
+}
+
 // verdictOf marks what a run came to; running says that it goes on.
 func verdictOf(v string, running bool) mark {
-	switch {
-	case running:
+	if running {
 		return mark{"running", "run", "info"}
-	case v == "complete":
-		return mark{"complete", "good", "good"}
-	case v == "complete with gaps":
-		return mark{"complete with gaps", "warning", "warning"}
-	case v == "held":
-		return mark{"waits for your decision", "warning", "warning"}
-	case v == "interrupted":
-		return mark{"interrupted", "failed", "failed"}
-	case v == "failed":
-		return mark{"failed", "failed", "failed"}
-	case v == "decision":
-		return mark{"decision", "good", "info"}
-	case v == "":
-		return mark{"broken off; the next run goes on", "warning", "warning"}
+	}
+	if known, ok := verdicts[v]; ok {
+		return known.mark
 	}
 	return mark{v, "new", "info"}
 }
 
 // verdictWords say what a verdict means.
 func verdictWords(v string, running bool) string {
-	switch {
-	case running:
+	if running {
 		return "The run is under way. It changes nothing about how good the copy is until it has ended."
-	case v == "complete":
-		return "Everything the EMR gave is in the office copy."
-	case v == "complete with gaps":
-		return "The run ended. What could not be had is named below, and the next run asks for it again."
-	case v == "held":
-		return "Something looks wrong at the EMR. What came is stored, and does not count until a person decides."
-	case v == "interrupted":
-		return "The run was broken off. What was stored is kept; the next run compares again."
-	case v == "failed":
-		return "The run failed. Nothing in the office copy was changed for the worse, and nothing is lost."
-	case v == "decision":
-		return "This is the record of a decision, not of a run."
 	}
-	return "The run was broken off before it could be judged. What was stored is kept; the next run goes on."
+	if known, ok := verdicts[v]; ok {
+		return known.meaning
+	}
+	return verdicts[""].meaning
 }
 
 // typeWords writes the name of a type as words: AllergyIntolerance.
