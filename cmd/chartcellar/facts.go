@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"chartcellar/cmd/chartcellar/internal/health"
@@ -161,7 +162,11 @@ func (f *factFinder) ofLastRun(last *store.RunInfo, gaps []index.Gap) {
 			documents++
 		}
 	}
-	set(health.Documents, check(documents == 0, several(documents, "document could not be had", "documents could not be had")))
+	here := check(documents == 0, several(documents, "document could not be had", "documents could not be had"))
+	if !finished && documents == 0 {
+		here = health.Check{Words: "the last run did not finish"}
+	}
+	set(health.Documents, here)
 }
 
 // counts judges whether what is here is what the EMR counts.
@@ -184,39 +189,25 @@ func (f *factFinder) counts(rep fhirsync.Report, check func(bool, string) health
 
 // verifications judges what was looked at in the mirror itself.
 func (f *factFinder) verifications() {
-	f.in.Facts[health.ChainIntact] = health.Check{Words: "it was never looked at"}
+	read := f.reread()
+	f.in.Decrypted, f.in.Rolling = f.dated(read.full, decryptedLife), f.dated(read.oldest(), rollingLife)
+	intact := health.Check{Words: "it was never looked at"}
+	switch {
+	case len(f.in.Damage) > 0:
+		intact = health.Check{Answer: health.No, At: f.now, Words: f.in.Damage[0]}
+	case read.damaged != nil:
+		words := fmt.Sprintf("by a check on %s; see chartcellar runs show %d, then chartcellar verify",
+			read.damaged.Ended.Local().Format("2006-01-02 15:04"), read.damaged.Number)
+		f.in.Damage = append(f.in.Damage, words)
+		intact = f.judged(*read.damaged, false, "damage was found "+words, sampleLife)
+	case read.last != nil:
+		intact = f.judged(*read.last, true, "", sampleLife)
+	}
+	f.in.Facts[health.ChainIntact] = intact
 	f.in.Facts[health.SampleMatches] = health.Check{Words: "no sample was fetched again yet"}
-	slices, full := f.slicesRead(), time.Time{}
-	for i := len(f.runs) - 1; i >= 0; i-- { // the newest word counts
-		r := f.runs[i]
-		switch r.Kind {
-		case "check":
-			f.in.Facts[health.SampleMatches] = f.judged(r, r.Verdict == "equal", "records differ from the EMR's", sampleLife)
-		case "verify":
-			f.in.Facts[health.ChainIntact] = f.judged(r, r.Verdict == verifiedGood, "the last check found damage", sampleLife)
-			if r.Verdict == verifiedGood && f.depth(r) == verify.Full {
-				full = r.Ended
-			}
-		}
+	if i := slices.IndexFunc(f.runs, func(r store.RunInfo) bool { return r.Kind == "check" }); i >= 0 { // the newest word counts
+		f.in.Facts[health.SampleMatches] = f.judged(f.runs[i], f.runs[i].Verdict == "equal", "records differ from the EMR's", sampleLife)
 	}
-	if len(f.in.Damage) > 0 {
-		f.in.Facts[health.ChainIntact] = health.Check{Answer: health.No, At: f.now, Words: f.in.Damage[0]}
-	}
-	f.in.Decrypted = f.dated(full, decryptedLife)
-	oldest := full
-	for _, t := range slices {
-		if t.IsZero() {
-			oldest = full
-			break
-		}
-		if oldest.Equal(full) || t.Before(oldest) {
-			oldest = t
-		}
-	}
-	if oldest.Before(full) {
-		oldest = full
-	}
-	f.in.Rolling = f.dated(oldest, rollingLife)
 }
 
 func (f *factFinder) judged(r store.RunInfo, good bool, words string, life time.Duration) health.Check {
@@ -239,9 +230,6 @@ func (f *factFinder) dated(at time.Time, life time.Duration) health.Check {
 	return health.Check{Answer: health.Yes, At: at}
 }
 
-// depth is how deep a verification went.
-func (f *factFinder) depth(r store.RunInfo) verify.Depth { return resultOf(f.m, r).Depth }
-
 // resultOf reads the record of a verification; what cannot be read is empty.
 func resultOf(m *store.Mirror, r store.RunInfo) verify.Result {
 	var result verify.Result
@@ -252,25 +240,57 @@ func resultOf(m *store.Mirror, r store.RunInfo) verify.Result {
 	return result
 }
 
-// slicesRead returns when each thirtieth of the mirror was read last.
-func (f *factFinder) slicesRead() (last [schedule.Thirtieths]time.Time) {
-	for i := len(f.runs) - 1; i >= 0; i-- {
-		r := f.runs[i]
-		if r.Kind != "verify" || r.Verdict != verifiedGood || f.now.Sub(r.Ended) > 2*rollingLife {
+// A reread is when the mirror was read again, and what that found.
+type reread struct {
+	last    *store.RunInfo                 // the newest check
+	damaged *store.RunInfo                 // the newest that found damage, if no full check has found none since
+	full    time.Time                      // of the newest full check that found nothing wrong
+	slices  [schedule.Thirtieths]time.Time // when each thirtieth was read last, and nothing was wrong
+}
+
+// reread goes through the checks back to the newest full one that found nothing
+// wrong. Damage stands until such a one: a check of other files says nothing of it.
+func (f *factFinder) reread() (r reread) {
+	for i := range f.runs {
+		run := &f.runs[i]
+		if run.Kind != "verify" || run.Ended.IsZero() {
 			continue
 		}
-		switch result := resultOf(f.m, r); result.Depth {
-		case verify.Full:
-			for d := range last {
-				last[d] = r.Ended
+		if r.last == nil {
+			r.last = run
+		}
+		if run.Verdict != verifiedGood {
+			if r.damaged == nil {
+				r.damaged = run
 			}
+			continue
+		}
+		switch result := resultOf(f.m, *run); result.Depth {
+		case verify.Full:
+			r.full = run.Ended
+			for day := range r.slices {
+				r.read(day, run.Ended)
+			}
+			return r
 		case verify.Rolling:
-			for _, d := range result.Days {
-				last[d%schedule.Thirtieths] = r.Ended
+			for _, day := range result.Days {
+				r.read(day, run.Ended)
 			}
 		}
 	}
-	return last
+	return r
+}
+
+// read notes that a thirtieth was read; what came later is noted already.
+func (r *reread) read(day int, at time.Time) {
+	if t := &r.slices[day%schedule.Thirtieths]; t.IsZero() {
+		*t = at
+	}
+}
+
+// oldest is since when every byte was read again; zero if one never was.
+func (r *reread) oldest() time.Time {
+	return slices.MinFunc(r.slices[:], time.Time.Compare)
 }
 
 // disk judges how long the disk will last, from what was added in the last 30

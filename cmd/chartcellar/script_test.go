@@ -93,6 +93,7 @@ func (e *emrs) setup(env *testscript.Env) error {
 	env.Setenv("CA", ca)
 	env.Setenv("STORAGE", emr.StorageURL())
 	env.Setenv("EVIL", emr.EvilURL())
+	env.Setenv("SOON", time.Now().AddDate(0, 0, 20).Format(time.DateOnly))
 	env.Setenv("CONNECT", "--base="+emr.BaseURL())
 	return nil
 }

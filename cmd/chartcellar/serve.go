@@ -355,7 +355,7 @@ func (d *daemon) verify(ctx context.Context) (schedule.Outcome, error) {
 		return schedule.Outcome{}, err
 	}
 	f := &factFinder{m: d.m, now: time.Now(), runs: runs}
-	days := schedule.Slices(f.slicesRead(), f.now, time.Time{})
+	days := schedule.Slices(f.reread().slices, f.now, time.Time{})
 	r, err := verify.Run(ctx, d.m, verify.Options{Depth: verify.Rolling, Days: days})
 	if err != nil {
 		return schedule.Outcome{}, err

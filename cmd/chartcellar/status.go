@@ -179,7 +179,7 @@ func reportOf(m *store.Mirror, r store.RunInfo) fhirsync.Report {
 }
 
 func (st status) exit() int {
-	if len(st.Problems) > 0 {
+	if len(st.Problems) > 0 || st.Facts[health.ChainIntact].Answer == health.No {
 		return exitDamage
 	}
 	code := exitGood

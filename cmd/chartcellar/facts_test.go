@@ -1,0 +1,29 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"chartcellar/fhirsync/schedule"
+)
+
+// TestOldestSlice: the whole was read since the thirtieth that waits the longest,
+// wherever it stands; what was read lately says nothing of the others.
+func TestOldestSlice(t *testing.T) {
+	full := time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
+	for _, late := range [][]int{nil, {0}, {29}, {0, 29}, {0, 1, 2, 28, 29}} {
+		var r reread
+		for _, day := range late {
+			r.read(day, full.AddDate(0, 0, 20))
+		}
+		if got := r.oldest(); !got.IsZero() {
+			t.Errorf("slices %v: read since %v, want never", late, got)
+		}
+		for day := range schedule.Thirtieths {
+			r.read(day, full)
+		}
+		if got := r.oldest(); !got.Equal(full) {
+			t.Errorf("slices %v read later: read since %v, want %v", late, got, full)
+		}
+	}
+}
