@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -118,6 +120,7 @@ func typicalRun(m *store.Mirror, source string) time.Duration {
 	if len(spans) == 0 {
 		return 0
 	}
+	slices.Sort(spans)
 	return spans[len(spans)/2]
 }
 
@@ -149,11 +152,16 @@ func (e *env) scheduleShow(ctx context.Context) error {
 				e.printf("%-22s next: %s\n", "", strings.Join(next, ", "))
 			}
 		}
-		for source, words := range out.Buys {
-			e.printf("\n%s: %s\n", source, words)
-		}
+		e.printBuys(out, "\n")
 		return nil
 	})
+}
+
+// printBuys says what is lost at worst, by EMR in the order of their names.
+func (e *env) printBuys(out shownSchedule, before string) {
+	for _, source := range slices.Sorted(maps.Keys(out.Buys)) {
+		e.printf("%s%s: %s\n", before, source, out.Buys[source])
+	}
 }
 
 // scheduleSet writes the settings; a mistake in them writes nothing.
@@ -174,9 +182,7 @@ func (e *env) scheduleSet(ctx context.Context, o scheduleOptions) error {
 		if err != nil {
 			return err
 		}
-		for source, words := range out.Buys {
-			e.printf("%s: %s\n", source, words)
-		}
+		e.printBuys(out, "")
 		return nil
 	})
 }

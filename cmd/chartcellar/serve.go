@@ -356,11 +356,7 @@ func (d *daemon) verify(ctx context.Context) (schedule.Outcome, error) {
 	}
 	f := &factFinder{m: d.m, now: time.Now(), runs: runs}
 	days := schedule.Slices(f.reread().slices, f.now, time.Time{})
-	r, err := verify.Run(ctx, d.m, verify.Options{Depth: verify.Rolling, Days: days})
-	if err != nil {
-		return schedule.Outcome{}, err
-	}
-	_, err = d.m.Record(ctx, store.RunSpec{Kind: "verify"}, verdictOfCheck(r), r)
+	err = d.check(ctx, verify.Options{Depth: verify.Rolling, Days: days})
 	if errors.Is(err, store.ErrBusy) {
 		return schedule.Outcome{Again: time.Now().Add(5 * time.Minute)}, nil
 	}
@@ -372,12 +368,18 @@ func (d *daemon) compare(ctx context.Context) (schedule.Outcome, error) {
 	if d.m.Locked() {
 		return schedule.Outcome{Again: time.Now().Add(time.Hour)}, nil
 	}
-	r, err := verify.Run(ctx, d.m, verify.Options{Depth: verify.Full})
+	err := d.check(ctx, verify.Options{Depth: verify.Full})
+	return schedule.Outcome{Success: err == nil}, err
+}
+
+// check verifies and keeps what was found.
+func (d *daemon) check(ctx context.Context, o verify.Options) error {
+	r, err := verify.Run(ctx, d.m, o)
 	if err != nil {
-		return schedule.Outcome{}, err
+		return err
 	}
 	_, err = d.m.Record(ctx, store.RunSpec{Kind: "verify"}, verdictOfCheck(r), r)
-	return schedule.Outcome{Success: err == nil}, err
+	return err
 }
 
 // packDue says when the journal is to be packed.
