@@ -99,28 +99,75 @@ func (r *Run) Attach(ctx context.Context, w Want, contentType string, body io.Re
 	if err != nil {
 		return err
 	}
-	l := Link{Source: w.Source, Type: w.Type, ID: w.ID, URL: index.WithoutQuery(w.URL), ContentType: contentType}
-	var lines []oursLine
+	temp := ""
 	if small.Len() > SmallAttachment {
-		lines, err = r.attachFile(&l, small.Bytes(), in, check)
-	} else {
-		lines, err = r.attachLine(&l, small.Bytes(), in, check)
+		if temp, err = r.sealIncoming(small.Bytes(), in); err != nil {
+			return err
+		}
+	}
+	l := Link{Source: w.Source, Type: w.Type, ID: w.ID, URL: index.WithoutQuery(w.URL), ContentType: contentType}
+	r.pipe.attaching.Lock()
+	defer r.pipe.attaching.Unlock()
+	known, err := r.judge(&l, in, check)
+	if temp != "" && (known || err != nil) {
+		err = errors.Join(err, disk.RemoveTemp(r.m.fs, temp))
+	}
+	var content *oursLine
+	if err == nil && !known {
+		content, err = r.m.content(l, temp, small.Bytes())
 	}
 	if err != nil {
 		return err
 	}
+	return r.addLink(ctx, l, content)
+}
+
+// content is what the mirror does not have yet: the file that temp becomes, or a
+// line with the bytes.
+func (m *Mirror) content(l Link, temp string, small []byte) (*oursLine, error) {
+	o := &oursLine{blob: &index.Blob{Name: l.Name, Size: l.Size}}
+	if temp != "" {
+		file, err := m.nameAttachment(temp, l.Name)
+		o.blob.File = &file
+		return o, err
+	}
+	var err error
+	o.typ = "Binary"
+	o.raw, err = binaryLine(&l, small)
+	return o, err
+}
+
+// addLink sends a link on its way, behind the content that it is the first to
+// name, if it is. Only then does the content count as one that will be there:
+// whoever names it next comes behind it. attaching is held.
+func (r *Run) addLink(ctx context.Context, l Link, content *oursLine) error {
 	if same, err := r.linked(l); same || err != nil {
 		return err
 	}
-	raw, err := linkLine(l, lines)
-	if err != nil {
+	var lines []oursLine
+	o := oursLine{typ: "Parameters", link: &l}
+	var file *index.File
+	switch {
+	case content == nil:
+	case content.blob.File != nil: // its link line is where a file is named
+		o.blob, file = content.blob, content.blob.File
+	default:
+		lines = append(lines, *content)
+	}
+	var err error
+	if o.raw, err = linkLine(l, file); err != nil {
 		return err
 	}
-	o := oursLine{typ: "Parameters", raw: raw, link: &l}
-	if len(lines) == 1 && lines[0].raw == nil {
-		o.blob, lines = lines[0].blob, nil // a file: its link line is where it is named
+	if err := r.pipe.add(ctx, Chunk{ours: append(lines, o)}); err != nil {
+		return err
 	}
-	return r.pipe.add(ctx, Chunk{ours: append(lines, o)})
+	if content != nil {
+		if r.pipe.blobs == nil {
+			r.pipe.blobs = map[index.BlobName]bool{}
+		}
+		r.pipe.blobs[l.Name] = true
+	}
+	return nil
 }
 
 // linked reports whether the newest link of the attachment says the same already,
@@ -139,24 +186,17 @@ func (r *Run) linked(l Link) (bool, error) {
 }
 
 // judge completes the link when the content is known, and reports whether the
-// mirror has the content already.
+// mirror has the content already, or will have it. attaching is held.
 func (r *Run) judge(l *Link, in *hashed, check func(Content) (string, error)) (known bool, err error) {
 	c := in.content()
 	if l.Problem, err = check(c); err != nil {
 		return false, err
 	}
 	l.Size, l.SHA256, l.Name = c.Size, hex.EncodeToString(c.SHA256), r.m.blobName(c.SHA256)
-	p := r.pipe
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.blobs[l.Name] {
+	if r.pipe.blobs[l.Name] {
 		return true, nil
 	}
 	_, known, err = r.m.index.Blob(l.Name)
-	if p.blobs == nil {
-		p.blobs = map[index.BlobName]bool{}
-	}
-	p.blobs[l.Name] = true
 	return known, err
 }
 
@@ -167,43 +207,29 @@ func (m *Mirror) blobName(sum []byte) index.BlobName {
 	return index.BlobName(mac.Sum(nil)[:16])
 }
 
-func (r *Run) attachLine(l *Link, content []byte, in *hashed, check func(Content) (string, error)) ([]oursLine, error) {
-	known, err := r.judge(l, in, check)
-	if known || err != nil {
-		return nil, err
-	}
-	raw, err := binaryLine(l, content)
-	return []oursLine{{typ: "Binary", raw: raw, blob: &index.Blob{Name: l.Name, Size: l.Size}}}, err
-}
-
 // incoming numbers the temporary files of attachments within this process.
 var incoming atomic.Int64
 
-// attachFile streams a large attachment into a file of its own. The file has its
+// sealIncoming streams a large attachment into a temporary file. The file gets its
 // final name, by its content, before the line that names it is committed; so a
 // crash between leaves a file that nobody names, and that is used when the same
 // content comes again.
-func (r *Run) attachFile(l *Link, head []byte, in *hashed, check func(Content) (string, error)) ([]oursLine, error) {
+func (r *Run) sealIncoming(head []byte, in *hashed) (temp string, err error) {
 	m := r.m
 	if err := m.CheckSpace(); err != nil {
-		return nil, err
+		return "", err
 	}
 	if err := m.fs.Mkdir(m.path("attachments")); err != nil {
-		return nil, err
+		return "", err
 	}
-	temp := m.path("attachments", fmt.Sprintf("incoming-%d-%d.age%s", r.n, incoming.Add(1), disk.TempSuffix))
+	temp = m.path("attachments", fmt.Sprintf("incoming-%d-%d.age%s", r.n, incoming.Add(1), disk.TempSuffix))
 	if err := disk.RemoveTemp(m.fs, temp); err != nil {
-		return nil, err
+		return "", err
 	}
 	if err := m.sealFile(temp, io.MultiReader(bytes.NewReader(head), in)); err != nil {
-		return nil, m.full(errors.Join(err, disk.RemoveTemp(m.fs, temp)))
+		return "", m.full(errors.Join(err, disk.RemoveTemp(m.fs, temp)))
 	}
-	known, err := r.judge(l, in, check)
-	if known || err != nil {
-		return nil, errors.Join(err, disk.RemoveTemp(m.fs, temp))
-	}
-	file, err := m.nameAttachment(temp, l.Name)
-	return []oursLine{{blob: &index.Blob{Name: l.Name, Size: l.Size, File: &file}}}, err
+	return temp, nil
 }
 
 // sealFile encrypts body into a new file and syncs it.
@@ -242,7 +268,7 @@ func (m *Mirror) nameAttachment(temp string, n index.BlobName) (index.File, erro
 	}
 	err := disk.Commit(m.fs, temp, m.path(name))
 	if errors.Is(err, disk.ErrExists) { // of a run that was broken off
-		err = disk.RemoveTemp(m.fs, temp)
+		err = errors.Join(disk.RemoveTemp(m.fs, temp), m.fs.SyncDir(m.path(filepath.Dir(name))))
 	}
 	if err != nil {
 		return index.File{}, err
@@ -318,7 +344,7 @@ type parameter struct {
 
 // linkLine is a link as a line of ours: Parameters. "stored" names the file of a
 // large attachment, once, with the size and the SHA-256 of its encrypted bytes.
-func linkLine(l Link, lines []oursLine) ([]byte, error) {
+func linkLine(l Link, f *index.File) ([]byte, error) {
 	p := parameters{ResourceType: "Parameters"}
 	p.Meta.Tag = []lineTagging{{System: lineTag, Code: "link"}}
 	add := func(name, value string) {
@@ -333,8 +359,7 @@ func linkLine(l Link, lines []oursLine) ([]byte, error) {
 	add("sha256", l.SHA256)
 	add("problem", l.Problem)
 	add("name", hex.EncodeToString(l.Name[:]))
-	if len(lines) == 1 && lines[0].blob.File != nil {
-		f := lines[0].blob.File
+	if f != nil {
 		add("stored", fmt.Sprintf("%d %x %s", f.Size, f.SHA256, f.Name))
 	}
 	return json.Marshal(p)

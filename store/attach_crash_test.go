@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -479,4 +480,81 @@ func (e *endless) Read(p []byte) (int, error) {
 	}
 	e.n += len(p)
 	return len(p), nil
+}
+
+// A sulky disk fails at some operations, and notes which folders were synced.
+type sulkyDisk struct {
+	disk.OS
+	mkdirs, syncs int // how many of them fail, for the folder of a content
+	synced        []string
+}
+
+func ofContent(name string) bool { return filepath.Base(filepath.Dir(name)) == "attachments" }
+
+// Mkdir implements disk.FS.
+func (d *sulkyDisk) Mkdir(name string) error {
+	if ofContent(name) && d.mkdirs > 0 {
+		d.mkdirs--
+		return storetest.ErrBroken
+	}
+	return d.OS.Mkdir(name)
+}
+
+// SyncDir implements disk.FS.
+func (d *sulkyDisk) SyncDir(name string) error {
+	if !ofContent(name) {
+		return d.OS.SyncDir(name)
+	}
+	if d.syncs > 0 {
+		d.syncs--
+		return storetest.ErrBroken
+	}
+	d.synced = append(d.synced, name)
+	return d.OS.SyncDir(name)
+}
+
+// TestAttachAgain: a content that could not be kept does not count as one that is
+// here, and a name that an earlier try gave is made durable before it counts.
+func TestAttachAgain(t *testing.T) {
+	d := &sulkyDisk{mkdirs: 1, syncs: 1}
+	p := seed(t)
+	p.fs = d
+	p.open(t)
+	defer p.m.Close()
+	r, err := p.m.Begin(t.Context(), store.RunSpec{Source: "emr", Kind: "sync"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Abort()
+	big := contents[0]
+	attach := func(i int) error {
+		w := store.Want{Source: "emr", Type: "DocumentReference", ID: fmt.Sprint("d", i), URL: fmt.Sprint("Binary/x", i)}
+		return r.Attach(t.Context(), w, "", bytes.NewReader(big), func(store.Content) (string, error) { return "", nil })
+	}
+	for i := range 2 { // the folder cannot be made; then it cannot be synced
+		if err := attach(i); !errors.Is(err, syscall.EIO) {
+			t.Fatalf("try %d: %v", i, err)
+		}
+	}
+	if err := attach(2); err != nil {
+		t.Fatal(err)
+	}
+	if len(d.synced) == 0 {
+		t.Error("the name of the content was not made durable")
+	}
+	if err := r.Close(t.Context(), store.Closing{States: index.RunStates{All: index.Applied}}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := p.m.Now()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, body, err := s.Attachment(t.Context(), store.Key{Source: "emr", Type: "DocumentReference", ID: "d2"}, "Binary/x2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	if got, err := io.ReadAll(body); err != nil || !bytes.Equal(got, big) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
 }

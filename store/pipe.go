@@ -38,7 +38,11 @@ type pipe struct {
 	uncounted index.Counts
 	size      int64 // compressed bytes in the part being written
 	watched   map[index.Key]bool
-	blobs     map[index.BlobName]bool // contents on their way into a part
+
+	// attaching is held from the judgement of a content until it is on its way; it
+	// covers blobs: contents that are on their way, or in a part, because of this run.
+	attaching sync.Mutex
+	blobs     map[index.BlobName]bool
 
 	targets targets
 }
