@@ -19,7 +19,7 @@ import (
 // not removed at the source, by resource type, of one source or of all ("");
 // types that FHIR R4 does not name stand together under "".
 func (s *Snapshot) Counts(source string) (map[string]int, error) {
-	own := s.runsOf(source)
+	own := s.m.runsOf(source)
 	counts := map[string]int{}
 	err := s.m.index.EachCurrent(0, s.part, s.states, func(e *index.Entry) error {
 		if e.Flags&index.Tombstone == 0 && (source == "" || own[e.Run]) {
@@ -33,7 +33,7 @@ func (s *Snapshot) Counts(source string) (map[string]int, error) {
 // Dated returns how many records of a type of one source the snapshot holds whose
 // lastUpdated is before t, tombstones left out.
 func (s *Snapshot) Dated(source, typ string, t time.Time) (int, error) {
-	own, n, ms := s.runsOf(source), 0, t.UnixMilli()
+	own, n, ms := s.m.runsOf(source), 0, t.UnixMilli()
 	err := s.m.index.EachCurrent(index.TypeByte(typ), s.part, s.states, func(e *index.Entry) error {
 		if e.Flags&index.Tombstone == 0 && own[e.Run] && e.Updated < ms {
 			n++
@@ -206,7 +206,7 @@ func (s *Snapshot) load(sc *scan.Scanner, source, typ string, w *frameWork) erro
 // Removed calls fn for the tombstone of every record of a type that the source no
 // longer has, in no certain order. It needs a key.
 func (s *Snapshot) Removed(ctx context.Context, source, typ string, fn func(Version) error) error {
-	own := s.runsOf(source)
+	own := s.m.runsOf(source)
 	var list []index.Entry
 	err := s.m.index.EachCurrent(index.TypeByte(typ), s.part, s.states, func(e *index.Entry) error {
 		if e.Flags&index.Tombstone != 0 && own[e.Run] {
@@ -230,7 +230,7 @@ func (s *Snapshot) Removed(ctx context.Context, source, typ string, fn func(Vers
 		if !ok || t.Type != typ {
 			return badEntry(Key{Type: typ})
 		}
-		v, err := s.read(Key{Source: source, Type: t.Type, ID: t.ID}, &list[i])
+		v, err := s.readFrom(f, Key{Source: source, Type: t.Type, ID: t.ID}, &list[i])
 		if err != nil {
 			return err
 		}
@@ -294,7 +294,7 @@ func (s *Snapshot) draw(n int, r *rand.Rand, fits func(*index.Entry) bool) ([]in
 
 // Draw returns n random records of a source that it still has. It needs a key.
 func (s *Snapshot) Draw(ctx context.Context, source string, n int, r *rand.Rand) ([]Version, error) {
-	own := s.runsOf(source)
+	own := s.m.runsOf(source)
 	drawn, err := s.draw(n, r, func(e *index.Entry) bool { return e.Flags&index.Tombstone == 0 && own[e.Run] })
 	if err != nil {
 		return nil, err

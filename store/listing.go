@@ -113,7 +113,7 @@ func (r *Run) Absent(ctx context.Context, typ string, max int) (list []Absent, n
 	if err != nil {
 		return nil, 0, false, err
 	}
-	own := snap.runsOf(r.state.Source)
+	own := r.m.runsOf(r.state.Source)
 	var gone []index.Entry
 	err = r.m.index.EachCurrent(index.TypeByte(typ), snap.part, snap.states, func(e *index.Entry) error {
 		if e.Flags&index.Tombstone != 0 || !own[e.Run] {
@@ -160,9 +160,9 @@ func (r *Run) absent(_ context.Context, snap *Snapshot, typ string, e *index.Ent
 }
 
 // runsOf returns the runs of one source.
-func (s *Snapshot) runsOf(source string) map[uint32]bool {
+func (m *Mirror) runsOf(source string) map[uint32]bool {
 	own := map[uint32]bool{}
-	s.m.index.EachRun(func(n uint32, r index.RunState) error { // a run that cannot be read is nobody's
+	m.index.EachRun(func(n uint32, r index.RunState) error { // from memory: it cannot fail
 		own[n] = r.Source == source
 		return nil
 	})

@@ -355,14 +355,7 @@ func (m *Mirror) Runs() ([]RunInfo, error) {
 // Waiting returns, by type, the newest run of a source that holds changes which
 // still wait for a decision.
 func (m *Mirror) Waiting(source string) (map[string]uint32, error) {
-	own := map[uint32]bool{}
-	err := m.index.EachRun(func(n uint32, r index.RunState) error {
-		own[n] = r.Source == source
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
+	own := m.runsOf(source)
 	waiting := map[string]uint32{}
 	return waiting, m.index.EachWaiting(func(e *index.Entry) error {
 		if typ := index.TypeName(e.Key.Type()); own[e.Run] {

@@ -177,14 +177,7 @@ func (e *DamagedError) Unwrap() error { return e.Err }
 // CountOf returns how many records of one type a source has in the snapshot, those
 // that were removed at the source left out.
 func (s *Snapshot) CountOf(source, typ string) (n int, err error) {
-	of := map[uint32]bool{}
-	err = s.m.index.EachRun(func(run uint32, r index.RunState) error {
-		of[run] = r.Source == source
-		return nil
-	})
-	if err != nil {
-		return 0, err
-	}
+	of := s.m.runsOf(source)
 	err = s.m.index.EachCurrent(index.TypeByte(typ), s.part, s.states, func(e *index.Entry) error {
 		if of[e.Run] && e.Flags&index.Tombstone == 0 {
 			n++

@@ -232,15 +232,11 @@ func (m *Mirror) Journal(e Event) error {
 		}
 		l.Note = sealed
 	}
-	err := m.journal.Append(l)
-	if err == nil || !isFull(err) {
-		return err
+	err := m.full(m.journal.Append(l))
+	if errors.Is(err, ErrFull) { // the ballast is there for this: looking and reporting go on (I13)
+		err = m.full(m.journal.Append(l))
 	}
-	// The ballast is there for this: looking and reporting go on (I13).
-	if rerr := disk.RemoveSpent(m.fs, m.path("ballast")); rerr != nil {
-		return errors.Join(err, rerr)
-	}
-	return m.full(m.journal.Append(l))
+	return err
 }
 
 // JournalWaiting returns the time of the oldest journal line that is not in a part

@@ -87,7 +87,7 @@ func (w *writer) take(f *frameJob) error {
 	}
 	n := uint16(w.part.Frames())
 	if err := w.part.Add(f.frame); err != nil {
-		return w.full(err)
+		return w.m.full(err)
 	}
 	for i := range f.entries {
 		f.entries[i].Part, f.entries[i].Frame = uint32(w.number), n
@@ -123,7 +123,7 @@ func (w *writer) begin() error {
 	}
 	w.part, err = archive.NewWriter(w.m.fs, w.m.dir, n, w.m.to)
 	if err != nil {
-		return w.full(err)
+		return w.m.full(err)
 	}
 	w.number = n
 	return nil
@@ -145,15 +145,15 @@ func (w *writer) seal(s *sealJob) error {
 		return err
 	}
 	if err := w.m.quarantineLines(w.number, s.bad); err != nil {
-		return w.full(err)
+		return w.m.full(err)
 	}
 	if err := w.list(s); err != nil {
-		return w.full(err)
+		return w.m.full(err)
 	}
 	changes := r.changes(w.p.take(), s.progress, end)
 	commit, err := w.write(changes)
 	if err != nil {
-		return w.full(err)
+		return w.m.full(err)
 	}
 	if err := w.m.index.Commit(commit); err != nil {
 		return err
@@ -215,8 +215,6 @@ func (w *writer) seals(part *archive.Writer, foot archive.Footer, c *index.Commi
 	}
 	return sealed, errors.Join(g.Wait(), err)
 }
-
-func (w *writer) full(err error) error { return w.m.full(err) }
 
 // full gives the ballast up when a write failed because the disk is full, and
 // says so.

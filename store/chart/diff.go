@@ -2,7 +2,6 @@ package chart
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -171,7 +170,11 @@ func (d *differ) lists(a, b *node, path, name string) {
 	for _, p := range pairs {
 		place := path
 		if n := max(len(a.kids), len(b.kids)); n > 1 {
-			place = fmt.Sprintf("%s %d", path, max(p.b, p.a*btoi(p.b < 0))+1)
+			at := p.b
+			if at < 0 {
+				at = p.a
+			}
+			place = fmt.Sprintf("%s %d", path, at+1)
 		}
 		switch {
 		case p.b < 0:
@@ -187,13 +190,6 @@ func (d *differ) lists(a, b *node, path, name string) {
 	if moved {
 		d.out = append(d.out, Change{Kind: "moved", Path: path})
 	}
-}
-
-func btoi(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // pairElements pairs elements that are equal, then those of one name, then what is
@@ -218,11 +214,9 @@ func pairElements(a, b *node) []pair {
 	}
 	match(func(i, j int) bool { return i == j && same(&a.kids[i], &b.kids[j]) })
 	match(func(i, j int) bool { return same(&a.kids[i], &b.kids[j]) })
-	match(func(i, j int) bool {
-		id := identity(&a.kids[i])
-		return id != "" && id == identity(&b.kids[j])
-	})
-	match(func(i, j int) bool { return identity(&a.kids[i]) == "" || identity(&b.kids[j]) == "" })
+	ida, idb := identities(a.kids), identities(b.kids)
+	match(func(i, j int) bool { return ida[i] != "" && ida[i] == idb[j] })
+	match(func(i, j int) bool { return ida[i] == "" || idb[j] == "" })
 	var out []pair
 	for j, i := range to {
 		out = append(out, pair{i, j})
@@ -254,6 +248,14 @@ func byPlace(a, b int) []pair {
 	return out
 }
 
+func identities(list []node) []string {
+	out := make([]string, len(list))
+	for i := range list {
+		out[i] = identity(&list[i])
+	}
+	return out
+}
+
 // identity is what names an element of a list; "" if nothing does.
 func identity(n *node) string {
 	for _, name := range []string{"id", "linkId", "url", "reference"} {
@@ -274,11 +276,4 @@ func identity(n *node) string {
 		return identity(v)
 	}
 	return ""
-}
-
-// Only returns the changes that are not in meta, which every version changes.
-func Only(list []Change) []Change {
-	return slices.DeleteFunc(slices.Clone(list), func(c Change) bool {
-		return c.Path == "meta" || strings.HasPrefix(c.Path, "meta ")
-	})
 }

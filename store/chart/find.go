@@ -48,13 +48,10 @@ func ParseQuery(s string) Query {
 // that is no month), 1970-02 and 1970; "" if it is none of these.
 func dateIn(w string) string {
 	w = strings.TrimSuffix(w, ".")
-	for _, layout := range []string{"2006-01-02", "2.1.2006", "1/2/2006", "2/1/2006", "2006/1/2"} {
+	for _, layout := range []string{"2006-1-2", "2.1.2006", "1/2/2006", "2/1/2006", "2006/1/2"} {
 		if t, err := time.Parse(layout, w); err == nil {
 			return t.Format("2006-01-02")
 		}
-	}
-	if t, err := time.Parse("2006-1-2", w); err == nil {
-		return t.Format("2006-01-02")
 	}
 	if _, err := time.Parse("2006-01", w); err == nil {
 		return w

@@ -84,10 +84,7 @@ func Fold(s string) string {
 			b.WriteString(out)
 			continue
 		}
-		// İ in small letters is i with a dot above.
-		if !unicode.Is(unicode.Mn, r) {
-			b.WriteRune(r)
-		}
+		b.WriteRune(r)
 	}
 	return b.String()
 }
