@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"pgregory.net/rapid"
 
 	"chartcellar/store"
@@ -556,5 +557,44 @@ func TestAttachAgain(t *testing.T) {
 	defer body.Close()
 	if got, err := io.ReadAll(body); err != nil || !bytes.Equal(got, big) {
 		t.Errorf("%d bytes, %v", len(got), err)
+	}
+}
+
+// TestGapsWhilePartsClose: a gap that comes while a part is written is in the next.
+func TestGapsWhilePartsClose(t *testing.T) {
+	p := newPractice(t)
+	defer p.m.Close()
+	r, err := p.m.Begin(t.Context(), store.RunSpec{Source: "emr", Kind: "sync"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Abort()
+	const many = 3000
+	var g errgroup.Group
+	for half := range 2 {
+		g.Go(func() error {
+			for i := half; i < many; i += 2 {
+				r.Gap(index.Gap{ID: fmt.Sprintf("emr/gap-%d", i), Kind: "record"})
+				time.Sleep(10 * time.Microsecond)
+			}
+			return nil
+		})
+	}
+	for i := range 20 {
+		if err := r.Add(t.Context(), store.Chunk{Lines: []byte(obs(fmt.Sprint("o", i), 0, "") + "\n")}); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(t.Context(), store.Closing{States: index.RunStates{All: index.Applied}}); err != nil {
+		t.Fatal(err)
+	}
+	if gaps, err := p.m.Gaps("emr"); err != nil || len(gaps) != many {
+		t.Errorf("%d gaps of %d are in the ledger, %v", len(gaps), many, err)
 	}
 }

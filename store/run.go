@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"sync"
 	"time"
 
 	"chartcellar/store/archive"
@@ -26,8 +27,10 @@ type Run struct {
 	resumed bool
 	pipe    *pipe
 	start   *index.RunState // until it stands in a part
-	gaps    []index.Gap
 	over    bool
+
+	gapMu sync.Mutex // covers gaps: the writer takes them while others come
+	gaps  []index.Gap
 
 	recalled bool // what it stored before it was continued was looked at
 }
@@ -196,9 +199,11 @@ func (r *Run) Note(ctx context.Context, name string, progress json.RawMessage) e
 }
 
 // Gap opens, renews or, with Closed set, closes a gap; durable with the next
-// part.
+// part. It may be called by several goroutines, also while parts are written.
 func (r *Run) Gap(g index.Gap) {
 	g.Source = r.state.Source
+	r.gapMu.Lock()
+	defer r.gapMu.Unlock()
 	r.gaps = append(r.gaps, g)
 }
 
@@ -392,7 +397,7 @@ var errStopped = errors.New("the run was stopped")
 
 // changes gathers what a part changes beside records.
 func (r *Run) changes(counts index.Counts, progress map[string]json.RawMessage, end *closing) index.Changes {
-	c := index.Changes{Start: r.start, Progress: progress, Gaps: r.gaps, Counts: counts,
+	c := index.Changes{Start: r.start, Progress: progress, Gaps: r.newGaps(), Counts: counts,
 		Decide: r.pipe.decide}
 	if end != nil {
 		c.Close, c.Journal = &end.Closing, end.pack.Segments
@@ -400,9 +405,19 @@ func (r *Run) changes(counts index.Counts, progress map[string]json.RawMessage, 
 	return c
 }
 
+// newGaps are the gaps that are in no part yet.
+func (r *Run) newGaps() []index.Gap {
+	r.gapMu.Lock()
+	defer r.gapMu.Unlock()
+	return slices.Clone(r.gaps)
+}
+
 // committed forgets what has become durable with a part.
-func (r *Run) committed() {
-	r.start, r.gaps, r.pipe.decide = nil, nil, nil
+func (r *Run) committed(c index.Changes) {
+	r.start, r.pipe.decide = nil, nil
+	r.gapMu.Lock()
+	defer r.gapMu.Unlock()
+	r.gaps = r.gaps[len(c.Gaps):]
 }
 
 // partLimit reports whether a part that has been open for so long should close.

@@ -137,7 +137,7 @@ func (w *writer) seal(s *sealJob) error {
 		end = s.flush.end
 	}
 	r := w.p.run
-	idle := w.part == nil && len(s.progress) == 0 && len(s.bad) == 0 && len(r.gaps) == 0 && len(s.listed) == 0
+	idle := w.part == nil && len(s.progress) == 0 && len(s.bad) == 0 && len(r.newGaps()) == 0 && len(s.listed) == 0
 	if idle && end == nil {
 		return nil
 	}
@@ -161,7 +161,7 @@ func (w *writer) seal(s *sealJob) error {
 	if err := archive.Name(w.m.fs, w.m.dir, w.number); err != nil {
 		return err
 	}
-	r.committed()
+	r.committed(changes)
 	w.entries, w.types, w.lines = w.entries[:0], nil, 0
 	w.wants, w.blobs, w.links = nil, nil, nil
 	w.p.setSize(0)
