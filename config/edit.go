@@ -115,11 +115,7 @@ func tomlValue(v any) string {
 	case string:
 		return strconv.Quote(v)
 	case []string:
-		quoted := make([]string, len(v))
-		for i, s := range v {
-			quoted[i] = strconv.Quote(s)
-		}
-		return "[" + strings.Join(quoted, ", ") + "]"
+		return "[" + quoted(v) + "]"
 	}
 	return fmt.Sprint(v)
 }

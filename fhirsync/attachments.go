@@ -329,7 +329,7 @@ func opened(s *rest.Stream, w store.Want) (io.Reader, string, error) {
 	if strings.HasSuffix(typ, "json") && bytes.Contains(head, []byte(`"Binary"`)) && !strings.HasSuffix(w.ContentType, "json") {
 		return newBinaryReader(buf), orElse(w.ContentType, "application/octet-stream"), nil
 	}
-	if looksHTML(head) && !strings.Contains(w.ContentType, "html") {
+	if rest.LooksHTML(head) && !strings.Contains(w.ContentType, "html") {
 		return nil, "", &refusedError{"the EMR gave a web page instead, such as one to sign in"}
 	}
 	if want, ok := magics[w.ContentType]; ok && !hasMagic(head, want) {
@@ -348,11 +348,6 @@ func (u *unpacked) Read(p []byte) (int, error) {
 		err = &refusedError{"its compression is damaged"}
 	}
 	return n, err
-}
-
-func looksHTML(head []byte) bool {
-	start := bytes.ToLower(bytes.TrimLeft(head, " \t\r\n\ufeff"))
-	return bytes.HasPrefix(start, []byte("<!doctype html")) || bytes.HasPrefix(start, []byte("<html"))
 }
 
 // magics are the first bytes by which common documents are known (P107).

@@ -3,6 +3,7 @@ package fhirsync
 import (
 	"bufio"
 	"encoding/base64"
+	"errors"
 	"io"
 )
 
@@ -30,16 +31,10 @@ func (b *binaryReader) Read(p []byte) (int, error) {
 		err = io.ErrUnexpectedEOF
 	}
 	var corrupt base64.CorruptInputError
-	if err != nil && (err == io.ErrUnexpectedEOF || asCorrupt(err, &corrupt)) {
+	if err != nil && (err == io.ErrUnexpectedEOF || errors.As(err, &corrupt)) {
 		err = &refusedError{"the Binary resource that the EMR gave for it is cut or damaged"}
 	}
 	return n, err
-}
-
-func asCorrupt(err error, to *base64.CorruptInputError) bool {
-	c, ok := err.(base64.CorruptInputError)
-	*to = c
-	return ok
 }
 
 // find reads up to the value of the member data of the root.

@@ -1,6 +1,9 @@
 package fhirsync
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // A Certificate says, type by type, how complete the copy is and by what that was
 // found. Its bytes stand in the run's closing part, and their SHA-256 in the signed
@@ -54,21 +57,20 @@ func (r *Report) Certificate() Certificate {
 		c.Types = append(c.Types, row)
 		c.Records += row.Here
 	}
-	for _, g := range r.Gaps {
-		c.Gaps[g.Kind]++
-	}
+	maps.Copy(c.Gaps, r.GapKinds)
 	c.Limits = r.limits()
 	return c
 }
 
 func certify(t TypeRow) CertifiedType {
 	row := CertifiedType{Type: t.Type, Mode: t.Mode, EMR: -1, Basis: "none", Here: t.Mirror, Reason: t.Reason, Gap: t.Gap, Held: t.Held}
+	whole := t.Full && t.Verified && (t.Gap == "" || t.GapKind == "line")
 	switch {
 	case t.Server >= 0:
 		row.EMR, row.Basis = t.Server, "count"
-	case t.Full && t.Verified && t.Mode == "bulk":
+	case whole && t.Mode == "bulk":
 		row.EMR, row.Basis = t.Listed, "manifest"
-	case t.Full && t.Verified:
+	case whole:
 		row.EMR, row.Basis = t.Listed, "listing"
 	}
 	if row.EMR >= 0 {

@@ -92,10 +92,14 @@ func (e *Evidence) take() []Proof {
 	return list
 }
 
-// saveEvidence keeps what a run that is broken off has gathered, for the report
+// saveEvidence keeps what a run that is broken off has gathered so far, for the report
 // that ends it.
 func (s *syncer) saveEvidence(ctx context.Context) error {
-	raw, err := json.Marshal(s.o.Evidence.take())
+	all, err := s.evidence()
+	if err != nil {
+		return err
+	}
+	raw, err := json.Marshal(all)
 	if err != nil {
 		return fmt.Errorf("keep what the EMR refused: %w", err)
 	}

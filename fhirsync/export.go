@@ -266,10 +266,13 @@ func (f *fetcher) file(ctx context.Context, n int) error {
 	}
 }
 
+// ofFiles are what can be wrong with a file of an export.
+var ofFiles = []error{bulk.ErrCut, bulk.ErrDamaged, bulk.ErrBomb, bulk.ErrChanged, bulk.ErrLinkExpired}
+
 // full reports whether an error is the mirror's and not the EMR's.
 func full(err error) bool {
 	var fromEMR *rest.Error
-	for _, known := range []error{bulk.ErrCut, bulk.ErrDamaged, bulk.ErrBomb, bulk.ErrChanged, bulk.ErrLinkExpired} {
+	for _, known := range ofFiles {
 		if errors.Is(err, known) {
 			return false
 		}
@@ -278,7 +281,7 @@ func full(err error) bool {
 }
 
 func reason(err error) string {
-	for _, known := range []error{bulk.ErrCut, bulk.ErrDamaged, bulk.ErrBomb, bulk.ErrChanged, bulk.ErrLinkExpired} {
+	for _, known := range ofFiles {
 		if errors.Is(err, known) {
 			return known.Error()
 		}
@@ -485,11 +488,13 @@ func (s *syncer) issues(ctx context.Context, e *export) error {
 			if !issue.Failed {
 				return nil
 			}
-			for _, t := range issue.Types {
-				s.fail(t, "type", "the EMR says: "+issue.Text)
+			types := issue.Types
+			if len(types) == 0 {
+				types = []string{""}
 			}
-			if len(issue.Types) == 0 {
-				s.fail("", "type", "the EMR says: "+issue.Text)
+			for _, t := range types {
+				s.fail(t, "type", "the EMR reported an error in its export; its words: chartcellar evidence FILE --words")
+				s.o.Evidence.add(Proof{At: s.o.Now(), Kind: "broken", Class: "error list", Type: t, Times: 1, Words: issue.Text})
 			}
 			return nil
 		})

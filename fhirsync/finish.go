@@ -42,10 +42,6 @@ func (s *syncer) finish(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	s.o.Events(Event{Kind: "stored"})
-	s.job.Closed = true
-	if err := s.save(); err != nil {
-		return nil, err
-	}
 	s.deleteJobs(ctx)
 	return &s.report, s.m.SetJob(s.o.Source.Name, nil)
 }
@@ -57,6 +53,10 @@ func (s *syncer) complete() error {
 	r.Offered, r.Profile = s.job.Offered, s.behaviour()
 	gaps := s.openGaps()
 	r.GapCount, r.Gaps = len(gaps), gaps[:min(len(gaps), maxListed)]
+	r.GapKinds = map[string]int{}
+	for _, g := range gaps {
+		r.GapKinds[g.Kind]++
+	}
 	r.NotExported = s.notExported()
 	var err error
 	r.Evidence, err = s.evidence()
@@ -133,8 +133,8 @@ func (s *syncer) exportRows(row func(string) *TypeRow) {
 	for _, e := range s.job.Exports {
 		for _, t := range e.Request.Types {
 			r := row(t)
+			r.Verified = e.State == "manifest" && r.Manifest >= 0 && (r.Verified || !r.Asked)
 			r.Asked, r.Full = true, r.Full || e.Request.Since.IsZero()
-			r.Verified = true
 		}
 		for _, f := range e.Manifest.Output {
 			r := row(f.Type)

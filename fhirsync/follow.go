@@ -27,14 +27,12 @@ func (s *syncer) references(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.report.Dangling, s.report.followed = map[string]int64{}, map[string]int{}
-	if last != nil {
-		for ref, at := range last.Dangling {
-			if s.o.Now().Sub(time.Unix(at, 0)) < dangles {
-				s.report.Dangling[ref] = at
-			}
-		}
+	if last == nil {
+		last = &Report{}
 	}
+	s.report.followed = map[string]int{}
+	s.report.Dangling, s.report.Refused = s.lately(last.Dangling), s.lately(last.Refused)
+	s.report.Withheld += len(s.report.Refused)
 	reads, err := s.openReferences(ctx)
 	for err == nil {
 		list, all, uerr := s.run.Unresolved(ctx)
@@ -45,7 +43,8 @@ func (s *syncer) references(ctx context.Context) error {
 			s.report.PartlyResolved = true
 		}
 		list = slices.DeleteFunc(list, func(k store.Key) bool {
-			return s.report.Dangling[k.String()] != 0 || s.isOpen(referenceGap(k))
+			ref := k.String()
+			return s.report.Dangling[ref] != 0 || s.report.Refused[ref] != 0 || s.isOpen(referenceGap(k))
 		})
 		if len(list) == 0 {
 			return nil
@@ -62,6 +61,18 @@ func (s *syncer) references(ctx context.Context) error {
 		err = s.run.Settle(ctx)
 	}
 	return err
+}
+
+// lately are those of the records that were asked for so lately that they are not
+// asked for again.
+func (s *syncer) lately(asked map[string]int64) map[string]int64 {
+	out := map[string]int64{}
+	for ref, at := range asked {
+		if s.o.Now().Sub(time.Unix(at, 0)) < dangles {
+			out[ref] = at
+		}
+	}
+	return out
 }
 
 // referenceGap is the id of the gap of a record that others name.
@@ -113,7 +124,7 @@ func (s *syncer) readReferenced(ctx context.Context, k store.Key) error {
 		return nil
 	case rest.Is(err, rest.Forbidden):
 		s.report.Withheld++
-		s.report.Dangling[k.String()] = s.o.Now().Unix()
+		s.report.Refused[k.String()] = s.o.Now().Unix()
 	case err != nil && k.Type == "Patient":
 		missed("patient", "records name this patient, and he could not be read: "+words(err))
 		return nil
@@ -258,9 +269,13 @@ func (s *syncer) counts(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	here := func(t string) int { return mirror[t] - done[t].Removed + done[t].Returned }
+	for t := range mirror { // also what is not asked for now, or came only because others name it
+		s.report.server[t] = Checked{Server: -1, Mirror: here(t)}
+	}
 	for t, way := range s.job.Ways {
-		c := Checked{Server: -1, Mirror: mirror[t] - done[t].Removed + done[t].Returned}
-		if way.Mode != "none" && contains(s.job.Offered.Search, t) {
+		c := Checked{Server: -1, Mirror: here(t)}
+		if way.Mode != "none" && slices.Contains(s.job.Offered.Search, t) {
 			if err := s.countType(ctx, t, way, &c); err != nil {
 				return err
 			}
@@ -282,7 +297,7 @@ func (s *syncer) countDrops(t string, n, fewer int) bool {
 		}
 	}
 	for _, e := range s.job.Exports {
-		if e.Request.Since.IsZero() && contains(e.Request.Types, t) {
+		if e.Request.Since.IsZero() && slices.Contains(e.Request.Types, t) {
 			return false
 		}
 	}

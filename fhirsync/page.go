@@ -39,6 +39,7 @@ type pager struct {
 	w     window
 	state pageState
 	scan  *scan.Scanner
+	keys  []uint64        // records of the searched type on the page at hand
 	ids   map[uint64]bool // records seen
 	pages map[uint64]bool // pages seen: their links, and what they held
 	whole bool            // ids are those of every page: the window was not continued
@@ -159,6 +160,7 @@ func (p *pager) check(page *rest.Page, addr string) error {
 		return errLoop
 	}
 	p.pages[sum(addr)] = true
+	p.keys = p.keys[:0]
 	content := fnv.New64a()
 	for _, e := range page.Entries {
 		if e.Mode == "outcome" || e.Resource == nil {
@@ -173,9 +175,13 @@ func (p *pager) check(page *rest.Page, addr string) error {
 		}
 		content.Write(f.ID)
 		content.Write([]byte{0})
-		if string(f.Type) == p.st.Type && !p.inside(f.LastUpdated) {
+		if string(f.Type) != p.st.Type {
+			continue
+		}
+		if !p.inside(f.LastUpdated) {
 			return errIgnored
 		}
+		p.keys = append(p.keys, sum(string(f.ID)))
 	}
 	if h := content.Sum64(); len(page.Entries) > 0 {
 		if p.pages[h] {
@@ -257,19 +263,17 @@ func matches(page *rest.Page) []scan.Entry {
 	})
 }
 
-// lines makes one line of each resource: the very bytes, but for white space
-// where they span lines.
+// lines counts the records of a page that was checked, and makes one line of each
+// resource: the very bytes, but for white space where they span lines.
 func (p *pager) lines(page *rest.Page) []byte {
+	for _, key := range p.keys {
+		if !p.ids[key] {
+			p.ids[key] = true
+			p.state.Records++
+		}
+	}
 	b := make([]byte, 0, page.Size)
 	for _, e := range matches(page) {
-		f, err := p.scan.Facts(e.Resource)
-		if err == nil && string(f.Type) == p.st.Type {
-			key := sum(string(f.ID))
-			if !p.ids[key] {
-				p.ids[key] = true
-				p.state.Records++
-			}
-		}
 		b = appendLine(b, e.Resource)
 	}
 	return b
@@ -380,7 +384,7 @@ func (p *pager) trouble(ctx context.Context, err error) (on bool, out error) {
 // words are an error's kind and status, without anything of the request.
 func words(err error) string {
 	var e *rest.Error
-	if !asError(err, &e) {
+	if !errors.As(err, &e) {
 		return err.Error()
 	}
 	switch e.Kind {
@@ -398,8 +402,6 @@ func words(err error) string {
 	}
 	return string(e.Kind)
 }
-
-func asError(err error, to **rest.Error) bool { return errors.As(err, to) }
 
 // onceMore starts the window again, or in halves, up to three times.
 func (p *pager) onceMore(ctx context.Context, why string) (bool, error) {

@@ -28,7 +28,6 @@ type job struct {
 	Denied   map[string]string `json:"denied,omitempty"` // type -> why it is not asked for
 	Profile  Profile           `json:"profile"`
 	Offered  Offered           `json:"offered"`
-	Closed   bool              `json:"closed,omitempty"`   // the run is closed; jobs are to be deleted
 	Evidence []Proof           `json:"evidence,omitempty"` // of calls that ended before a run was planned
 }
 
@@ -130,7 +129,7 @@ func (s *syncer) plan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.job = job{Run: s.run.Number(), Scope: s.scope(), Full: s.o.Full, Planned: true,
+	s.job = job{Run: s.run.Number(), Scope: s.scope(), Full: s.o.Full,
 		Denied: map[string]string{}, Ways: map[string]Way{}, Offered: offered(capability)}
 	s.compareOffer(last)
 	types, err := s.types(ctx, capability)
@@ -148,7 +147,8 @@ func (s *syncer) plan(ctx context.Context) error {
 	}
 	s.job.Profile = s.profile
 	s.deny()
-	// The run stands in the archive before the EMR is asked for anything.
+	// The run stands in the archive before the EMR is asked for any record.
+	s.job.Planned = true
 	if err := s.run.Start(ctx); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package fhirsync
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"slices"
 	"time"
@@ -132,7 +133,7 @@ func (s *syncer) probeServer(ctx context.Context, typ string, history bool) erro
 // waits turns a throttle into the time at which the run goes on.
 func (s *syncer) waits(err error) error {
 	var e *rest.Error
-	if rest.Is(err, rest.Throttled) && asError(err, &e) {
+	if rest.Is(err, rest.Throttled) && errors.As(err, &e) {
 		return &NotYet{later(s.o.Now(), e.RetryAt, 15*time.Minute), "the EMR asks us to wait"}
 	}
 	return err

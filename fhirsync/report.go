@@ -42,18 +42,20 @@ type Report struct {
 	Attachments Attached `json:"attachments"`
 	Followed    int      `json:"followed,omitempty"` // records read because others name them
 	Withheld    int      `json:"withheld,omitempty"` // records that the EMR does not let us read (P104)
-	// Dangling are records that others name and the EMR does not have, with the
-	// time they were asked for.
+	// Dangling are records that others name and the EMR does not have, Refused
+	// those that it does not let us read, with the time they were asked for.
 	Dangling       map[string]int64 `json:"dangling,omitempty"`
+	Refused        map[string]int64 `json:"refused,omitempty"`
 	PartlyResolved bool             `json:"partlyResolved,omitempty"` // not all names were looked up
 
-	Gaps        []index.Gap `json:"gaps,omitempty"`     // open at the end, at most maxListed
-	GapCount    int         `json:"gapCount,omitempty"` // all of them
-	ClosedGaps  int         `json:"closedGaps,omitempty"`
-	NotExported []string    `json:"notExported,omitempty"` // types that the EMR refused to export
-	Offered     Offered     `json:"offered"`
-	Profile     Profile     `json:"profile"`
-	Evidence    []Proof     `json:"evidence,omitempty"`
+	Gaps        []index.Gap    `json:"gaps,omitempty"`     // open at the end, at most maxListed
+	GapCount    int            `json:"gapCount,omitempty"` // all of them
+	GapKinds    map[string]int `json:"gapKinds,omitempty"` // all of them, by kind
+	ClosedGaps  int            `json:"closedGaps,omitempty"`
+	NotExported []string       `json:"notExported,omitempty"` // types that the EMR refused to export
+	Offered     Offered        `json:"offered"`
+	Profile     Profile        `json:"profile"`
+	Evidence    []Proof        `json:"evidence,omitempty"`
 
 	interrupted bool
 	broken      bool // the export failed

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -151,7 +152,7 @@ func (s *syncer) addRefused(ctx context.Context) error {
 			if w.Mode != "bulk" {
 				continue
 			}
-			f := Facts{Wish: s.o.Source.Mode, Exports: true, NotExported: true, Searchable: contains(s.job.Offered.Search, t)}
+			f := Facts{Wish: s.o.Source.Mode, Exports: true, NotExported: true, Searchable: slices.Contains(s.job.Offered.Search, t)}
 			if f.Searchable && f.Wish != "bulk" {
 				if err := s.probeType(ctx, t); err != nil {
 					return err
@@ -266,15 +267,6 @@ func (s *syncer) isGone(ctx context.Context, r bulk.Ref, seen bool) (bool, error
 		return false, nil
 	}
 	return state == rest.Deleted || state == rest.Missing && !seen, nil
-}
-
-func contains(list []string, s string) bool {
-	for _, one := range list {
-		if one == s {
-			return true
-		}
-	}
-	return false
 }
 
 // progressOf reads what this run recorded under a name.

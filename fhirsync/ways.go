@@ -29,7 +29,7 @@ func Choose(f Facts) Way {
 		case !f.NotExported:
 			return Way{Mode: "bulk", Why: "the EMR exports it"}
 		case f.Wish == "bulk" || !f.Searchable:
-			return Way{Mode: "none", Why: "the EMR does not export it", Gap: notExported}
+			return Way{Mode: "none", Why: notExported, Gap: notExported}
 		}
 	}
 	why := "the EMR announces no export"
@@ -37,7 +37,7 @@ func Choose(f Facts) Way {
 	case f.Wish == "search":
 		why = "the settings say so"
 	case f.NotExported:
-		why = "the EMR does not export it"
+		why = notExported
 	}
 	switch {
 	case !f.Searchable:

@@ -376,7 +376,12 @@ func isHTML(h http.Header, body []byte) bool {
 	if strings.Contains(h.Get("Content-Type"), "html") {
 		return true
 	}
-	start := bytes.ToLower(bytes.TrimLeft(body[:min(len(body), 256)], " \t\r\n\ufeff"))
+	return LooksHTML(body[:min(len(body), 256)])
+}
+
+// LooksHTML reports whether a content that begins like this is a page of HTML.
+func LooksHTML(head []byte) bool {
+	start := bytes.ToLower(bytes.TrimLeft(head, " \t\r\n\ufeff"))
 	return bytes.HasPrefix(start, []byte("<!doctype html")) || bytes.HasPrefix(start, []byte("<html"))
 }
 

@@ -46,7 +46,7 @@ func ParseCalendar(text string) (Calendar, error) {
 func (c Calendar) with(e Entry) Calendar {
 	for i := range c {
 		o := &c[i]
-		if o.days() != e.days() || (o.Every != 0) != (e.Every != 0) || o.Every != e.Every {
+		if o.days() != e.days() || o.Every != e.Every {
 			continue
 		}
 		o.At = append(o.At, e.At...)
