@@ -100,7 +100,11 @@ func addChanges(m *store.Mirror, source string, since time.Time) (list map[strin
 		if r.Ended.Before(since) {
 			continue
 		}
-		for _, t := range reportOf(m, r).Types {
+		rep, err := readReport(m, r)
+		if err != nil {
+			return nil, 0, err
+		}
+		for _, t := range rep.Types {
 			c := list[t.Type]
 			if c == nil {
 				c = &change{Type: t.Type}

@@ -3,11 +3,9 @@ package main
 import (
 	"context"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,6 +14,7 @@ import (
 	"chartcellar/fhirsync/rest"
 	"chartcellar/fhirsync/smart"
 	"chartcellar/store"
+	"chartcellar/store/disk"
 )
 
 func connectCommand(e *env) *cobra.Command {
@@ -59,12 +58,12 @@ func (e *env) connect(ctx context.Context, name string, o connectOptions) error 
 	o.Name = name
 	if o.CA != "" { // the next command may run in another folder
 		var err error
-		if o.CA, err = filepath.Abs(o.CA); err != nil {
+		if o.CA, err = e.abs(o.CA); err != nil {
 			return err
 		}
 	}
 	a := access{doing: "connect", write: true}
-	if o.Auth == "client-secret-basic" || o.Auth == "client-secret-post" || o.Auth == "bearer" {
+	if needsSecret(o.Auth) {
 		a.asks = "CHARTCELLAR_CLIENT_SECRET"
 	}
 	return e.withMirror(ctx, a, func(ctx context.Context, s config.Settings, m *store.Mirror) error {
@@ -104,7 +103,8 @@ func (e *env) addSource(ctx context.Context, m *store.Mirror, src config.Source,
 		return e.testSteps(ctx, m, src)
 	}
 	block := config.Block(src)
-	parsed, err := config.Parse(append(old, block...))
+	whole := append(old, block...)
+	parsed, err := config.Parse(whole)
 	if err != nil {
 		return usage(err.Error())
 	}
@@ -115,24 +115,23 @@ func (e *env) addSource(ctx context.Context, m *store.Mirror, src config.Source,
 	if err := e.testSteps(ctx, m, src); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("write the settings: %w", err)
-	}
-	_, err = f.Write(block)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("write the settings: %w", err)
-	}
 	if err := m.Journal(store.Event{Code: "source.add", Account: "owner", Key: store.Key{Source: src.Name}}); err != nil {
 		return err
+	}
+	if err := disk.ReplaceFile(disk.OS{}, path, whole); err != nil {
+		return fmt.Errorf("write the settings: %w", err)
 	}
 	e.printf("The EMR is connected as %q. Next: chartcellar sync\n", src.Name)
 	return nil
 }
 
+func needsSecret(auth string) bool {
+	return auth == "client-secret-basic" || auth == "client-secret-post" || auth == "bearer"
+}
+
 // keepSecret asks for a client secret or token and seals it.
 func (e *env) keepSecret(m *store.Mirror, src config.Source) error {
-	if src.Auth != "client-secret-basic" && src.Auth != "client-secret-post" && src.Auth != "bearer" {
+	if !needsSecret(src.Auth) {
 		return nil
 	}
 	secret, err := e.askSecret("CHARTCELLAR_CLIENT_SECRET", "Client secret or token from the vendor")

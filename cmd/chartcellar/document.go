@@ -359,11 +359,24 @@ func (e *env) documentSave(ctx context.Context, args []string, o documentOptions
 		for _, c := range bad {
 			e.printf("NOTE: %s\n", c)
 		}
-		if len(bad) == 0 && (a.Size != "" || a.Hash != "") {
-			e.printf("Size and checksum are those of the record.\n")
+		if len(bad) == 0 {
+			e.printf("%s", sameAs(a))
 		}
 		return nil
 	})
+}
+
+// sameAs says what of a document was compared with its record and found equal.
+func sameAs(a *chart.Attachment) string {
+	switch {
+	case a.Size != "" && a.Hash != "":
+		return "Size and checksum are those of the record.\n"
+	case a.Size != "":
+		return "Its size is that of the record, which gives no checksum.\n"
+	case a.Hash != "":
+		return "Its checksum is that of the record.\n"
+	}
+	return "Its record gives neither size nor checksum to compare it with.\n"
 }
 
 // savePrivate writes a new file that only its owner can read, as it comes.

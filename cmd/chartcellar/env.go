@@ -158,7 +158,7 @@ func (e *env) abs(name string) (string, error) {
 // settingsPath returns where the settings are.
 func (e *env) settingsPath() (string, error) {
 	if e.config != "" {
-		return filepath.Abs(e.config)
+		return e.abs(e.config)
 	}
 	if p := e.Getenv("CHARTCELLAR_CONFIG"); p != "" {
 		return p, nil

@@ -59,14 +59,23 @@ func (e *env) evidence(ctx context.Context, file string, o evidenceOptions) erro
 	if err != nil {
 		return err
 	}
-	return e.withMirror(ctx, access{doing: "evidence"}, func(_ context.Context, _ config.Settings, m *store.Mirror) error {
+	return e.withMirror(ctx, access{doing: "evidence"}, func(_ context.Context, s config.Settings, m *store.Mirror) error {
+		if err := knownSource(s, o.source); err != nil {
+			return err
+		}
 		runs, err := m.Runs()
 		if err != nil {
 			return err
 		}
 		list := []shownProof{}
 		for i := len(runs) - 1; i >= 0; i-- {
-			rep := reportOf(m, runs[i])
+			if runs[i].Kind != "sync" || runs[i].Closing == 0 {
+				continue
+			}
+			rep, err := readReport(m, runs[i])
+			if err != nil {
+				return err
+			}
 			for _, p := range rep.Evidence {
 				if o.source != "" && rep.Source != o.source || p.At.Before(since) {
 					continue
@@ -83,7 +92,7 @@ func (e *env) evidence(ctx context.Context, file string, o evidenceOptions) erro
 		case e.json:
 			return e.printJSON(list)
 		}
-		e.printEvidence(list)
+		e.printEvidence(list, o.since)
 		return nil
 	})
 }
@@ -116,9 +125,13 @@ func (e *env) exportEvidence(m *store.Mirror, file string, list []shownProof, wo
 	return nil
 }
 
-func (e *env) printEvidence(list []shownProof) {
+func (e *env) printEvidence(list []shownProof, since string) {
 	if len(list) == 0 {
-		e.printf("The EMR refused nothing so far.\n")
+		when := "so far"
+		if since != "" {
+			when = "since " + since
+		}
+		e.printf("The EMR refused nothing %s.\n", when)
 		return
 	}
 	for _, p := range list {

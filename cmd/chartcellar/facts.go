@@ -191,7 +191,7 @@ func (f *factFinder) counts(rep fhirsync.Report, check func(bool, string) health
 func (f *factFinder) verifications() {
 	read := f.reread()
 	f.in.Decrypted, f.in.Rolling = f.dated(read.full, decryptedLife), f.dated(read.oldest(), rollingLife)
-	intact := health.Check{Words: "it was never looked at"}
+	intact := health.Check{Words: "its files were never read again"}
 	switch {
 	case len(f.in.Damage) > 0:
 		intact = health.Check{Answer: health.No, At: f.now, Words: f.in.Damage[0]}
@@ -206,7 +206,12 @@ func (f *factFinder) verifications() {
 	f.in.Facts[health.ChainIntact] = intact
 	f.in.Facts[health.SampleMatches] = health.Check{Words: "no sample was fetched again yet"}
 	if i := slices.IndexFunc(f.runs, func(r store.RunInfo) bool { return r.Kind == "check" }); i >= 0 { // the newest word counts
-		f.in.Facts[health.SampleMatches] = f.judged(f.runs[i], f.runs[i].Verdict == "equal", "records differ from the EMR's", sampleLife)
+		r := f.runs[i]
+		c := f.judged(r, r.Verdict != sampleDiffers, "records differ from the EMR's", sampleLife)
+		if r.Verdict == sampleOpen {
+			c = health.Check{At: r.Ended, Link: c.Link, Words: "not every record of the last sample could be read at the EMR"}
+		}
+		f.in.Facts[health.SampleMatches] = c
 	}
 }
 
@@ -242,7 +247,7 @@ func resultOf(m *store.Mirror, r store.RunInfo) verify.Result {
 
 // A reread is when the mirror was read again, and what that found.
 type reread struct {
-	last    *store.RunInfo                 // the newest check
+	last    *store.RunInfo                 // the newest check that read files again and found nothing wrong
 	damaged *store.RunInfo                 // the newest that found damage, if no full check has found none since
 	full    time.Time                      // of the newest full check that found nothing wrong
 	slices  [schedule.Thirtieths]time.Time // when each thirtieth was read last, and nothing was wrong
@@ -256,9 +261,6 @@ func (f *factFinder) reread() (r reread) {
 		if run.Kind != "verify" || run.Ended.IsZero() {
 			continue
 		}
-		if r.last == nil {
-			r.last = run
-		}
 		if run.Verdict != verifiedGood {
 			if r.damaged == nil {
 				r.damaged = run
@@ -267,18 +269,26 @@ func (f *factFinder) reread() (r reread) {
 		}
 		switch result := resultOf(f.m, *run); result.Depth {
 		case verify.Full:
+			r.looked(run)
 			r.full = run.Ended
 			for day := range r.slices {
 				r.read(day, run.Ended)
 			}
 			return r
 		case verify.Rolling:
+			r.looked(run)
 			for _, day := range result.Days {
 				r.read(day, run.Ended)
 			}
 		}
 	}
 	return r
+}
+
+func (r *reread) looked(run *store.RunInfo) {
+	if r.last == nil {
+		r.last = run
+	}
 }
 
 // read notes that a thirtieth was read; what came later is noted already.
@@ -299,7 +309,9 @@ func (f *factFinder) disk() {
 	days, known, err := daysLeft(f.m, f.runs, f.now)
 	c := health.Check{Answer: health.Yes, At: f.now, Words: fmt.Sprintf("about %d days at the rate of the last month", days)}
 	switch {
-	case err != nil || !known:
+	case err != nil:
+		c = health.Check{Words: "the room on the disk could not be measured"}
+	case !known:
 		c = health.Check{Words: "there is not yet a week to judge by"}
 	case days < 60:
 		c.Answer = health.No

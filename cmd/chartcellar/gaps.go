@@ -34,7 +34,10 @@ var gapWords = map[string]string{
 }
 
 func (e *env) gaps(ctx context.Context, source string) error {
-	return e.withMirror(ctx, access{doing: "gaps"}, func(_ context.Context, _ config.Settings, m *store.Mirror) error {
+	return e.withMirror(ctx, access{doing: "gaps"}, func(_ context.Context, s config.Settings, m *store.Mirror) error {
+		if err := knownSource(s, source); err != nil {
+			return err
+		}
 		list, err := m.Gaps(source)
 		if err != nil {
 			return err
@@ -77,6 +80,17 @@ func (e *env) printGaps(list []index.Gap) {
 			e.printf("  %s: %s.\n", k, gapWords[k])
 		}
 	}
+}
+
+// knownSource says so if a source is named that there is not; "" stands for all.
+func knownSource(s config.Settings, source string) error {
+	if source == "" {
+		return nil
+	}
+	if _, err := s.Source(source); err != nil {
+		return usage(err.Error())
+	}
+	return nil
 }
 
 // openSince says since when a gap is open.

@@ -14,6 +14,7 @@ import (
 	"chartcellar/fhirsync"
 	"chartcellar/fhirsync/schedule"
 	"chartcellar/store"
+	"chartcellar/store/verify"
 )
 
 func reportCommand(e *env) *cobra.Command {
@@ -40,11 +41,13 @@ type practiceReport struct {
 	From     time.Time      `json:"from"`
 	To       time.Time      `json:"to"` // not reached yet in the month that goes on: until now
 	Sources  []sourceReport `json:"sources"`
-	// Verified counts verifications of the mirror, Damaged those that found damage.
+	// Verified counts verifications that read the mirror's content, or found damage;
+	// Damaged those that found it.
 	Verified  int    `json:"verified"`
 	Damaged   int    `json:"damaged"`
 	Sampled   int    `json:"sampled"` // random samples that were fetched again
 	Differed  int    `json:"differed"`
+	Unread    int    `json:"unread"`    // samples of which the EMR did not give every record
 	Decisions int    `json:"decisions"` // held types that a person decided about
 	Bytes     int64  `json:"bytes"`     // of the archive, sealed
 	Added     int64  `json:"added"`     // of them in this time
@@ -126,14 +129,19 @@ func makeReport(s config.Settings, m *store.Mirror, from, to time.Time) (practic
 		}
 		switch run.Kind {
 		case "verify":
-			r.Verified++
 			if run.Verdict != verifiedGood {
 				r.Damaged++
+			} else if resultOf(m, run).Depth == verify.Quick {
+				continue // it read no content
 			}
+			r.Verified++
 		case "check":
 			r.Sampled++
-			if run.Verdict != "equal" {
+			switch run.Verdict {
+			case sampleDiffers:
 				r.Differed++
+			case sampleOpen:
+				r.Unread++
 			}
 		case "decision":
 			r.Decisions++
@@ -272,7 +280,7 @@ func (r practiceReport) lines() []string {
 	}
 	return append(list,
 		fmt.Sprintf("Verified: %s, of which %d found damage.", several(r.Verified, "check", "checks"), r.Damaged),
-		fmt.Sprintf("Fetched again at random and compared: %s, of which %d differed.", several(r.Sampled, "sample", "samples"), r.Differed),
+		fmt.Sprintf("Fetched again at random and compared: %s, of which %d differed and %d could not be read whole.", several(r.Sampled, "sample", "samples"), r.Differed, r.Unread),
 		fmt.Sprintf("Decisions about records that looked wrong: %d.", r.Decisions),
 		fmt.Sprintf("The archive has %.1f MB, %.1f MB of them of this time.", float64(r.Bytes)/1e6, float64(r.Added)/1e6),
 		"Second copy: not set up. Restore drills: not set up.",

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,6 +14,7 @@ import (
 
 	"chartcellar/config"
 	"chartcellar/fhirsync"
+	"chartcellar/fhirsync/rest"
 	"chartcellar/fhirsync/schedule"
 	"chartcellar/store"
 	"chartcellar/store/verify"
@@ -172,7 +173,10 @@ func plansOf(s config.Settings) ([]schedule.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	plans := schedule.DefaultMirror(zone)
+	// Reports are made when they are asked for: nobody is told yet.
+	plans := slices.DeleteFunc(schedule.DefaultMirror(zone), func(p schedule.Plan) bool {
+		return p.Job.Kind == schedule.Weekly || p.Job.Kind == schedule.Monthly
+	})
 	for i := range plans {
 		if plans[i].Job.Kind == schedule.Verify {
 			if plans[i].Calendar, err = schedule.ParseCalendar(s.Verify); err != nil {
@@ -291,7 +295,7 @@ func (d *daemon) job(ctx context.Context, s schedule.Start) (schedule.Outcome, e
 	case schedule.Compare:
 		return d.compare(ctx)
 	}
-	return schedule.Outcome{Success: true}, nil
+	return schedule.Outcome{}, fmt.Errorf("nothing does the job %s", s.Job)
 }
 
 // pull brings one EMR's changes in, or compares it whole.
@@ -328,21 +332,9 @@ const sampled = 50
 // sample fetches a few records again and lays them beside the copy, once a full
 // run has ended and somebody is signed in.
 func (d *daemon) sample(ctx context.Context, src config.Source) error {
-	r := sourceResult{Source: src.Name, States: map[string]int{}, Different: []differing{}}
-	c, err := connection(d.m, src, d.e, nil)
+	r := newSourceResult(src)
+	err := d.e.checking(ctx, d.m, src, func(check *fhirsync.Check, _ *rest.Client) error { return r.sample(ctx, check, sampled) })
 	if err != nil {
-		return err
-	}
-	defer c.CloseIdle()
-	if _, _, err := d.e.signIn(ctx, d.m, src, c); err != nil {
-		return err
-	}
-	check, err := fhirsync.NewCheck(c, d.m, src.Name)
-	if err != nil {
-		return err
-	}
-	random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
-	if err := check.Sample(ctx, sampled, random, func(one fhirsync.Comparison) { r.take(one) }); err != nil {
 		return err
 	}
 	return recordSample(ctx, d.m, r)
@@ -357,9 +349,6 @@ func (d *daemon) verify(ctx context.Context) (schedule.Outcome, error) {
 	f := &factFinder{m: d.m, now: time.Now(), runs: runs}
 	days := schedule.Slices(f.reread().slices, f.now, time.Time{})
 	err = d.check(ctx, verify.Options{Depth: verify.Rolling, Days: days})
-	if errors.Is(err, store.ErrBusy) {
-		return schedule.Outcome{Again: time.Now().Add(5 * time.Minute)}, nil
-	}
 	return schedule.Outcome{Success: err == nil}, err
 }
 
@@ -372,14 +361,27 @@ func (d *daemon) compare(ctx context.Context) (schedule.Outcome, error) {
 	return schedule.Outcome{Success: err == nil}, err
 }
 
-// check verifies and keeps what was found.
+// check verifies and keeps what was found, once no pull is under way: what was read
+// is not read again for that, and damage is not forgotten.
 func (d *daemon) check(ctx context.Context, o verify.Options) error {
 	r, err := verify.Run(ctx, d.m, o)
 	if err != nil {
 		return err
 	}
-	_, err = d.m.Record(ctx, store.RunSpec{Kind: "verify"}, verdictOfCheck(r), r)
-	return err
+	if !r.Good() {
+		d.e.logger().ErrorContext(ctx, "damage found", "depth", string(r.Depth), "files", len(r.Damage))
+	}
+	for {
+		_, err = d.m.Record(ctx, store.RunSpec{Kind: "verify"}, verdictOfCheck(r), r)
+		if !errors.Is(err, store.ErrBusy) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(5 * time.Second):
+		}
+	}
 }
 
 // packDue says when the journal is to be packed.

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -142,7 +141,7 @@ func keepRing(m *store.Mirror, name string, ring *smart.Ring) error {
 func (e *env) checkPublished(ctx context.Context, m *store.Mirror, name string, ring *smart.Ring, o keyOptions) error {
 	if o.ca != "" {
 		var err error
-		if o.ca, err = filepath.Abs(o.ca); err != nil {
+		if o.ca, err = e.abs(o.ca); err != nil {
 			return err
 		}
 	}

@@ -166,16 +166,24 @@ func verdictOf(m *store.Mirror, r store.RunInfo) fhirsync.Verdict {
 
 // reportOf reads the record of a run; what cannot be read is empty.
 func reportOf(m *store.Mirror, r store.RunInfo) fhirsync.Report {
-	var rep fhirsync.Report
-	record, err := m.RunRecord(r.Number)
-	if err != nil || json.Unmarshal(record, &rep) != nil {
+	rep, err := readReport(m, r)
+	if err != nil {
 		rep.Verdict = ""
+	}
+	return rep
+}
+
+// readReport reads the record of a run.
+func readReport(m *store.Mirror, r store.RunInfo) (rep fhirsync.Report, err error) {
+	record, err := m.RunRecord(r.Number)
+	if err == nil && json.Unmarshal(record, &rep) != nil {
+		err = fmt.Errorf("the record of run %d: %w", r.Number, store.ErrDamaged)
 	}
 	if r.Kind == "decision" {
 		rep.Verdict = fhirsync.DecisionMade
 	}
 	rep.Run, rep.Source, rep.Kind, rep.Started, rep.Ended = r.Number, r.Source, r.Kind, r.Started, r.Ended
-	return rep
+	return rep, err
 }
 
 func (st status) exit() int {

@@ -10,6 +10,7 @@ import (
 
 	"chartcellar/config"
 	"chartcellar/fhirsync"
+	"chartcellar/fhirsync/rest"
 	"chartcellar/store"
 	"chartcellar/store/chart"
 )
@@ -43,6 +44,10 @@ type sourceResult struct {
 	Different  []differing    `json:"different"`
 	NotAsked   []string       `json:"notAsked,omitempty"` // types that the EMR's search was not asked for, or did not answer
 	Confidence string         `json:"confidence,omitempty"`
+}
+
+func newSourceResult(src config.Source) sourceResult {
+	return sourceResult{Source: src.Name, States: map[string]int{}, Different: []differing{}}
 }
 
 // A differing is one record that is not equal.
@@ -83,50 +88,76 @@ func (e *env) verifySource(ctx context.Context, o sourceOptions) error {
 }
 
 func (e *env) compareSource(ctx context.Context, m *store.Mirror, src config.Source, o sourceOptions) (sourceResult, error) {
-	r := sourceResult{Source: src.Name, Patient: strings.TrimPrefix(o.patient, "Patient/"), States: map[string]int{}, Different: []differing{}}
+	r := newSourceResult(src)
+	r.Patient = strings.TrimPrefix(o.patient, "Patient/")
 	event := store.Event{Code: "verify.source", Account: "owner", Key: store.Key{Source: src.Name}, Patient: r.Patient}
 	if err := m.Journal(event); err != nil {
 		return r, err
 	}
+	err := e.checking(ctx, m, src, func(check *fhirsync.Check, c *rest.Client) error {
+		if r.Patient == "" {
+			return r.sample(ctx, check, o.samples)
+		}
+		capability, err := c.Capability(ctx)
+		if err != nil {
+			return err
+		}
+		r.NotAsked, err = check.Patient(ctx, r.Patient, capability.Search, r.take)
+		if err == nil && r.Compared == 0 {
+			err = store.ErrNotFound
+		}
+		return err
+	})
+	return r, err
+}
+
+// checking signs in at an EMR and calls f with what compares it with the mirror.
+func (e *env) checking(ctx context.Context, m *store.Mirror, src config.Source, f func(*fhirsync.Check, *rest.Client) error) error {
 	c, err := connection(m, src, e, nil)
 	if err != nil {
-		return r, err
+		return err
 	}
 	defer c.CloseIdle()
 	if _, _, err := e.signIn(ctx, m, src, c); err != nil {
-		return r, err
+		return err
 	}
 	check, err := fhirsync.NewCheck(c, m, src.Name)
 	if err != nil {
-		return r, err
+		return err
 	}
-	take := func(one fhirsync.Comparison) { r.take(one) }
-	if r.Patient == "" {
-		err = check.Sample(ctx, o.samples, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), take)
-		if len(r.Different) == 0 {
-			r.Confidence = fhirsync.Confidence(r.Compared)
-		}
-		return r, err
+	return f(check, c)
+}
+
+// sample compares n random records.
+func (r *sourceResult) sample(ctx context.Context, check *fhirsync.Check, n int) error {
+	err := check.Sample(ctx, n, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), r.take)
+	if len(r.Different) == 0 {
+		r.Confidence = fhirsync.Confidence(r.Compared)
 	}
-	capability, err := c.Capability(ctx)
-	if err != nil {
-		return r, err
+	return err
+}
+
+// The verdicts of a random sample.
+const (
+	sampleEqual   = "equal"
+	sampleDiffers = "differs"
+	sampleOpen    = "not all compared" // a record could not be read at the EMR, or there was none
+)
+
+func (r *sourceResult) verdict() string {
+	switch {
+	case r.States[fhirsync.Differs]+r.States[fhirsync.OnlyHere] > 0:
+		return sampleDiffers
+	case r.Compared == 0 || r.States[fhirsync.Equal] < r.Compared:
+		return sampleOpen
 	}
-	r.NotAsked, err = check.Patient(ctx, r.Patient, capability.Search, take)
-	if err == nil && r.Compared == 0 {
-		err = store.ErrNotFound
-	}
-	return r, err
+	return sampleEqual
 }
 
 // recordSample records what a random sample found, as a run of its own; while
 // another run goes on it is not recorded.
 func recordSample(ctx context.Context, m *store.Mirror, r sourceResult) error {
-	verdict := "equal"
-	if r.States[fhirsync.Differs]+r.States[fhirsync.OnlyHere] > 0 {
-		verdict = "differs"
-	}
-	_, err := m.Record(ctx, store.RunSpec{Source: r.Source, Kind: "check"}, verdict, r)
+	_, err := m.Record(ctx, store.RunSpec{Source: r.Source, Kind: "check"}, r.verdict(), r)
 	if errors.Is(err, store.ErrBusy) {
 		return nil
 	}
