@@ -27,3 +27,15 @@ func TestOldestSlice(t *testing.T) {
 		}
 	}
 }
+
+// TestOneLine: a foreign text cannot steer a terminal or break a line.
+func TestOneLine(t *testing.T) {
+	for _, r := range []rune{0x00, '\n', 0x1b, 0x7f, 0x80, 0x9b, 0x9f, 0x2028, 0x2029, 0x202e, 0x2066} {
+		if got := oneLine("a" + string(r) + "b"); got != "a b" {
+			t.Errorf("%U: %q", r, got)
+		}
+	}
+	if got := oneLine("Müller Ł 東"); got != "Müller Ł 東" {
+		t.Errorf("%q", got)
+	}
+}
