@@ -88,7 +88,14 @@ func (d *desk) last() schedule.Start {
 
 func open(t *testing.T, plans []schedule.Plan, change func(*schedule.Options)) *desk {
 	t.Helper()
-	d := &desk{shelf: &shelf{states: map[schedule.Job]schedule.State{}}, took: time.Minute, out: schedule.Outcome{Success: true}}
+	return openTaking(t, time.Minute, plans, change)
+}
+
+// openTaking opens a desk whose runs take that long from the very first, which may
+// begin before open returns.
+func openTaking(t *testing.T, took time.Duration, plans []schedule.Plan, change func(*schedule.Options)) *desk {
+	t.Helper()
+	d := &desk{shelf: &shelf{states: map[schedule.Job]schedule.State{}}, took: took, out: schedule.Outcome{Success: true}}
 	o := schedule.Options{Plans: plans, Memory: d.shelf, Do: d.do}
 	if change != nil {
 		change(&o)
@@ -221,9 +228,8 @@ func TestStop(t *testing.T) {
 			runs  int
 		}{{false, 1}, {false, 1}, {true, 1}, {true, 0}, {false, 0}} {
 			kept := d.shelf
-			d = open(t, nightly(t), func(o *schedule.Options) { o.Memory = kept })
+			d = openTaking(t, 20*time.Hour, nightly(t), func(o *schedule.Options) { o.Memory = kept })
 			d.shelf = kept
-			d.set(20*time.Hour, schedule.Outcome{Success: true})
 			time.Sleep(time.Minute)
 			if d.count() != tt.runs || tt.runs > 0 && d.last().Why != schedule.CutOff {
 				t.Errorf("start %d: %d runs, want %d", n, d.count(), tt.runs)
