@@ -188,12 +188,15 @@ func Parse(b []byte) (Settings, error) {
 	return s, s.check()
 }
 
+// DefaultListen is where the pages are if nothing else is said.
+const DefaultListen = "127.0.0.1:8350"
+
 func (s *Settings) fill() {
 	if s.Verify == "" {
 		s.Verify = "daily 06:00"
 	}
 	if s.Listen == "" {
-		s.Listen = "127.0.0.1:8350"
+		s.Listen = DefaultListen
 	}
 	if s.Alerts.GapDays == 0 {
 		s.Alerts.GapDays = 7

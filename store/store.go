@@ -295,15 +295,7 @@ func (m *Mirror) OpenSlot(u *keys.Unlocker, password string) (*age.X25519Identit
 	}
 	err = keys.ErrWrongPassword
 	for _, p := range people {
-		name, _, serr := m.newestSlot(p)
-		if serr != nil {
-			return nil, serr
-		}
-		b, rerr := disk.ReadFile(m.fs, name, 1<<20)
-		if rerr != nil {
-			return nil, fmt.Errorf("read a passphrase slot: %w", rerr)
-		}
-		id, oerr := u.OpenSlot(m.box, b, password)
+		id, oerr := m.OpenSlotOf(u, p, password)
 		if oerr == nil {
 			return id, nil
 		}
@@ -312,6 +304,24 @@ func (m *Mirror) OpenSlot(u *keys.Unlocker, password string) (*age.X25519Identit
 		}
 	}
 	return nil, err
+}
+
+// OpenSlotOf returns the office key that the newest slot of one person opens. The
+// error wraps keys.ErrWrongPassword if the passphrase is another one, or there is
+// no such slot.
+func (m *Mirror) OpenSlotOf(u *keys.Unlocker, person, password string) (*age.X25519Identity, error) {
+	name, n, err := m.newestSlot(person)
+	if err != nil {
+		return nil, err
+	}
+	if n == 0 {
+		return nil, keys.ErrWrongPassword
+	}
+	b, err := disk.ReadFile(m.fs, name, 1<<20)
+	if err != nil {
+		return nil, fmt.Errorf("read a passphrase slot: %w", err)
+	}
+	return u.OpenSlot(m.box, b, password)
 }
 
 // newestSlot returns the file of a person's newest slot and its number.

@@ -91,37 +91,65 @@ func (e *env) connect(ctx context.Context, name string, o connectOptions) error 
 
 // addSource tests a new source and appends it to the settings.
 func (e *env) addSource(ctx context.Context, m *store.Mirror, src config.Source, known bool) error {
+	s := &steps{e: e}
+	if known {
+		return e.testSteps(ctx, m, src, s)
+	}
+	whole, src, err := e.withSource(src)
+	if err != nil {
+		return err
+	}
+	if err := e.testSteps(ctx, m, src, s); err != nil {
+		return err
+	}
+	if err := e.writeSource(m, "owner", src, whole); err != nil {
+		return err
+	}
+	e.printf("The EMR is connected as %q. Next: chartcellar sync\n", src.Name)
+	return nil
+}
+
+// appendSource adds a source to the settings, tested or not.
+func (e *env) appendSource(m *store.Mirror, by string, src config.Source) error {
+	whole, src, err := e.withSource(src)
+	if err != nil {
+		return err
+	}
+	return e.writeSource(m, by, src, whole)
+}
+
+// withSource returns the settings file with a new source, and the source as it is read
+// from there.
+func (e *env) withSource(src config.Source) ([]byte, config.Source, error) {
+	path, err := e.settingsPath()
+	if err != nil {
+		return nil, src, err
+	}
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return nil, src, fmt.Errorf("read the settings: %w", err)
+	}
+	whole := append(old, config.Block(src)...)
+	parsed, err := config.Parse(whole)
+	if err != nil {
+		return nil, src, usage(err.Error())
+	}
+	src, err = parsed.Source(src.Name)
+	return whole, src, err
+}
+
+// writeSource writes the settings with a new source, once the journal has it.
+func (e *env) writeSource(m *store.Mirror, by string, src config.Source, whole []byte) error {
 	path, err := e.settingsPath()
 	if err != nil {
 		return err
 	}
-	old, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("read the settings: %w", err)
-	}
-	if known {
-		return e.testSteps(ctx, m, src)
-	}
-	block := config.Block(src)
-	whole := append(old, block...)
-	parsed, err := config.Parse(whole)
-	if err != nil {
-		return usage(err.Error())
-	}
-	src, err = parsed.Source(src.Name)
-	if err != nil {
-		return err
-	}
-	if err := e.testSteps(ctx, m, src); err != nil {
-		return err
-	}
-	if err := m.Journal(store.Event{Code: "source.add", Account: "owner", Key: store.Key{Source: src.Name}}); err != nil {
+	if err := m.Journal(store.Event{Code: "source.add", Account: by, Key: store.Key{Source: src.Name}}); err != nil {
 		return err
 	}
 	if err := disk.ReplaceFile(disk.OS{}, path, whole); err != nil {
 		return fmt.Errorf("write the settings: %w", err)
 	}
-	e.printf("The EMR is connected as %q. Next: chartcellar sync\n", src.Name)
 	return nil
 }
 
@@ -144,9 +172,17 @@ func (e *env) keepSecret(m *store.Mirror, src config.Source) error {
 	return m.PutSecret(src.Name+".secret", []byte(secret))
 }
 
-// worksheet prints what registration forms ask. With an address it asks the EMR
-// which kind of key it takes, before the key is made.
-func (e *env) worksheet(ctx context.Context, m *store.Mirror, src config.Source) error {
+// A worksheet is what registration forms ask.
+type worksheet struct {
+	alg, other string // how the key signs, and how it could
+	scopes     []string
+	jwks       string
+	rows       [][2]string
+}
+
+// makeWorksheet makes the key of a source, if there is none yet. With an address it
+// asks the EMR first which kind of key it takes.
+func (e *env) makeWorksheet(ctx context.Context, m *store.Mirror, src config.Source) (w worksheet, err error) {
 	conf := smart.Configuration{}
 	if src.Base != "" {
 		if c, err := connection(m, src, e, nil); err == nil {
@@ -158,34 +194,44 @@ func (e *env) worksheet(ctx context.Context, m *store.Mirror, src config.Source)
 	}
 	ring, err := sourceRing(m, src.Name, conf.Alg())
 	if err != nil {
-		return err
+		return w, err
 	}
 	jwks, err := smart.JWKS(ring.Published()...)
 	if err != nil {
+		return w, err
+	}
+	w = worksheet{alg: ring.Current.Alg(), scopes: conf.Scopes(src.Types), jwks: string(jwks)}
+	w.other = map[string]string{"RS384": "ES384", "ES384": "RS384"}[w.alg]
+	w.rows = [][2]string{
+		{"Kind of app", "SMART backend service (system app, no user signs in)"},
+		{"Purpose", "the practice's own backup of its own records, in its office"},
+		{"FHIR version", "R4 (4.0.1)"},
+		{"Sign-in", "private_key_jwt, " + w.alg},
+		{"Scopes", strings.Join(w.scopes, " ")},
+		{"Operations", "Bulk Data export: Group/[id]/$export, status, file download"},
+		{"Writes", "none"},
+		{"Redirect address", "none"},
+		{"JWKS", "paste the key below, or put it on the practice's web site and give that address"}}
+	return w, nil
+}
+
+// worksheet prints what registration forms ask.
+func (e *env) worksheet(ctx context.Context, m *store.Mirror, src config.Source) error {
+	w, err := e.makeWorksheet(ctx, m, src)
+	if err != nil {
 		return err
 	}
-	other := map[string]string{"RS384": "ES384", "ES384": "RS384"}[ring.Current.Alg()]
-	e.printf(`WORKSHEET FOR THE EMR VENDOR'S REGISTRATION FORM
-
-  Kind of app          SMART backend service (system app, no user signs in)
-  Purpose              the practice's own backup of its own records, in its office
-  FHIR version         R4 (4.0.1)
-  Sign-in              private_key_jwt, %s
-                       (if the form takes %s only, first:
-                       chartcellar connect signing-key %s --alg %s)
-  Scopes               %s
-                       (system/Group.rs too, if groups are exported)
-  Operations           Bulk Data export: Group/[id]/$export, status, file download
-  Writes               none
-  Redirect address     none
-  JWKS                 paste the key below, or put it on the practice's web site
-                       and give that address:
-
-%s
-
-  Ask the vendor for:  the FHIR address, the client id, and the id of a Group
-                       that holds all patients of the practice.
-`, ring.Current.Alg(), other, src.Name, other, strings.Join(conf.Scopes(src.Types), " "), jwks)
+	e.printf("WORKSHEET FOR THE EMR VENDOR'S REGISTRATION FORM\n\n")
+	for _, row := range w.rows {
+		e.printf("  %-20s %s\n", row[0], row[1])
+		switch row[0] {
+		case "Sign-in":
+			e.printf("%23s(if the form takes %s only, first:\n%23schartcellar connect signing-key %s --alg %s)\n", "", w.other, "", src.Name, w.other)
+		case "Scopes":
+			e.printf("%23s(system/Group.rs too, if groups are exported)\n", "")
+		}
+	}
+	e.printf("\n%s\n\n  Ask the vendor for:  the FHIR address, the client id, and the id of a Group\n%23sthat holds all patients of the practice.\n", w.jwks, "")
 	return nil
 }
 
@@ -195,7 +241,7 @@ func (e *env) connectTest(ctx context.Context, name string) error {
 		if err != nil {
 			return usage(err.Error())
 		}
-		return e.testSteps(ctx, m, src)
+		return e.testSteps(ctx, m, src, &steps{e: e})
 	})
 }
 

@@ -7,35 +7,50 @@ import (
 	"slices"
 	"strings"
 
+	"chartcellar/cmd/chartcellar/internal/viewer"
 	"chartcellar/config"
 	"chartcellar/fhirsync/rest"
 	"chartcellar/store"
 )
 
-// steps prints the steps of a test of a connection, numbered.
+// steps are the steps of a test of a connection. With e they are printed as they go.
 type steps struct {
-	e *env
-	n int
+	e    *env
+	list []viewer.Step
 }
+
+// stepWord is how a state stands on the screen.
+var stepWord = map[string]string{"good": "good", "failed": "FAILED", "not reached": "not checked"}
 
 func (s *steps) line(name, state, detail string) {
-	s.n++
-	s.e.printf("%s\n", strings.TrimRight(fmt.Sprintf("  %d. %-22s %s   %s", s.n, name, state, detail), " "))
+	s.list = append(s.list, viewer.Step{Name: name, State: state, Words: detail})
+	if s.e != nil {
+		s.e.printf("%s\n", strings.TrimRight(fmt.Sprintf("  %d. %-22s %s   %s", len(s.list), name, stepWord[state], detail), " "))
+	}
 }
 
-// step prints one step. An error comes back in words and ends the test.
+// step notes one step. An error comes back in words and ends the test.
 func (s *steps) step(name, detail string, err error) error {
 	if err != nil {
-		s.line(name, "FAILED", "")
+		s.line(name, "failed", "")
 		return explain(err)
 	}
 	s.line(name, "good", detail)
 	return nil
 }
 
+// explain puts the words of what failed beside the step.
+func (s *steps) explain(err error) {
+	p := explain(err)
+	if n := len(s.list); n > 0 && s.list[n-1].State == "failed" {
+		s.list[n-1].Words = strings.TrimSpace(p.What + " " + p.Next)
+		return
+	}
+	s.list = append(s.list, viewer.Step{Name: "the test itself", State: "failed", Words: p.What})
+}
+
 // testSteps tests one step after the other and names the one that fails.
-func (e *env) testSteps(ctx context.Context, m *store.Mirror, src config.Source) error {
-	s := &steps{e: e}
+func (e *env) testSteps(ctx context.Context, m *store.Mirror, src config.Source, s *steps) error {
 	c, err := connection(m, src, e, nil)
 	if err := s.step("address", src.Base, err); err != nil {
 		return err
@@ -80,7 +95,7 @@ func (s *steps) group(ctx context.Context, c *rest.Client, capability rest.Capab
 	switch {
 	case rest.Is(err, rest.SignIn, rest.Forbidden, rest.Refused, rest.ServerBroken, rest.NotFHIR),
 		err == nil && state == rest.Missing && !slices.Contains(capability.Reads, "Group"):
-		s.line("group", "not checked", "cannot be checked before the first run: the EMR does not let us read groups")
+		s.line("group", "not reached", "cannot be checked before the first run: the EMR does not let us read groups")
 		return nil
 	case err != nil:
 		return s.step("group", "", err)

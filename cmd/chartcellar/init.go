@@ -77,7 +77,10 @@ type newOffice struct {
 	fs    disk.FS
 	path  string // of the settings
 	sheet string // without .txt and .pdf
-	s     config.Settings
+	// sealed says that the sheet is written sealed: the first run in the browser shows
+	// it to the owner.
+	sealed bool
+	s      config.Settings
 }
 
 func (e *env) plan(o initOptions) (*newOffice, error) {
@@ -94,7 +97,7 @@ func (e *env) plan(o initOptions) (*newOffice, error) {
 		n.fs = disk.OS{}
 	}
 	if n.sheet == "" {
-		n.sheet = filepath.Join(filepath.Dir(path), "recovery-sheet")
+		n.sheet = sheetBeside(path)
 	}
 	if n.sheet, err = filepath.Abs(n.sheet); err != nil {
 		return nil, err
@@ -110,11 +113,19 @@ func (e *env) plan(o initOptions) (*newOffice, error) {
 // files are what init writes, in the order in which they get their names: the
 // settings are last.
 func (n *newOffice) files() []string {
-	list := []string{n.sheet + ".pdf", n.sheet + ".txt", n.path}
+	list := append(n.sheets(), n.path)
 	if n.s.KeyFile != "" {
 		list = append([]string{n.s.KeyFile}, list...)
 	}
 	return list
+}
+
+// sheets are the files of the sheet.
+func (n *newOffice) sheets() []string {
+	if n.sealed {
+		return []string{n.sheet + ".age"}
+	}
+	return []string{n.sheet + ".pdf", n.sheet + ".txt"}
 }
 
 // free checks that nothing stands where init will write.
@@ -141,12 +152,14 @@ func (n *newOffice) free() error {
 
 // keep writes sheet, key file and settings under their temporary names.
 func (n *newOffice) keep(made store.NewMirror) error {
-	pdf, err := made.Sheet.PDF()
+	content, err := n.sheetFiles(made)
 	if err != nil {
 		return err
 	}
-	content := map[string][]byte{n.sheet + ".pdf": pdf, n.sheet + ".txt": []byte(made.Sheet.Text()),
-		n.s.KeyFile: []byte(made.Office.String() + "\n"), n.path: config.Sample(n.s)}
+	content[n.path] = config.Sample(n.s)
+	if n.s.KeyFile != "" {
+		content[n.s.KeyFile] = []byte(made.Office.String() + "\n")
+	}
 	for _, f := range n.files() {
 		if err := n.fs.Mkdir(filepath.Dir(f)); err != nil {
 			return fmt.Errorf("make a folder: %w", err)
@@ -156,6 +169,16 @@ func (n *newOffice) keep(made store.NewMirror) error {
 		}
 	}
 	return nil
+}
+
+// sheetFiles returns the content of the files of the sheet.
+func (n *newOffice) sheetFiles(made store.NewMirror) (map[string][]byte, error) {
+	if n.sealed {
+		b, err := sealSheet(made)
+		return map[string][]byte{n.sheets()[0]: b}, err
+	}
+	pdf, err := made.Sheet.PDF()
+	return map[string][]byte{n.sheet + ".pdf": pdf, n.sheet + ".txt": []byte(made.Sheet.Text())}, err
 }
 
 // finish gives the files their names, as far as they have not got them.
@@ -192,7 +215,8 @@ func (n *newOffice) finishOld() (done bool, err error) {
 		return false, usage("an init of " + old.Data + " was broken off; finish it first with --data " + old.Data)
 	}
 	n.s = old
-	for _, f := range []string{n.sheet + ".txt", n.sheet + ".txt" + disk.TempSuffix} {
+	last := n.sheets()[len(n.sheets())-1]
+	for _, f := range []string{last, last + disk.TempSuffix} {
 		there, err := disk.Exists(n.fs, f)
 		if err != nil {
 			return false, err

@@ -1,9 +1,22 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
 	"time"
 
+	"filippo.io/age"
+
+	"chartcellar/cmd/chartcellar/internal/viewer"
+	"chartcellar/config"
+	"chartcellar/fhirsync/schedule"
 	"chartcellar/store"
+	accounts "chartcellar/store/access"
+	"chartcellar/store/disk"
+	"chartcellar/store/keys"
 )
 
 // An office is what stands behind the pages: it answers from the mirror and from the
@@ -12,7 +25,209 @@ type office struct {
 	e *env
 	d *daemon // nil: a folder that is only looked at
 	m *store.Mirror
+	// accounts are who may sign in.
+	accounts *accounts.Access
+	// recovery is the sealed sheet of the first run, until it is proven.
+	recovery string
+	front    *front
+
+	// mu covers what follows.
+	mu     sync.Mutex
+	key    age.Identity // the office key, while somebody who may see charts is signed in
+	unlock func()       // gives the mirror back
 }
 
 // now is the time that pages go by.
 func (o *office) now() time.Time { return o.e.now() }
+
+// openOffice opens the accounts of the mirror. An account that cannot be read closes
+// the pages, never the backups.
+func openOffice(e *env, d *daemon) (*office, error) {
+	path, err := e.settingsPath()
+	if err != nil {
+		return nil, err
+	}
+	o := &office{e: e, d: d, m: d.m, recovery: sealedSheet(path)}
+	o.accounts, err = accounts.Open(o.accountOptions())
+	return o, err
+}
+
+func (o *office) accountOptions() accounts.Options {
+	return accounts.Options{Dir: o.m.Dir(), FS: o.e.disk, Now: o.e.clock, Log: o.e.logger(),
+		Slots: &slots{o: o}, Marker: marker{o.m}, Journal: o.journal, OnOpen: o.opened, OnLast: o.closed,
+		Recovery: o.isRecovery, Practice: func() string { return o.d.settings().Practice }}
+}
+
+// opened unlocks the mirror for as long as somebody who may see charts is signed in.
+func (o *office) opened(id age.Identity) error {
+	release, err := o.e.ring.open(o.m, id)
+	if err != nil {
+		return err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.unlock != nil {
+		release() // the first one's counts
+		return nil
+	}
+	o.key, o.unlock = id, release
+	return nil
+}
+
+// closed gives the mirror back when the last of them has gone.
+func (o *office) closed() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.unlock != nil {
+		o.unlock()
+	}
+	o.key, o.unlock = nil, nil
+}
+
+// journal writes an event of the accounts.
+func (o *office) journal(ev accounts.Event) error {
+	var note []string
+	for _, n := range []struct{ name, text string }{{"account ", ev.Target}, {"from ", ev.Address}, {"", ev.Note}} {
+		if n.text != "" {
+			note = append(note, n.name+n.text)
+		}
+	}
+	return o.m.Journal(store.Event{Code: ev.Code, Account: ev.Account, Note: strings.Join(note, "; ")})
+}
+
+// isRecovery says whether a key, as typed from the sheet, is that of this mirror.
+func (o *office) isRecovery(typed string) error {
+	id, err := keys.ParseSheet(sheetKey(typed))
+	if err != nil {
+		return err
+	}
+	for _, r := range o.m.Statement().Recipients {
+		if r.Role == "recovery" && r.Key == id.Recipient().String() {
+			return nil
+		}
+	}
+	return errors.New("it is the key of another mirror")
+}
+
+// A marker remembers in the mirror that there are accounts.
+type marker struct{ m *store.Mirror }
+
+const accountsSecret = "accounts"
+
+// Marked implements access.Marker.
+func (k marker) Marked() ([]byte, error) { return k.m.Secret(accountsSecret) }
+
+// Mark implements access.Marker.
+func (k marker) Mark(id []byte) error { return k.m.PutSecret(accountsSecret, id) }
+
+// slots are the key slots of the mirror, as the accounts use them.
+type slots struct {
+	o *office
+	u keys.Unlocker
+}
+
+// Open implements access.Slots.
+func (s *slots) Open(name, password string) (age.Identity, error) {
+	return s.o.m.OpenSlotOf(&s.u, name, password)
+}
+
+// Add implements access.Slots. The first owner of a mirror that init made unlocks it
+// with the passphrase that he chose there.
+func (s *slots) Add(name, password string) error {
+	if s.o.m.Locked() {
+		id, err := s.o.m.OpenSlot(&s.u, password)
+		if errors.Is(err, keys.ErrWrongPassword) {
+			return &viewer.Refusal{Words: "This office copy was made with \"chartcellar init\". Type the passphrase that was chosen there as your password; you can change it afterwards. Nothing was made yet."}
+		}
+		if err != nil {
+			return err
+		}
+		release, err := s.o.e.ring.open(s.o.m, id)
+		if err != nil {
+			return err
+		}
+		defer release()
+	}
+	return s.o.m.AddSlot(name, password)
+}
+
+// firstCode prints the code with which the first owner is made, if there is none.
+func (o *office) firstCode() error {
+	code, until, err := o.accounts.NewSetupCode()
+	if errors.Is(err, accounts.ErrHasOwner) {
+		return nil
+	}
+	if err == nil {
+		o.e.printCode(code, until)
+	}
+	return err
+}
+
+// printCode tells the person at the machine how to begin in the browser.
+func (e *env) printCode(code string, until time.Time) {
+	e.printf("Setup code: %s   (once, until %s; another one: chartcellar accounts code)\n", code, until.Local().Format("15:04"))
+}
+
+// change changes the settings in the name of who asks.
+func (o *office) change(a viewer.Actor, edits ...config.Edit) error {
+	return refusal(o.e.changeSettings(o.m, a.Account, edits...))
+}
+
+// refusal puts an error of a command in the words of a page.
+func refusal(err error) error {
+	var p *plainError
+	if !errors.As(err, &p) || p.What == "" {
+		return err
+	}
+	return &viewer.Refusal{Words: strings.TrimSpace(p.What + " " + p.Lost + " " + p.Next)}
+}
+
+// source names the EMR of a form that leaves it open: the only one.
+func (o *office) source(name string) (config.Source, error) {
+	s := o.d.settings()
+	src, err := s.Source(name)
+	if err != nil {
+		return src, &viewer.Refusal{Words: sentence(err.Error()) + " " + nothingLost}
+	}
+	return src, nil
+}
+
+// zone is the practice's.
+func (o *office) zone() *time.Location {
+	loc, err := schedule.Zone(o.d.settings().Zone)
+	if err != nil {
+		return time.Local // the settings were checked
+	}
+	return loc
+}
+
+// sealedSheet is where the first run keeps the recovery sheet, sealed for the office
+// key, until a person has proven that he has it on paper.
+func sealedSheet(settings string) string { return sheetBeside(settings) + ".age" }
+
+// disk is where files are.
+func (o *office) disk() disk.FS {
+	if o.e.disk == nil {
+		return disk.OS{}
+	}
+	return o.e.disk
+}
+
+// readSheet opens the sealed sheet.
+func (o *office) readSheet() (keys.Sheet, error) {
+	o.mu.Lock()
+	id := o.key
+	o.mu.Unlock()
+	if id == nil {
+		return keys.Sheet{}, viewer.ErrLocked
+	}
+	f, err := os.Open(o.recovery)
+	if errors.Is(err, os.ErrNotExist) {
+		return keys.Sheet{}, viewer.ErrNotFound
+	}
+	if err != nil {
+		return keys.Sheet{}, fmt.Errorf("read the sealed sheet: %w", err)
+	}
+	defer f.Close()
+	return openSheet(f, id)
+}

@@ -220,7 +220,7 @@ func (o scheduleOptions) edits(s config.Settings) ([]config.Edit, error) {
 }
 
 // changeSettings changes the settings file: first the journal line, then the file,
-// whole or not at all.
+// whole or not at all. A daemon of this process takes it over at once.
 func (e *env) changeSettings(m *store.Mirror, by string, edits ...config.Edit) error {
 	path, err := e.settingsPath()
 	if err != nil {
@@ -241,12 +241,18 @@ func (e *env) changeSettings(m *store.Mirror, by string, edits ...config.Edit) e
 	if err := m.Journal(store.Event{Code: "settings.changed", Account: by, Note: strings.Join(keys, ", ")}); err != nil {
 		return err
 	}
-	return disk.ReplaceFile(disk.OS{}, path, changed)
+	if err := disk.ReplaceFile(disk.OS{}, path, changed); err != nil {
+		return err
+	}
+	if d := e.daemon.get(); d != nil {
+		return d.takeOver()
+	}
+	return nil
 }
 
 // schedulePause pauses or, with "", resumes the pulls of an EMR.
 func (e *env) schedulePause(ctx context.Context, until string, o scheduleOptions) error {
-	return e.withMirror(ctx, access{doing: "schedule pause", write: true}, func(_ context.Context, s config.Settings, m *store.Mirror) error {
+	return e.withMirror(ctx, access{doing: "schedule pause", write: true}, func(_ context.Context, s config.Settings, _ *store.Mirror) error {
 		d := e.daemon.get()
 		if d == nil {
 			return &plainError{exitFailed, "Nothing is running that could be paused.", nothingLost, "Start it first: chartcellar serve"}
@@ -267,10 +273,7 @@ func (e *env) schedulePause(ctx context.Context, until string, o scheduleOptions
 				return usage(err.Error())
 			}
 		}
-		if err := m.Journal(store.Event{Code: code, Account: "owner", Key: store.Key{Source: src.Name}, Note: o.why}); err != nil {
-			return err
-		}
-		if err := d.sched.Pause(src.Name, p); err != nil {
+		if err := d.pause("owner", code, src.Name, p); err != nil {
 			return err
 		}
 		if until == "" {

@@ -21,23 +21,35 @@ import (
 )
 
 func serveCommand(e *env) *cobra.Command {
-	return command("serve", "Run the office's copy by itself, by the schedule",
-		`serve runs until it is stopped: it pulls by the schedule, verifies and packs the
-journal. Other commands go on working: they ask it over the local socket. It needs no
-passphrase.
+	var o serveOptions
+	c := command("serve", "Run the office's copy by itself, by the schedule, and serve its pages",
+		`serve runs until it is stopped: it pulls by the schedule, verifies, packs the journal
+and serves the pages. Other commands go on working: they ask it over the local socket.
+It needs no passphrase.
+
+Where nothing is set up yet it serves the first run, on this computer only, and prints
+the code with which an owner begins.
+
 Stop it with Ctrl-C or SIGTERM: it ends within seconds, also in the middle of a pull.`,
-		cobra.NoArgs, func(ctx context.Context, _ []string) error { return e.serve(ctx) })
+		cobra.NoArgs, func(ctx context.Context, _ []string) error { return e.serve(ctx, o) })
+	c.Flags().StringVar(&o.listen, "listen", "", "where the pages are, instead of what the settings say")
+	return c
 }
+
+type serveOptions struct{ listen string }
 
 // A daemon is the process that keeps the office's copy.
 type daemon struct {
-	e     *env
-	m     *store.Mirror
-	sched *schedule.Scheduler
+	e      *env
+	m      *store.Mirror
+	sched  *schedule.Scheduler
+	office *office
 
 	// mu covers what follows.
 	mu       sync.Mutex
 	s        config.Settings
+	taken    time.Time // when the settings file was changed that was looked at last
+	jobs     []*running
 	watchers map[int]func(fhirsync.Event)
 	next     int
 	waiting  map[string][]chan pulled // for the end of a job, by its name
@@ -73,16 +85,26 @@ func (s *daemonSlot) get() *daemon {
 	}
 }
 
-func (e *env) serve(ctx context.Context) error {
+func (e *env) serve(ctx context.Context, o serveOptions) error {
 	e.daemon = &daemonSlot{ready: make(chan struct{})}
+	first, err := e.firstOwner(ctx, o)
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
 	return e.withMirror(ctx, access{doing: "serve", write: true, alone: true}, func(ctx context.Context, s config.Settings, m *store.Mirror) error {
+		if o.listen != "" {
+			s.Listen = o.listen
+		}
 		d := &daemon{e: e, m: m, s: s, watchers: map[int]func(fhirsync.Event){}, waiting: map[string][]chan pulled{}}
-		return d.run(ctx)
+		return d.run(ctx, first)
 	})
 }
 
 // run starts everything and waits until ctx ends.
-func (d *daemon) run(ctx context.Context) error {
+func (d *daemon) run(ctx context.Context, first *firstRun) error {
 	plans, err := plansOf(d.s)
 	if err != nil {
 		return usage(err.Error())
@@ -97,6 +119,11 @@ func (d *daemon) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.sched.Run(ctx) })
 	g.Go(func() error { return d.watchSettings(ctx) })
+	if d.office, err = d.openPages(first); err != nil { // the copy is kept all the same
+		explain(err).print(d.e)
+	} else {
+		g.Go(func() error { return d.office.run(ctx) })
+	}
 	err = g.Wait()
 	if errors.Is(err, context.Canceled) {
 		return nil
@@ -118,7 +145,6 @@ func (d *daemon) watchSettings(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	seen := modified(path)
 	tick := time.NewTicker(2 * time.Second)
 	defer tick.Stop()
 	for {
@@ -127,13 +153,19 @@ func (d *daemon) watchSettings(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		if at := modified(path); !at.Equal(seen) {
-			seen = at
-			if err := d.reload(path); err != nil {
+		if !d.took(modified(path)) {
+			if err := d.reload(); err != nil {
 				d.e.logger().ErrorContext(ctx, "settings not taken over", "cause", err.Error())
 			}
 		}
 	}
+}
+
+// took reports whether the settings file as of then was looked at already.
+func (d *daemon) took(at time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.taken.Equal(at)
 }
 
 func modified(path string) time.Time {
@@ -144,19 +176,34 @@ func modified(path string) time.Time {
 	return info.ModTime()
 }
 
-// reload reads the settings again. Where the mirror is cannot be changed while it
-// is open.
-func (d *daemon) reload(path string) error {
-	s, err := config.Load(path)
+// reload takes over settings that somebody else has changed.
+func (d *daemon) reload() error {
+	if err := d.takeOver(); err != nil {
+		return err
+	}
+	return d.m.Journal(store.Event{Code: "settings.changed", Account: "file"})
+}
+
+// takeOver reads the settings again, as for a change that stands in the journal. Where
+// the mirror is cannot be changed while it is open.
+func (d *daemon) takeOver() error {
+	path, err := d.e.settingsPath()
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	d.taken = modified(path)
+	d.mu.Unlock()
+	s, err := d.e.settings()
 	if err != nil {
 		return err
 	}
 	plans, err := plansOf(s)
 	if err != nil {
-		return err
+		return usage(err.Error())
 	}
 	if old := d.settings(); s.Data != old.Data || s.BoxKey != old.BoxKey {
-		return errors.New("data and box_key are taken over at the next start only")
+		return usage("data and box_key are taken over at the next start only")
 	}
 	if err := d.sched.SetPlans(plans); err != nil {
 		return err
@@ -164,7 +211,7 @@ func (d *daemon) reload(path string) error {
 	d.mu.Lock()
 	d.s = s
 	d.mu.Unlock()
-	return d.m.Journal(store.Event{Code: "settings.changed", Account: "file"})
+	return nil
 }
 
 // plansOf makes the plans of the settings.
@@ -226,14 +273,6 @@ func (d *daemon) watch(fn func(fhirsync.Event)) (stop func()) {
 	}
 }
 
-func (d *daemon) event(ev fhirsync.Event) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, fn := range d.watchers {
-		fn(ev)
-	}
-}
-
 // runNow asks for a pull, or joins the one that is under way, and waits for its
 // end.
 func (d *daemon) runNow(ctx context.Context, job schedule.Job, tell func(fhirsync.Event)) (*fhirsync.Report, error) {
@@ -271,6 +310,8 @@ func (d *daemon) ended(job schedule.Job, p pulled) {
 
 // do carries one job out.
 func (d *daemon) do(ctx context.Context, s schedule.Start) schedule.Outcome {
+	ctx, done := d.doing(ctx, s.Job)
+	defer done()
 	log := d.e.logger()
 	log.InfoContext(ctx, "job begun", "job", s.Job.String(), "why", string(s.Why))
 	out, err := d.job(ctx, s)
@@ -306,7 +347,8 @@ func (d *daemon) pull(ctx context.Context, job schedule.Job) (schedule.Outcome, 
 		d.ended(job, pulled{nil, err})
 		return schedule.Outcome{}, err
 	}
-	r, err := d.e.pullWith(ctx, d.m, src, job.Kind == schedule.Full, d.event)
+	r, err := d.e.pullWith(ctx, d.m, src, job.Kind == schedule.Full,
+		func(ev fhirsync.Event) { d.event(job.Source, ev) })
 	d.ended(job, pulled{r, err})
 	var notYet *fhirsync.NotYet
 	switch {
@@ -318,6 +360,9 @@ func (d *daemon) pull(ctx context.Context, job schedule.Job) (schedule.Outcome, 
 		return schedule.Outcome{Again: time.Now().Add(15 * time.Minute)}, err // P35
 	case err != nil:
 		return schedule.Outcome{}, err
+	}
+	if errors.Is(context.Cause(ctx), errStopped) {
+		return schedule.Outcome{}, nil // it goes on at its next time
 	}
 	good := r.Verdict == fhirsync.Complete || r.Verdict == fhirsync.WithGaps || r.Verdict == fhirsync.HeldVerdict
 	if job.Kind == schedule.Full && good && !d.m.Locked() {
@@ -364,6 +409,7 @@ func (d *daemon) compare(ctx context.Context) (schedule.Outcome, error) {
 // check verifies and keeps what was found, once no pull is under way: what was read
 // is not read again for that, and damage is not forgotten.
 func (d *daemon) check(ctx context.Context, o verify.Options) error {
+	o.Events = d.checked
 	r, err := verify.Run(ctx, d.m, o)
 	if err != nil {
 		return err

@@ -66,15 +66,9 @@ func (a *Access) setupCode(event string, rescue bool) (code string, until time.T
 	if err := a.journal(Event{Code: event, Alert: rescue}); err != nil {
 		return "", until, err
 	}
-	const letters = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-	for i, b := range random(20) {
-		if i%5 == 0 && i > 0 {
-			code += "-"
-		}
-		code += string(letters[b%32])
-	}
+	code = NewCode()
 	now := a.o.Now().UTC()
-	row := setupRow{Hash: codeHash(code), Made: now, Rescue: rescue}
+	row := setupRow{Hash: CodeHash(code), Made: now, Rescue: rescue}
 	err = a.file.update(func(tx *bolt.Tx) error { return putJSON(tx, bMeta, kSetup, row) })
 	if err != nil {
 		return "", until, err
@@ -82,8 +76,20 @@ func (a *Access) setupCode(event string, rescue bool) (code string, until time.T
 	return code, now.Add(SetupTime), nil
 }
 
-// codeHash forgives what people change in copying a code.
-func codeHash(code string) []byte {
+// NewCode draws a setup code: 100 random bits that people can copy from a screen.
+func NewCode() (code string) {
+	const letters = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+	for i, b := range random(20) {
+		if i%5 == 0 && i > 0 {
+			code += "-"
+		}
+		code += string(letters[b%32])
+	}
+	return code
+}
+
+// CodeHash is the SHA-256 of a code. It forgives what people change in copying one.
+func CodeHash(code string) []byte {
 	code = strings.NewReplacer("-", "", " ", "", "O", "0", "I", "1", "L", "1").Replace(strings.ToUpper(code))
 	h := sha256.Sum256([]byte(code))
 	return h[:]
@@ -187,7 +193,7 @@ func (a *Access) goodCode(code string) (row setupRow, err error) {
 	if owner && !(there && row.Rescue) {
 		return row, ErrHasOwner
 	}
-	same := subtle.ConstantTimeCompare(codeHash(code), row.Hash) == 1
+	same := subtle.ConstantTimeCompare(CodeHash(code), row.Hash) == 1
 	if !there || !same || passed(a.o.Now(), row.Made, SetupTime) {
 		return row, ErrBadCode
 	}

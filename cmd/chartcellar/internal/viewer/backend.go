@@ -496,14 +496,16 @@ type Wizard interface {
 
 // A Setup is how far the first run is.
 type Setup struct {
-	Owner   bool // there is one
-	Sheet   bool // the recovery sheet was proven
-	EMR     bool // a connection was stored and tested
-	Plan    bool // a schedule was chosen
-	Alert   bool // somebody is told
-	Done    bool
-	Folder  string // proposed, or chosen
-	Skipped map[string]bool
+	Owner    bool // there is one
+	Sheet    bool // the recovery sheet was proven
+	EMR      bool // a connection was stored and tested
+	Plan     bool // a schedule was chosen
+	Alert    bool // somebody is told
+	Done     bool
+	Made     bool   // the office copy is there already: it was made with init
+	Practice string // its name, if it is there
+	Folder   string // proposed, or chosen
+	Skipped  map[string]bool
 }
 
 // A Room is a folder and the disk below it.
@@ -536,6 +538,7 @@ type SheetLine struct {
 
 // A Worksheet is what the vendor asks for.
 type Worksheet struct {
+	Source    string // what the EMR is called here: the key is made under that name
 	PublicKey string // JWKS
 	Scopes    []string
 	Rows      [][2]string // question, answer
@@ -544,4 +547,6 @@ type Worksheet struct {
 // A NewConnection is what the person types.
 type NewConnection struct {
 	Source, Base, ClientID, Auth, Secret, Group string
+	Local                                       bool   // the EMR is on the office network
+	CA                                          string // certificate authority to trust, PEM; "": the system's
 }

@@ -202,7 +202,7 @@ func (s *Server) doSetupOwner(r *request) error {
 	switch {
 	case r.PostFormValue("look") != "": // the button beside the folder
 		return s.setupAnswer(r, http.StatusOK, p)
-	case o.Practice == "":
+	case o.Practice == "" && !u.Made:
 		err = &Refusal{"Write the name of your practice; it stands on reports and on the recovery sheet. Nothing was made yet."}
 	case o.Password != r.PostFormValue("again"):
 		err = &Refusal{"The two passwords are not the same. Nothing was made yet; type both again."}
@@ -258,9 +258,9 @@ func (s *Server) doSetupEMR(r *request) error {
 	if _, err := s.needOwner(r); err != nil {
 		return err
 	}
-	p := setupPage{Step: "emr", Typed: typed(r, "source", "base", "client", "auth", "group")}
+	p := setupPage{Step: "emr", Typed: typed(r, "source", "base", "client", "auth", "group", "local", "ca")}
 	c := NewConnection{Source: p.Typed["source"], Base: p.Typed["base"], ClientID: p.Typed["client"], Auth: p.Typed["auth"],
-		Group: p.Typed["group"], Secret: r.PostFormValue("secret")}
+		Group: p.Typed["group"], Secret: r.PostFormValue("secret"), Local: p.Typed["local"] != "", CA: p.Typed["ca"]}
 	if err := s.o.Backend.Connect(r.Context(), r.actor(), c); err != nil {
 		return s.setupRefused(r, p, err)
 	}
