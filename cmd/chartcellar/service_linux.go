@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"chartcellar/config"
 )
@@ -173,10 +174,8 @@ func (sv services) install(ctx context.Context, o serviceOptions, u unit, s conf
 			return err
 		}
 	}
-	if o.seal {
-		if err := sv.seal(ctx, s, o.removeKey); err != nil {
-			return err
-		}
+	if err := sv.sealIf(ctx, o.seal, u, s); err != nil {
+		return err
 	}
 	text, err := u.text()
 	if err != nil {
@@ -195,7 +194,11 @@ func (sv services) install(ctx context.Context, o serviceOptions, u unit, s conf
 	if !sv.live() {
 		return nil
 	}
-	return sv.start(ctx)
+	begun := sv.e.now()
+	if err := sv.start(ctx); err != nil || !o.seal {
+		return err
+	}
+	return sv.plainKey(ctx, s, o.removeKey, begun)
 }
 
 // free says that nothing of somebody else's stands at a path.
@@ -227,6 +230,11 @@ func (sv services) start(ctx context.Context) error {
 	case err != nil:
 		return &plainError{exitFailed, sentence("the unit is written, but systemd did not start it: " + err.Error()), nothingLost,
 			"Look at its last lines: " + sv.journal()}
+	}
+	select { // a program that does not find what it needs ends at once
+	case <-time.After(time.Second):
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	var st serviceState
 	if sv.ask(ctx, &st); st.Running != "yes" {

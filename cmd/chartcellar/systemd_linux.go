@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"chartcellar/config"
+	"chartcellar/store"
+	"chartcellar/store/keys"
 )
 
 // errNoSystemd says that nobody can be asked to start anything.
@@ -97,45 +100,92 @@ func (sv services) ask(ctx context.Context, s *serviceState) {
 	s.Note = strings.TrimSpace(s.Note)
 }
 
+// sealIf seals the box key when asked. Otherwise one that is sealed already must be
+// that of these settings.
+func (sv services) sealIf(ctx context.Context, asked bool, u unit, s config.Settings) error {
+	plain, err := os.ReadFile(s.BoxKey)
+	switch {
+	case asked:
+		return sv.seal(ctx, s, plain, err)
+	case err != nil || u.Sealed == "" || !sv.live():
+		return nil // nothing to compare with
+	}
+	sealed, err := os.ReadFile(sealedBoxKey)
+	if err != nil {
+		return fmt.Errorf("read the sealed box key: %w", err)
+	}
+	if back, err := unseal(ctx, sealed); err != nil || !bytes.Equal(back, plain) {
+		return &plainError{exitFailed, "The sealed box key at " + sealedBoxKey + " is not that of these settings, or does not open on this computer.", nothingLost,
+			"Seal it anew with --seal-box-key, or move the sealed one away."}
+	}
+	return nil
+}
+
 // seal seals the box key for this computer, proves that it opens again, and says
 // what protects it now.
-func (sv services) seal(ctx context.Context, s config.Settings, remove bool) error {
-	if s.BoxKey == "" {
+func (sv services) seal(ctx context.Context, s config.Settings, plain []byte, err error) error {
+	switch {
+	case s.BoxKey == "":
 		return usage("there are no settings yet, and no box key to seal: set the copy up first")
+	case errors.Is(err, os.ErrNotExist):
+		return &plainError{exitFailed, "The plain box key is not at " + s.BoxKey + ", so it cannot be sealed anew.", "What is sealed stays in force.",
+			"Leave --seal-box-key out, or put the copy from the safe there first."}
+	case err != nil:
+		return fmt.Errorf("read the plain box key: %w", err)
+	}
+	if _, err := keys.ParseBox(plain); err != nil {
+		return err
 	}
 	if _, err := exec.LookPath("systemd-creds"); err != nil {
 		return &plainError{exitFailed, "The box key cannot be sealed: there is no systemd-creds (systemd 250 or newer).", "Nothing was changed.", "Leave --seal-box-key out."}
-	}
-	plain, err := os.ReadFile(s.BoxKey)
-	if errors.Is(err, os.ErrNotExist) {
-		return &plainError{exitFailed, "The plain box key is not at " + s.BoxKey + ", so it cannot be sealed anew.", "What is sealed stays in force.",
-			"Leave --seal-box-key out, or put the copy from the safe there first."}
-	}
-	if err != nil {
-		return err
 	}
 	sealed, err := tool(ctx, plain, "systemd-creds", "encrypt", "--name="+boxCredential, "--with-key=auto", "-", "-")
 	if err != nil {
 		return err
 	}
-	back, err := tool(ctx, sealed, "systemd-creds", "decrypt", "--name="+boxCredential, "-", "-")
-	if err != nil || !bytes.Equal(back, plain) {
+	if back, err := unseal(ctx, sealed); err != nil || !bytes.Equal(back, plain) {
 		return errors.Join(errors.New("the sealed box key does not open again; the plain one stays in use"), err)
 	}
-	if err := placeSealed(sv.root+sealedBoxKey, sealed); err != nil {
+	if err := placeSealed(filepath.Join(sv.root, sealedBoxKey), sealed); err != nil {
 		return err
 	}
 	_, err = tool(ctx, nil, "systemd-creds", "has-tpm2", "--quiet")
-	sv.e.sayKeySealed(sv.root+sealedBoxKey, err == nil)
+	sv.e.sayKeySealed(filepath.Join(sv.root, sealedBoxKey), err == nil)
+	return nil
+}
+
+func unseal(ctx context.Context, sealed []byte) ([]byte, error) {
+	return tool(ctx, sealed, "systemd-creds", "decrypt", "--name="+boxCredential, "-", "-")
+}
+
+// plainKey says what to do about the plain box key, or removes it when asked: not
+// before the service has the mirror open with the sealed one.
+func (sv services) plainKey(ctx context.Context, s config.Settings, remove bool, begun time.Time) error {
 	if !remove {
 		sv.e.sayKeyStays(s.BoxKey)
 		return nil
+	}
+	for end := time.After(10 * time.Second); !openedBy(s.Data, begun); {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-end:
+			return &plainError{exitFailed, "The service has not opened the mirror with the sealed box key, so the plain one was not deleted.", nothingLost,
+				"See why: " + sv.journal()}
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
 	if err := removeBoxKey(s.BoxKey); err != nil {
 		return err
 	}
 	sv.e.sayKeyGone(s.BoxKey)
 	return nil
+}
+
+// openedBy reports whether the daemon has opened the mirror since a moment.
+func openedBy(dir string, since time.Time) bool {
+	h, ok := store.WhoHolds(dir)
+	return ok && h.Doing == "serve" && h.Since.After(since)
 }
 
 // sayKeySealed says what a sealed box key is bound to.
