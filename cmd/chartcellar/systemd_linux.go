@@ -63,6 +63,7 @@ func (sv services) systemctl(ctx context.Context, args ...string) ([]byte, error
 
 // ask fills in what systemd knows about the service.
 func (sv services) ask(ctx context.Context, s *serviceState) {
+	s.Running = "unknown"
 	out, err := sv.systemctl(ctx, "show", unitName,
 		"--property=UnitFileState,ActiveState,SubState,ActiveEnterTimestamp,InactiveEnterTimestamp,Result,NRestarts")
 	if err != nil {

@@ -38,6 +38,9 @@ func (u unit) text() (string, error) {
 			return "", usage(fmt.Sprintf("a unit cannot name a path with a line break or another control character in it: %q", p))
 		}
 	}
+	if strings.ContainsAny(u.Program, `"'\`) {
+		return "", usage("systemd starts no program with a quote or a backslash in its path: " + u.Program)
+	}
 	t, err := template.New("unit").Funcs(template.FuncMap{"program": unitProgram, "word": unitWord, "path": unitPath, "raw": unitRaw}).Parse(unitTemplate)
 	if err != nil {
 		return "", err
