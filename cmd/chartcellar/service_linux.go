@@ -106,7 +106,7 @@ func (sv services) plan(o serviceOptions) (unit, config.Settings, error) {
 	if u.Account = o.account; u.Account == "" {
 		u.Account = sv.account(u)
 	}
-	if _, err := os.Stat(filepath.Join(sv.root, sealedBoxKey)); err == nil || o.seal {
+	if exists(filepath.Join(sv.root, sealedBoxKey)) || o.seal {
 		u.Sealed = sealedBoxKey
 	}
 	return u, s, sv.usable(u)
@@ -188,7 +188,7 @@ func (sv services) install(ctx context.Context, o serviceOptions, u unit, s conf
 	if !sv.user {
 		sv.e.printf("As the user %s, who may write in %s only.\n", u.Account, strings.Join(u.Folders, " and "))
 	}
-	if _, err := os.Stat(filepath.Join(packagedUnits, unitName)); err == nil && sv.live() && !sv.user {
+	if sv.live() && !sv.user && exists(filepath.Join(packagedUnits, unitName)) {
 		sv.e.printf("It stands in front of the unit of the installed package; \"service uninstall\" brings that one back.\n")
 	}
 	if !sv.live() {
@@ -265,7 +265,7 @@ func (e *env) serviceUninstall(ctx context.Context, o serviceOptions) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+	if !exists(path) {
 		return &plainError{exitUsage, "No service is installed at " + path + ".", "", "The unit of a package goes with it: apt-get remove chartcellar"}
 	}
 	if err := sv.free(path); err != nil {
@@ -286,6 +286,9 @@ func (e *env) serviceUninstall(ctx context.Context, o serviceOptions) error {
 		}
 	}
 	e.printf("Removed: %s\nSettings, keys, records and the service's user are as they were.\n", path)
+	if sealed := filepath.Join(sv.root, sealedBoxKey); !sv.user && exists(sealed) {
+		e.printf("The sealed box key stays too: %s. Without a service that is given it, the plain one is needed where box_key says.\n", sealed)
+	}
 	if p := sv.installed(path); p != "" {
 		e.printf("The package's unit counts again: %s. To start it: systemctl enable --now chartcellar\n", p)
 	}
@@ -301,7 +304,7 @@ func (e *env) serviceStatus(ctx context.Context, o serviceOptions) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(path); err != nil && sv.user && !o.user { // an ordinary user asks about the computer's
+	if sv.user && !o.user && !exists(path) { // an ordinary user asks about the computer's
 		sv.user = false
 		if path, err = sv.path(); err != nil {
 			return err
@@ -327,11 +330,16 @@ func (sv services) installed(path string) string {
 		list = append(list, filepath.Join(sv.root, packagedUnits, unitName))
 	}
 	for _, p := range list {
-		if _, err := os.Stat(p); err == nil {
+		if exists(p) {
 			return p
 		}
 	}
 	return ""
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // enabledLink says from the files alone whether a unit starts by itself.
