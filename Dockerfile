@@ -19,4 +19,6 @@ ENV CHARTCELLAR_CONFIG=/data/settings/settings.toml
 # first pull is still to come or the last one waits for a decision.
 HEALTHCHECK --interval=10m CMD ["/chartcellar", "status", "--health"]
 ENTRYPOINT ["/chartcellar"]
-CMD ["status"]
+# serve pulls by the schedule. Its pages are on 127.0.0.1 of the container, where only
+# the container sees them: docs/service.md says how to reach them.
+CMD ["serve"]

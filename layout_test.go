@@ -3,6 +3,7 @@
 package chartcellar_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -95,7 +96,8 @@ func touches(s source) (bad []string) {
 	kept := strings.HasPrefix(s.path, "store/") || strings.HasPrefix(s.path, "fhirsync/") || strings.HasPrefix(s.path, "cmd/")
 	allowed := s.dir() == "store/disk" || s.test() || strings.HasPrefix(s.path, "fhirsync/fakeemr/") ||
 		s.dir() == "store/storetest" || s.path == "cmd/chartcellar/demo.go" || strings.HasPrefix(s.path, "cmd/chartcellar/bench") ||
-		s.path == "cmd/chartcellar/internal/control/control.go" || s.path == "cmd/chartcellar/fakeemr.go"
+		s.path == "cmd/chartcellar/internal/control/control.go" || s.path == "cmd/chartcellar/fakeemr.go" ||
+		strings.HasPrefix(s.path, "cmd/chartcellar/servicefiles") // units, and the plain box key when asked
 	if !kept || allowed {
 		return nil
 	}
@@ -206,6 +208,52 @@ func TestTopLevel(t *testing.T) {
 	for _, e := range entries {
 		if !slices.Contains(want, e.Name()) {
 			t.Errorf("%s does not belong at the top", e.Name())
+		}
+	}
+}
+
+// TestDockerfile: what the image copies is there, what it runs the program knows, and
+// nothing that the build needs is kept out of it. No image is built.
+func TestDockerfile(t *testing.T) {
+	text, err := os.ReadFile("Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ignored, err := os.ReadFile(".dockerignore")
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := []string{"/etc/ssl/certs/ca-certificates.crt"} // the golang image has it
+	words := map[string][]string{}
+	for line := range strings.Lines(string(text)) {
+		f := strings.Fields(line)
+		if len(f) < 2 || f[0] == "#" {
+			continue
+		}
+		switch f[0] {
+		case "RUN":
+			made = append(made, f...)
+		case "COPY":
+			from := f[len(f)-2]
+			_, err := os.Stat(from)
+			built := strings.HasPrefix(f[1], "--from=build") && slices.ContainsFunc(made, func(m string) bool { return strings.HasPrefix(m, strings.TrimSuffix(from, "/")) })
+			if err != nil && !built {
+				t.Errorf("%s: nothing makes %s", strings.TrimSpace(line), from)
+			}
+		case "CMD", "ENTRYPOINT":
+			var list []string
+			if err := json.Unmarshal([]byte(strings.TrimSpace(strings.TrimPrefix(line, f[0]))), &list); err != nil {
+				t.Errorf("%s: %v", strings.TrimSpace(line), err)
+			}
+			words[f[0]] = list
+		}
+	}
+	if got := append(words["ENTRYPOINT"], words["CMD"]...); !slices.Equal(got, []string{"/chartcellar", "serve"}) {
+		t.Errorf("the image runs %q", got)
+	}
+	for name := range strings.Lines(string(ignored)) {
+		if name = strings.TrimSpace(name); slices.Contains([]string{"cmd", "store", "fhirsync", "config", "go.mod", "go.sum"}, name) {
+			t.Errorf(".dockerignore keeps %s from the build", name)
 		}
 	}
 }

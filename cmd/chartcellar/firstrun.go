@@ -61,7 +61,7 @@ func (e *env) firstOwner(ctx context.Context, o serveOptions) (*firstRun, error)
 	if listen == "" {
 		listen = config.DefaultListen
 	}
-	if err := f.front.listen(inside(listen)); err != nil {
+	if err := f.front.listen(hereOnly(listen)); err != nil {
 		return nil, err
 	}
 	e.printf("Nothing is set up yet. Open %s in a browser on this computer.\n", f.front.url())

@@ -142,8 +142,8 @@ func loopback(addr string) bool {
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// inside is the same port, on this computer only.
-func inside(addr string) string {
+// hereOnly is the same port, on this computer only.
+func hereOnly(addr string) string {
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return addr // listen will say what is wrong with it

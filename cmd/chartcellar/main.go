@@ -24,10 +24,11 @@ func start(fsys disk.FS) int {
 		debug.SetMemoryLimit(192 << 20)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, &env{
-		disk: fsys, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv,
-		Terminal: isTerminal(os.Stdout), AskTerminal: isTerminal(os.Stdin),
-	}, os.Args[1:])
-	stop()
-	return code
+	defer stop()
+	return asService(ctx, func(ctx context.Context) int {
+		return run(ctx, &env{
+			disk: fsys, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv,
+			Terminal: isTerminal(os.Stdout), AskTerminal: isTerminal(os.Stdin),
+		}, os.Args[1:])
+	})
 }

@@ -66,7 +66,7 @@ func (o *office) openAddress() error {
 	}
 	addr := o.d.settings().Listen
 	if !owner {
-		addr = inside(addr)
+		addr = hereOnly(addr)
 	}
 	if err := o.front.listen(addr); err != nil {
 		return err

@@ -60,6 +60,7 @@ func (e *env) withMirror(ctx context.Context, a access, f func(context.Context, 
 	secret := ""
 	for deadline := time.Now().Add(3 * time.Second); ; {
 		err = e.own(ctx, a, s, &secret, f)
+		cause := err
 		var busy *store.BusyError
 		if !errors.As(err, &busy) || a.write && busy.Holder.Doing != "serve" || busy.Holder.Socket == "" {
 			return err
@@ -86,7 +87,7 @@ func (e *env) withMirror(ctx context.Context, a access, f func(context.Context, 
 		case !errors.Is(err, control.ErrGone):
 			return err
 		case time.Now().After(deadline):
-			return busy
+			return cause
 		}
 		time.Sleep(50 * time.Millisecond) // it is just ending or just beginning
 	}
@@ -189,7 +190,7 @@ func (e *env) shared(ctx context.Context, a access, s config.Settings, f func(co
 }
 
 func (e *env) storeOptions(s config.Settings, a access, socket string) (store.Options, error) {
-	box, err := readBox(s.BoxKey)
+	box, err := e.readBox(s)
 	if err != nil {
 		return store.Options{}, err
 	}
@@ -203,16 +204,6 @@ func (e *env) storeOptions(s config.Settings, a access, socket string) (store.Op
 		}
 	}
 	return o, nil
-}
-
-func readBox(path string) (*keys.Box, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, &plainError{exitFailed, "The box key cannot be read: " + filepath.Base(path) + ".",
-			"No record is lost: the passphrase and the recovery sheet still open the archive.",
-			"Put the box key back at the place that the settings name."}
-	}
-	return keys.ParseBox(b)
 }
 
 func readKeyFile(path string) (*age.X25519Identity, error) {
@@ -252,14 +243,14 @@ func (e *env) identity(s config.Settings, a access, m *store.Mirror, secret *str
 	}
 	u := &keys.Unlocker{}
 	if m == nil {
-		return openSlotFiles(s, u, *secret)
+		return e.openSlotFiles(s, u, *secret)
 	}
 	return m.OpenSlot(u, *secret)
 }
 
 // openSlotFiles opens a slot while the mirror itself cannot be opened yet.
-func openSlotFiles(s config.Settings, u *keys.Unlocker, secret string) (age.Identity, error) {
-	box, err := readBox(s.BoxKey)
+func (e *env) openSlotFiles(s config.Settings, u *keys.Unlocker, secret string) (age.Identity, error) {
+	box, err := e.readBox(s)
 	if err != nil {
 		return nil, err
 	}

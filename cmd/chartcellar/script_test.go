@@ -89,6 +89,7 @@ func (e *emrs) setup(env *testscript.Env) error {
 		return err
 	}
 	env.Setenv("DOCS", docs)
+	env.Setenv("UNITS", filepath.Join(docs, "..", "cmd", "chartcellar", "testdata", "units"))
 	env.Setenv("BASE", emr.BaseURL())
 	env.Setenv("CA", ca)
 	env.Setenv("STORAGE", emr.StorageURL())
