@@ -11,6 +11,10 @@ import (
 
 // What follows is for package verify: looking at files and parts as they are.
 
+// Generation grows with every change of the index: what was derived from the mirror
+// counts as long as it stays the same.
+func (m *Mirror) Generation() uint64 { return m.index.Generation() }
+
 // Parts returns what the index knows of every part, in order.
 func (m *Mirror) Parts() ([]index.Part, error) {
 	var list []index.Part

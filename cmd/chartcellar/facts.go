@@ -144,7 +144,7 @@ func (f *factFinder) ofLastRun(last *store.RunInfo, gaps []index.Gap) {
 		return
 	}
 	rep := reportOf(f.m, *last)
-	link := fmt.Sprintf("/runs/%d", last.Number)
+	link := fmt.Sprintf("/backups/runs/%d", last.Number)
 	check := func(good bool, words string) health.Check {
 		c := health.Check{Answer: health.Yes, At: last.Ended, Link: link}
 		if !good {
@@ -217,7 +217,7 @@ func (f *factFinder) verifications() {
 
 func (f *factFinder) judged(r store.RunInfo, good bool, words string, life time.Duration) health.Check {
 	c := f.dated(r.Ended, life)
-	c.Link = fmt.Sprintf("/runs/%d", r.Number)
+	c.Link = fmt.Sprintf("/backups/runs/%d", r.Number)
 	if !good {
 		c.Answer, c.Words = health.No, words
 	}
@@ -344,10 +344,7 @@ func daysLeft(m *store.Mirror, runs []store.RunInfo, now time.Time) (days int, k
 		if now.Sub(ended[p.Run]) > span || ended[p.Run].Equal(first) {
 			continue // the first pull is no growth
 		}
-		added += p.Size
-		for _, file := range p.Files {
-			added += file.Size
-		}
+		added += partSize(p)
 	}
 	free, reserve, err := m.Space()
 	if err != nil {

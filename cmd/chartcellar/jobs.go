@@ -32,8 +32,11 @@ func (d *daemon) doing(ctx context.Context, job schedule.Job) (context.Context, 
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.jobs = append(d.jobs, r)
+	d.changed.Add(1)
+	d.starts.Add(1)
 	return ctx, func() {
 		stop(nil)
+		d.changed.Add(1)
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		for i, other := range d.jobs {
@@ -54,6 +57,22 @@ func kindOf(k schedule.Kind) string {
 		return "verify"
 	}
 	return string(k)
+}
+
+// awaitStart waits a moment until a job that was asked for has begun, so that the next
+// page shows it. One that is over already is not waited for for long.
+func (d *daemon) awaitStart(ctx context.Context, job schedule.Job) {
+	asked := d.starts.Load()
+	for range 50 {
+		if d.busyWith(job.Source) || d.starts.Load() != asked {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 // busyWith reports whether a job goes on in the lane of a source; "" is the mirror's.
@@ -176,5 +195,6 @@ func (d *daemon) pause(by, code, source string, p schedule.Pause) error {
 	if err := d.m.Journal(store.Event{Code: code, Account: by, Key: store.Key{Source: source}, Note: p.Why}); err != nil {
 		return err
 	}
+	defer d.changed.Add(1)
 	return d.sched.Pause(source, p)
 }

@@ -31,6 +31,11 @@ type office struct {
 	recovery string
 	front    *front
 
+	// judging is held while the status is judged, counting while records are counted.
+	judging, counting sync.Mutex
+	judged            judged
+	counted           counted
+
 	// mu covers what follows.
 	mu     sync.Mutex
 	key    age.Identity // the office key, while somebody who may see charts is signed in

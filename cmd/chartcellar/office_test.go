@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -222,7 +223,7 @@ func (s *served) provesSheet(folder string) {
 }
 
 // connects stores an EMR in a box, tests it, and keeps a schedule.
-func (s *served) connects() {
+func (s *served) connects() *fakeemr.EMR {
 	s.t.Helper()
 	emr, err := fakeemr.Start(fakeemr.Options{Practice: fakeemr.Practice{Patients: 4, Seed: 5, Years: 1}, Polls: -1})
 	if err != nil {
@@ -249,6 +250,20 @@ func (s *served) connects() {
 	s.wants(c, body, http.StatusSeeOther)
 	c, body = s.post("/setup/skip", url.Values{"step": {"alerts"}})
 	s.wants(c, body, http.StatusSeeOther)
+	return emr
+}
+
+// ended waits until a run has ended, and checks what it came to.
+func (s *served) ended(run int, verdict string) {
+	s.t.Helper()
+	body, c := "", 0
+	for range 2000 {
+		if c, body = s.get("/backups/progress"); strings.Contains(body, fmt.Sprintf("/backups/runs/%d\"", run)) {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	s.wants(c, body, http.StatusOK, "The last one ended", verdict)
 }
 
 // finishes starts the first backup and waits for its end.
@@ -256,13 +271,7 @@ func (s *served) finishes() {
 	s.t.Helper()
 	c, body := s.post("/setup/finish", url.Values{})
 	s.wants(c, body, http.StatusSeeOther, "/backups")
-	for range 1000 {
-		if c, body = s.get("/backups/progress"); strings.Contains(body, "The last one ended") {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	s.wants(c, body, http.StatusOK, "omplete")
+	s.ended(1, "complete")
 	if c, _ = s.get("/setup"); c != http.StatusNotFound {
 		s.t.Errorf("the setup can still be reached: %d", c)
 	}

@@ -20,7 +20,7 @@ var (
 )
 
 // RunNow implements viewer.Jobs.
-func (o *office) RunNow(_ context.Context, a viewer.Actor, full bool) error {
+func (o *office) RunNow(ctx context.Context, a viewer.Actor, full bool) error {
 	sources := o.d.settings().Sources
 	if len(sources) == 0 {
 		return &viewer.Refusal{Words: "No EMR is connected yet, so there is nothing to fetch. Nothing was started. Connect it first."}
@@ -33,21 +33,21 @@ func (o *office) RunNow(_ context.Context, a viewer.Actor, full bool) error {
 	for _, src := range sources {
 		jobs = append(jobs, schedule.Job{Source: src.Name, Kind: kind})
 	}
-	return o.start(a, "run.now", jobs...)
+	return o.start(ctx, a, "run.now", jobs...)
 }
 
 // VerifyNow implements viewer.Jobs: everything is read again if somebody has the
 // mirror open, else the thirtieths that are due.
-func (o *office) VerifyNow(_ context.Context, a viewer.Actor) error {
+func (o *office) VerifyNow(ctx context.Context, a viewer.Actor) error {
 	kind := schedule.Compare
 	if o.m.Locked() {
 		kind = schedule.Verify
 	}
-	return o.start(a, "verify.now", schedule.Job{Kind: kind})
+	return o.start(ctx, a, "verify.now", schedule.Job{Kind: kind})
 }
 
-// start asks for jobs, once it stands in the journal who wanted them.
-func (o *office) start(a viewer.Actor, code string, jobs ...schedule.Job) error {
+// start asks for jobs and sees the first of them begin, once it stands in the journal who wanted them.
+func (o *office) start(ctx context.Context, a viewer.Actor, code string, jobs ...schedule.Job) error {
 	for _, job := range jobs {
 		if o.d.busyWith(job.Source) {
 			return viewer.ErrBusy
@@ -63,6 +63,7 @@ func (o *office) start(a viewer.Actor, code string, jobs ...schedule.Job) error 
 			return err
 		}
 	}
+	o.d.awaitStart(ctx, jobs[0])
 	return nil
 }
 

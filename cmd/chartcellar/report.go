@@ -14,6 +14,7 @@ import (
 	"chartcellar/fhirsync"
 	"chartcellar/fhirsync/schedule"
 	"chartcellar/store"
+	"chartcellar/store/index"
 	"chartcellar/store/verify"
 )
 
@@ -171,16 +172,22 @@ func (r *practiceReport) size(m *store.Mirror, runs []store.RunInfo, inside func
 	}
 	parts, err := m.Parts()
 	for _, p := range parts {
-		size := p.Size
-		for _, f := range p.Files {
-			size += f.Size
-		}
+		size := partSize(p)
 		r.Bytes += size
 		if inside(ended[p.Run]) {
 			r.Added += size
 		}
 	}
 	return err
+}
+
+// partSize is the size of a part with the attachments that it is the first to name.
+func partSize(p index.Part) int64 {
+	size := p.Size
+	for _, f := range p.Files {
+		size += f.Size
+	}
+	return size
 }
 
 // reportSource adds one EMR's runs up; they come newest first.

@@ -149,18 +149,24 @@ func (e *env) runsDecide(ctx context.Context, args []string, accept bool) error 
 		typ = args[1]
 	}
 	return e.withMirror(ctx, access{doing: "runs decide", write: true}, func(ctx context.Context, _ config.Settings, m *store.Mirror) error {
-		code := map[bool]string{true: "run.accept", false: "run.reject"}[accept]
-		if err := m.Journal(store.Event{Code: code, Account: "owner", Run: run, Key: store.Key{Type: typ}}); err != nil {
-			return err
-		}
-		err := fhirsync.Decide(ctx, m, run, typ, accept, "owner")
-		if errors.Is(err, store.ErrNotFound) {
-			return usage(err.Error())
-		}
+		err := decide(ctx, m, "owner", run, typ, accept)
 		if err == nil {
 			e.printf("%s\n", map[bool]string{true: "Accepted: the held changes count from now on.",
 				false: "Rejected: the records stay as they were. The next run compares these types whole."}[accept])
 		}
 		return err
 	})
+}
+
+// decide accepts or rejects what a run holds, once the journal has it.
+func decide(ctx context.Context, m *store.Mirror, by string, run uint32, typ string, accept bool) error {
+	code := map[bool]string{true: "run.accept", false: "run.reject"}[accept]
+	if err := m.Journal(store.Event{Code: code, Account: by, Run: run, Key: store.Key{Type: typ}}); err != nil {
+		return err
+	}
+	err := fhirsync.Decide(ctx, m, run, typ, accept, by)
+	if errors.Is(err, store.ErrNotFound) {
+		return usage(err.Error())
+	}
+	return err
 }

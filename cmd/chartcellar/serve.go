@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -44,6 +45,9 @@ type daemon struct {
 	m      *store.Mirror
 	sched  *schedule.Scheduler
 	office *office
+	// changed grows when settings, schedule or jobs change.
+	changed atomic.Uint64
+	starts  atomic.Uint64 // how many jobs have begun
 
 	// mu covers what follows.
 	mu       sync.Mutex
@@ -211,6 +215,7 @@ func (d *daemon) takeOver() error {
 	d.mu.Lock()
 	d.s = s
 	d.mu.Unlock()
+	d.changed.Add(1)
 	return nil
 }
 

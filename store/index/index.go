@@ -288,6 +288,16 @@ func (d *DB) view(fn func(*bolt.Tx) error) error {
 	return d.db.View(fn)
 }
 
+// Generation grows with every transaction that changed the index; 0 if it cannot be
+// read.
+func (d *DB) Generation() (n uint64) {
+	err := d.view(func(tx *bolt.Tx) error { n = uint64(tx.ID()); return nil })
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
 // update runs fn in a write transaction that is durable when it returns nil.
 // The caller holds d.write.
 func (d *DB) update(fn func(*bolt.Tx) error) error {

@@ -1,0 +1,395 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"chartcellar/cmd/chartcellar/internal/health"
+	"chartcellar/cmd/chartcellar/internal/viewer"
+	"chartcellar/fhirsync"
+	"chartcellar/fhirsync/schedule"
+	"chartcellar/store"
+)
+
+var (
+	_ viewer.Overview = (*office)(nil)
+	_ viewer.Months   = (*office)(nil)
+)
+
+// A judged is a status with the facts it was judged from.
+type judged struct {
+	at         time.Time
+	generation uint64
+	status     viewer.Status
+}
+
+// How long a status counts: while the mirror stays as it was, and while a run writes.
+const (
+	judgedLife  = 20 * time.Second
+	judgedStale = time.Second
+)
+
+// Status implements viewer.Overview. It is asked for by every page, so it is judged
+// anew only when the mirror or the settings have changed, or some time has gone by.
+func (o *office) Status(context.Context) (viewer.Status, error) {
+	o.judging.Lock()
+	defer o.judging.Unlock()
+	now, generation := o.now(), o.m.Generation()+o.d.changed.Load()
+	age := now.Sub(o.judged.at)
+	if fresh := age >= 0 && (age < judgedStale || age < judgedLife && generation == o.judged.generation); fresh && !o.judged.at.IsZero() {
+		return o.judged.status, nil
+	}
+	in, err := o.facts(now)
+	if err != nil {
+		return viewer.Status{}, err
+	}
+	o.judged = judged{at: now, generation: generation, status: shownStatus(in)}
+	return o.judged.status, nil
+}
+
+// facts gathers what the status is judged from.
+func (o *office) facts(now time.Time) (health.Input, error) {
+	return findFacts(o.d.settings(), o.m, statesOf(o.d.sched, now), now)
+}
+
+// shownStatus judges facts, and adds the times that the top of each page shows.
+func shownStatus(in health.Input) viewer.Status {
+	st := viewer.Status{Status: health.Judge(in)}
+	for _, src := range in.Sources {
+		if st.Copy.IsZero() || src.Copy.Before(st.Copy) {
+			st.Copy = src.Copy // the oldest counts
+		}
+		if src.Ended.After(st.Tried) {
+			st.Tried = src.Ended
+		}
+		if !src.Next.IsZero() && (st.Next.IsZero() || src.Next.Before(st.Next)) {
+			st.Next = src.Next
+		}
+	}
+	if slices.ContainsFunc(in.Sources, func(s health.Source) bool { return s.Copy.IsZero() }) {
+		st.Copy = time.Time{}
+	}
+	return st
+}
+
+// Home implements viewer.Overview.
+func (o *office) Home(ctx context.Context) (viewer.Home, error) {
+	h := viewer.Home{}
+	var err error
+	if h.Status, err = o.Status(ctx); err != nil {
+		return h, err
+	}
+	if h.Runs, _, err = o.Runs(ctx, 0, 5); err != nil {
+		return h, err
+	}
+	runs, err := o.m.Runs()
+	if err != nil {
+		return h, err
+	}
+	h.Days = o.strip(runs, 90)
+	if h.Totals, err = o.totals(runs); err != nil {
+		return h, err
+	}
+	h.Changes, err = o.recentChanges(ctx)
+	return h, err
+}
+
+// worse orders what a day came to: the worst is shown.
+var worse = map[viewer.DayState]int{viewer.DayNone: 0, viewer.DayComplete: 1, viewer.DayGaps: 2, viewer.DayHeld: 3, viewer.DayFailed: 4, viewer.DayMissing: 5}
+
+// strip are the last days: of each the worst that its last run of each EMR came to. On
+// a day without a run, whether one was expected is judged by the schedule of today, and
+// only since the first run.
+func (o *office) strip(runs []store.RunInfo, n int) []viewer.Day {
+	zone := o.zone()
+	now := o.now().In(zone)
+	days := make([]viewer.Day, n)
+	at := map[string]int{}
+	for i := range days {
+		d := time.Date(now.Year(), now.Month(), now.Day()+i-n+1, 12, 0, 0, 0, zone)
+		days[i] = viewer.Day{Date: d, State: viewer.DayNone}
+		at[d.Format(time.DateOnly)] = i
+	}
+	for _, src := range o.d.settings().Sources {
+		o.stripOf(src.Name, runs, days, at)
+	}
+	return days
+}
+
+// stripOf adds one EMR to the strip; runs come newest first.
+func (o *office) stripOf(source string, runs []store.RunInfo, days []viewer.Day, at map[string]int) {
+	zone, states, first := o.zone(), map[int]viewer.DayState{}, time.Time{}
+	numbers := map[int]uint32{}
+	for _, r := range runs {
+		if r.Source != source || r.Kind != "sync" || r.Ended.IsZero() {
+			continue
+		}
+		first = r.Started
+		i, ok := at[r.Ended.In(zone).Format(time.DateOnly)]
+		if _, known := states[i]; ok && !known {
+			states[i], numbers[i] = dayState(verdictOf(o.m, r)), r.Number
+		}
+	}
+	for i := range days {
+		state, ran := states[i]
+		if !ran && o.missed(source, days[i].Date, first) {
+			state = viewer.DayMissing
+		}
+		if ran && days[i].Run == 0 || worse[state] > worse[days[i].State] {
+			days[i].State, days[i].Run = state, numbers[i]
+		}
+	}
+}
+
+// missed reports whether a run was due on a day that is over, by the schedule of today.
+func (o *office) missed(source string, day, first time.Time) bool {
+	from := time.Date(day.Year(), day.Month(), day.Day(), 0, 0, 0, 0, day.Location())
+	to := from.AddDate(0, 0, 1)
+	if first.IsZero() || from.Before(first) || to.After(o.now()) || o.d.sched == nil {
+		return false
+	}
+	for _, st := range o.d.sched.Status(0) {
+		j := st.Plan.Job
+		if j.Source == source && (j.Kind == schedule.Pull || j.Kind == schedule.Full) && len(st.Plan.Between(from, to)) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func dayState(v fhirsync.Verdict) viewer.DayState {
+	switch v {
+	case fhirsync.Complete:
+		return viewer.DayComplete
+	case fhirsync.WithGaps:
+		return viewer.DayGaps
+	case fhirsync.HeldVerdict:
+		return viewer.DayHeld
+	}
+	return viewer.DayFailed
+}
+
+// A counted is what the mirror held after a run.
+type counted struct {
+	run    uint32
+	totals viewer.Totals
+}
+
+// totals counts what is here, once for each run that was closed: counting goes through
+// the whole index.
+func (o *office) totals(runs []store.RunInfo) (viewer.Totals, error) {
+	none := viewer.Totals{Patients: -1, Records: -1, Documents: -1, Bytes: -1}
+	i := slices.IndexFunc(runs, func(r store.RunInfo) bool { return r.Closing != 0 && (r.Kind == "sync" || r.Kind == "decision") })
+	if i < 0 {
+		return none, nil
+	}
+	o.counting.Lock()
+	defer o.counting.Unlock()
+	if o.counted.run == runs[i].Number {
+		return o.counted.totals, nil
+	}
+	t, err := o.count(runs[i])
+	if err != nil {
+		return none, err
+	}
+	if before, err := o.countBefore(runs, t.AsOf.Add(-24*time.Hour)); err == nil && before.Run != 0 {
+		t.Known = true
+		t.MorePatients, t.MoreRecords = t.Patients-before.Patients, t.Records-before.Records
+		t.MoreDocuments, t.MoreBytes = t.Documents-before.Documents, t.Bytes-before.Bytes
+	}
+	o.counted = counted{run: runs[i].Number, totals: t}
+	return t, nil
+}
+
+// count goes through the index as it stood after a run.
+func (o *office) count(r store.RunInfo) (viewer.Totals, error) {
+	t := viewer.Totals{AsOf: r.Ended, Run: r.Number}
+	snap, err := o.m.AsOf(r.Number)
+	if err != nil {
+		return t, err
+	}
+	counts, err := snap.Counts("")
+	if err != nil {
+		return t, err
+	}
+	for typ, n := range counts {
+		t.Records += n
+		switch typ {
+		case "Patient":
+			t.Patients = n
+		case "DocumentReference":
+			t.Documents = n
+		}
+	}
+	t.Bytes, err = sizeUpTo(o.m, r.Closing)
+	return t, err
+}
+
+// countBefore counts what was here at a time, by the last pull that was closed then.
+func (o *office) countBefore(runs []store.RunInfo, at time.Time) (viewer.Totals, error) {
+	for _, r := range runs { // newest first
+		if r.Closing != 0 && r.Kind == "sync" && !r.Ended.After(at) {
+			return o.count(r)
+		}
+	}
+	return viewer.Totals{}, nil
+}
+
+// sizeUpTo adds the files of the parts up to one.
+func sizeUpTo(m *store.Mirror, last uint32) (n int64, err error) {
+	parts, err := m.Parts()
+	for _, p := range parts {
+		if uint32(p.Number) <= last {
+			n += partSize(p)
+		}
+	}
+	return n, err
+}
+
+// Storage implements viewer.Runs.
+func (o *office) Storage(context.Context) (viewer.Storage, error) {
+	out := viewer.Storage{Folder: o.m.Dir(), PerMonth: -1, DaysLeft: -1}
+	parts, err := o.m.Parts()
+	if err != nil {
+		return out, err
+	}
+	runs, err := o.m.Runs()
+	if err != nil {
+		return out, err
+	}
+	if out.Free, out.Reserve, err = o.m.Space(); err != nil {
+		return out, err
+	}
+	_, out.Total, err = o.disk().Free(o.m.Dir())
+	if err != nil {
+		return out, err
+	}
+	ended := map[uint32]time.Time{}
+	for _, r := range runs {
+		ended[r.Number] = r.Ended
+	}
+	months := map[time.Time]int64{}
+	for _, p := range parts {
+		out.Used += partSize(p)
+		if at := ended[p.Run]; !at.IsZero() {
+			at = at.In(o.zone())
+			months[time.Date(at.Year(), at.Month(), 1, 0, 0, 0, 0, at.Location())] += partSize(p)
+		}
+	}
+	out.Months = grown(months)
+	if days, known, err := daysLeft(o.m, runs, o.now()); err == nil && known {
+		out.DaysLeft, out.PerMonth = days, perMonth(out.Free-out.Reserve, days)
+	}
+	return out, nil
+}
+
+// perMonth is the growth that leaves so many days.
+func perMonth(room int64, days int) int64 {
+	if days <= 0 || days >= 36500 {
+		return 0
+	}
+	return room / int64(days) * 30
+}
+
+// grown are the sizes at the ends of months, added up, at most three years of them.
+func grown(months map[time.Time]int64) []viewer.MonthSize {
+	var list []viewer.MonthSize
+	for m, n := range months {
+		list = append(list, viewer.MonthSize{Month: m, Bytes: n})
+	}
+	slices.SortFunc(list, func(a, b viewer.MonthSize) int { return a.Month.Compare(b.Month) })
+	for i := 1; i < len(list); i++ {
+		list[i].Bytes += list[i-1].Bytes
+	}
+	return list[max(0, len(list)-36):]
+}
+
+// Months implements viewer.Months: those since the first run.
+func (o *office) Months(context.Context) ([]time.Time, error) {
+	runs, err := o.m.Runs()
+	if err != nil || len(runs) == 0 {
+		return nil, err
+	}
+	now, first := o.now().In(o.zone()), runs[len(runs)-1].Started.In(o.zone())
+	var list []time.Time
+	for m := firstOf(now); !m.Before(firstOf(first)); m = m.AddDate(0, -1, 0) {
+		list = append(list, m)
+	}
+	return list, nil
+}
+
+func firstOf(t time.Time) time.Time {
+	return time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, t.Location())
+}
+
+// Month implements viewer.Months. It is the report that `report --month` makes.
+func (o *office) Month(ctx context.Context, month time.Time) (viewer.MonthReport, error) {
+	months, err := o.Months(ctx)
+	if err != nil {
+		return viewer.MonthReport{}, err
+	}
+	from := firstOf(month.In(o.zone()))
+	if !slices.ContainsFunc(months, from.Equal) {
+		return viewer.MonthReport{}, viewer.ErrNotFound
+	}
+	to, unfinished := from.AddDate(0, 1, 0), false
+	if to.After(o.now()) {
+		to, unfinished = o.now().In(o.zone()), true
+	}
+	r, err := makeReport(o.d.settings(), o.m, from, to)
+	if err != nil {
+		return viewer.MonthReport{}, err
+	}
+	out := viewer.MonthReport{Practice: r.Practice, Month: from, Made: o.now(), Unfinished: unfinished, Root: r.Root, LongestGap: -1, OpenGaps: -1}
+	for _, src := range r.Sources {
+		out.Due, out.OnTime = out.Due+src.Nights, out.OnTime+src.Complete
+		out.Complete += src.Runs[string(fhirsync.Complete)]
+		out.WithGaps += src.Runs[string(fhirsync.WithGaps)]
+		out.HeldRuns += src.Runs[string(fhirsync.HeldVerdict)]
+		out.Failed += src.Runs[string(fhirsync.FailedRun)] + src.Runs[string(fhirsync.Interrupted)]
+		out.New, out.Changed, out.Removed = out.New+src.New, out.Changed+src.Changed, out.Removed+src.Removed
+		out.LongestGap = max(out.LongestGap, src.Longest)
+		if unfinished { // gaps are known as they are now, not as they were
+			out.OpenGaps = max(0, out.OpenGaps) + src.OpenGaps
+		}
+	}
+	return out, o.monthOf(&out, from, to)
+}
+
+// monthOf adds what was here at the beginning and at the end, and what was checked and
+// decided.
+func (o *office) monthOf(out *viewer.MonthReport, from, to time.Time) error {
+	runs, err := o.m.Runs()
+	if err != nil {
+		return err
+	}
+	none := viewer.Totals{Patients: -1, Records: -1, Documents: -1, Bytes: -1}
+	for _, one := range []struct {
+		t  *viewer.Totals
+		at time.Time
+	}{{&out.Start, from}, {&out.End, to}} {
+		if *one.t, err = o.countBefore(runs, one.at); err != nil {
+			return err
+		}
+		if one.t.Run == 0 {
+			*one.t = none
+		}
+	}
+	for _, r := range runs {
+		if r.Ended.Before(from) || !r.Ended.Before(to) {
+			continue
+		}
+		switch r.Kind {
+		case "verify":
+			c := health.Check{Answer: health.Yes, At: r.Ended, Words: string(resultOf(o.m, r).Depth)}
+			if r.Verdict != verifiedGood {
+				c.Answer = health.No
+			}
+			out.Verifications = append(out.Verifications, c)
+		case "decision":
+			out.Decisions = append(out.Decisions, viewer.SettingChange{At: r.Ended, What: decisionWords(o.m, r)})
+		}
+	}
+	return nil
+}
