@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	"chartcellar/fhirsync"
 	"chartcellar/fhirsync/fakeemr"
 	"chartcellar/store"
+	accounts "chartcellar/store/access"
 	"chartcellar/store/archive"
 )
 
@@ -27,12 +29,14 @@ func demoCommand(e *env) *cobra.Command {
 	c := command("demo", "Show the whole thing on an invented practice, without a network",
 		`demo invents a practice, starts an EMR in a box, pulls it, changes some records,
 pulls again, kills a pull in the middle and goes on, verifies every byte, and opens
-a record with other people's programs. It leaves nothing behind, except with --keep.`, cobra.NoArgs,
+a record with other people's programs. Then it serves the pages of that practice until
+Ctrl-C; --once ends before. It leaves nothing behind, except with --keep.`, cobra.NoArgs,
 		func(ctx context.Context, _ []string) error { return e.demo(ctx, o) })
 	c.Flags().StringVar(&o.data, "data", "", "folder of NDJSON files to use instead of an invented practice")
 	c.Flags().IntVar(&o.patients, "patients", 60, "how many patients to invent")
 	c.Flags().Uint64Var(&o.seed, "seed", 1, "another number invents other patients")
-	c.Flags().BoolVar(&o.keep, "keep", false, "leave the mirror and the EMR in a box, to try commands by hand")
+	c.Flags().BoolVar(&o.keep, "keep", false, "leave the mirror behind, and print how to try commands by hand")
+	c.Flags().BoolVar(&o.once, "once", false, "end without serving the pages")
 	return c
 }
 
@@ -41,6 +45,7 @@ type demoOptions struct {
 	patients int
 	seed     uint64
 	keep     bool
+	once     bool
 }
 
 // A demo is one show. Every figure it prints is computed in it.
@@ -82,9 +87,12 @@ func (d *demo) show(ctx context.Context) error {
 		}
 	}
 	if d.o.keep {
-		return d.stay(ctx)
+		d.tryByHand()
 	}
-	return nil
+	if d.o.once {
+		return nil
+	}
+	return d.serve(ctx)
 }
 
 // practice starts the EMR in a box.
@@ -391,7 +399,7 @@ func (d *demo) summary(ctx context.Context) error {
 		d.say("")
 		d.say("WHAT YOU HAVE   %d records of %d patients, sealed, in %.1f MB on this computer.", st.Records, st.Patients, float64(size)/1e6)
 		d.say("HOW OLD         as of %s (%s).", st.Sources[0].LastComplete.Local().Format("2006-01-02 15:04:05"), ago(st.Sources[0].LastComplete))
-		d.say("WHAT IS MISSING %s. Not set up yet: a second copy elsewhere, a schedule, alerts.", missing)
+		d.say("WHAT IS MISSING %s. Not set up yet: a second copy elsewhere, alerts.", missing)
 		d.say("WITHOUT US      the recovery sheet, age and zstd open every part; see docs/without-chartcellar.md.")
 		d.say("All this took %.1f s.", time.Since(d.began).Seconds())
 		return nil
@@ -408,12 +416,36 @@ func folderSize(dir string) (size int64, err error) {
 	return size, err
 }
 
-// stay leaves everything running for a person to try.
-func (d *demo) stay(ctx context.Context) error {
-	d.say("\nThe EMR is running and the mirror is kept. Try, in another window:\n  export CHARTCELLAR_CONFIG=%s", d.settings)
+// tryByHand says how a person goes on by himself.
+func (d *demo) tryByHand() {
+	d.say("\nThe mirror is kept. While this runs, try in another window:\n  export CHARTCELLAR_CONFIG=%s", d.settings)
 	d.say("  chartcellar status\n  chartcellar sync\n  chartcellar runs list\n  chartcellar export %s", filepath.Join(d.dir, "plain"))
 	d.emr.Describe(d.e.Stdout, filepath.Join(d.dir, "settings", "ca.pem"), "demo")
-	d.say("Ctrl-C stops the EMR; remove %s when you are done.", d.dir)
-	<-ctx.Done()
-	return nil
+	d.say("Remove %s when you are done.", d.dir)
+}
+
+// serve makes an owner and serves the pages until a person has seen enough.
+func (d *demo) serve(ctx context.Context) error {
+	password := accounts.NewCode()
+	if err := d.owner(ctx, password); err != nil {
+		return err
+	}
+	d.say("\nLOOK AT IT  Sign in as demo with the password %s at the address below. Ctrl-C ends it%s.", password,
+		map[bool]string{false: " and removes everything"}[d.o.keep])
+	code := run(ctx, &env{Stdin: strings.NewReader(""), Stdout: d.e.Stdout, Stderr: d.e.Stderr, Getenv: d.e.Getenv},
+		[]string{"--config", d.settings, "serve", "--listen", "127.0.0.1:0"})
+	return quiet(code)
+}
+
+// owner makes the account of the demo.
+func (d *demo) owner(ctx context.Context, password string) error {
+	e := &env{Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: io.Discard, Getenv: d.e.Getenv, config: d.settings}
+	return e.withAccounts(ctx, "demo", func(a *accounts.Access) error {
+		code, _, err := a.NewSetupCode()
+		if err != nil {
+			return err
+		}
+		_, err = a.SetUp(ctx, "this computer", accounts.FirstOwner{Code: code, Name: "demo", Display: "Dr. Demo", Password: password})
+		return err
+	})
 }
