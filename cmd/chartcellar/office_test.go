@@ -43,15 +43,19 @@ type served struct {
 const ownerPassword = "grey herons over water"
 
 // serveIn starts `serve` with settings in a folder and waits for its pages.
-func serveIn(t *testing.T, dir string, args ...string) *served {
+func serveIn(t *testing.T, dir string) *served {
+	t.Helper()
+	return serving(t, "--config", filepath.Join(dir, "settings", "settings.toml"), "serve", "--listen", "127.0.0.1:0")
+}
+
+// serving starts a command that serves pages, and waits for them.
+func serving(t *testing.T, args ...string) *served {
 	t.Helper()
 	s := &served{t: t, out: &shout{}}
 	s.e = &env{Stdin: strings.NewReader(""), Stdout: s.out, Stderr: s.out, Getenv: func(string) string { return "" }}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan int, 1)
-	go func() {
-		done <- run(ctx, s.e, append([]string{"--config", filepath.Join(dir, "settings", "settings.toml"), "serve", "--listen", "127.0.0.1:0"}, args...))
-	}()
+	go func() { done <- run(ctx, s.e, args) }()
 	once := sync.OnceValue(func() int { cancel(); return <-done })
 	s.stop = once
 	t.Cleanup(func() { once() })
@@ -332,5 +336,27 @@ func TestCodeRunsOut(t *testing.T) {
 	now = now.Add(accounts.SetupTime)
 	if f.right("ABCDE-FGH10-JKMNP-QRSTV") {
 		t.Error("a code of half an hour ago counts")
+	}
+}
+
+// TestDemoServes: the demo ends by serving its practice, with the sign-in that it
+// prints, and leaves nothing behind.
+func TestDemoServes(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	s := serving(t, "demo", "--patients", "4")
+	password := s.find(`Sign in as demo with the password (\S+) `)
+	c, body := s.post("/sign-in", url.Values{"name": {"demo"}, "password": {password}})
+	s.wants(c, body, http.StatusSeeOther)
+	c, body = s.get("/")
+	s.wants(c, body, http.StatusOK, "Demo practice")
+	if n := s.number(body, "Patients"); n != 4 {
+		t.Errorf("Home shows %d patients", n)
+	}
+	if code := s.stop(); code != exitGood {
+		t.Errorf("it ended with %d:\n%s", code, s.out)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("it left %v, %v", left, err)
 	}
 }
