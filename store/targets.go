@@ -57,8 +57,21 @@ func (p *pipe) noteReferences(w *worker) {
 			clear(w.known)
 		}
 		w.known[string(ref)] = true
-		p.targets.note(w.hash.Key(typ, id), typ, id)
+		if k := w.hash.Key(typ, id); !p.held(k) {
+			p.targets.note(k, typ, id)
+		}
 	})
+}
+
+// held reports whether the index has a record, so that it need not be looked for at
+// the end. What cannot be read is looked at again then.
+func (p *pipe) held(k index.Key) bool {
+	held := false
+	err := p.run.m.index.Newest([]index.Key{k}, false, func(_ int, _ index.Entry, found bool) error {
+		held = found
+		return nil
+	})
+	return held && err == nil
 }
 
 func isFollowed(typ []byte) bool {
