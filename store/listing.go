@@ -120,18 +120,20 @@ func (w *writer) list(s *sealJob) error {
 
 // seenKeys returns, sorted, the first 8 bytes behind the type of the keys of one
 // type that the run's listings have shown. ok is false if some of them cannot be
-// read: then the listing proves no absence.
+// read: then the listing proves no absence. The list is valid until the next call.
 func (r *Run) seenKeys(typ byte) (seen []uint64, ok bool, err error) {
 	list, err := r.listed()
 	if err != nil {
 		return nil, false, err
 	}
+	seen = r.shown[:0]
 	for _, l := range list {
 		if seen, ok, err = r.m.readSeen(l, typ, seen); err != nil || !ok {
 			return nil, false, err
 		}
 	}
 	slices.Sort(seen)
+	r.shown = seen
 	return seen, true, nil
 }
 
