@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -40,24 +41,78 @@ func (m *Mirror) seenPath(part uint32) string {
 	return m.path("index.runs", fmt.Sprintf("%d.seen", part))
 }
 
-// list writes the keys that were listed since the last part, durably, and notes
-// them in the progress of the part that is about to be written.
-func (w *writer) list(s *sealJob) error {
-	if len(s.listed) == 0 {
+// listedKeys is how many keys of a listing go to the file at a time: 512 KiB.
+const listedKeys = 32 << 10
+
+// A seenFile is the keys that were listed since the last part, under the temporary
+// name of their file.
+type seenFile struct {
+	name string // the final one
+	file disk.File
+	keys int
+}
+
+// show writes keys that were listed since the last part.
+func (w *writer) show(keys []index.Key) error {
+	if len(keys) == 0 {
 		return nil
 	}
-	b := make([]byte, 0, len(s.listed)*len(index.Key{}))
-	for _, k := range s.listed {
+	if w.seen == nil {
+		if err := w.newSeen(); err != nil {
+			return err
+		}
+	}
+	b := make([]byte, 0, len(keys)*len(index.Key{}))
+	for _, k := range keys {
 		b = append(b, k[:]...)
 	}
-	name := w.m.seenPath(uint32(w.number))
+	w.seen.keys += len(keys)
+	if _, err := w.seen.file.Write(b); err != nil {
+		return fmt.Errorf("note what a listing has shown: %w", err)
+	}
+	return nil
+}
+
+// newSeen makes the file of the part that comes next, or that is being written.
+func (w *writer) newSeen() error {
+	n := w.number
+	if w.part == nil {
+		n++
+	}
+	name := w.m.seenPath(uint32(n))
 	if err := w.m.fs.Mkdir(filepath.Dir(name)); err != nil {
 		return err
 	}
-	if err := disk.ReplaceFile(w.m.fs, name, b); err != nil {
+	if err := disk.RemoveTemp(w.m.fs, name+disk.TempSuffix); err != nil {
 		return err
 	}
-	w.listed = append(w.listed, listedPart{uint32(w.number), len(s.listed)})
+	f, err := w.m.fs.Create(name + disk.TempSuffix)
+	if err != nil {
+		return fmt.Errorf("note what a listing has shown: %w", err)
+	}
+	w.seen = &seenFile{name: name, file: f}
+	return nil
+}
+
+// list makes the keys that were listed since the last part durable, and notes them
+// in the progress of the part that is about to be written.
+func (w *writer) list(s *sealJob) error {
+	if err := w.show(s.listed); err != nil || w.seen == nil {
+		return err
+	}
+	seen := w.seen
+	w.seen = nil
+	err := seen.file.Sync()
+	if cerr := seen.file.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return fmt.Errorf("note what a listing has shown: %w", err)
+	}
+	if err := disk.Swap(w.m.fs, seen.name+disk.TempSuffix, seen.name); err != nil {
+		return err
+	}
+	w.listed = append(w.listed, listedPart{uint32(w.number), seen.keys})
 	raw, err := json.Marshal(w.listed)
 	s.progress[listedName] = raw
 	return err
@@ -65,28 +120,52 @@ func (w *writer) list(s *sealJob) error {
 
 // seenKeys returns, sorted, the first 8 bytes behind the type of the keys of one
 // type that the run's listings have shown. ok is false if some of them cannot be
-// read: then the listing proves no absence.
+// read: then the listing proves no absence. The list is valid until the next call.
 func (r *Run) seenKeys(typ byte) (seen []uint64, ok bool, err error) {
 	list, err := r.listed()
 	if err != nil {
 		return nil, false, err
 	}
+	seen = r.shown[:0]
 	for _, l := range list {
-		b, err := disk.ReadFile(r.m.fs, r.m.seenPath(l.Part), 1<<30)
-		if errors.Is(err, fs.ErrNotExist) || err == nil && len(b) != l.Keys*len(index.Key{}) {
-			return nil, false, nil
-		}
-		if err != nil {
+		if seen, ok, err = r.m.readSeen(l, typ, seen); err != nil || !ok {
 			return nil, false, err
-		}
-		for ; len(b) > 0; b = b[len(index.Key{}):] {
-			if k := index.Key(b); k.Type() == typ {
-				seen = append(seen, k.Short())
-			}
 		}
 	}
 	slices.Sort(seen)
+	r.shown = seen
 	return seen, true, nil
+}
+
+// readSeen appends what one file has of a type; ok is false if the file is not
+// there or not whole.
+func (m *Mirror) readSeen(l listedPart, typ byte, to []uint64) (seen []uint64, ok bool, err error) {
+	f, err := m.fs.Open(m.seenPath(l.Part))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	defer f.Close() // read only
+	const size = len(index.Key{})
+	info, err := f.Stat()
+	if err != nil || info.Size() != int64(l.Keys*size) {
+		return nil, false, err
+	}
+	buf := make([]byte, 4096*size)
+	for left := l.Keys * size; left > 0; left -= len(buf) {
+		buf = buf[:min(left, len(buf))]
+		if _, err := io.ReadFull(f, buf); err != nil {
+			return nil, false, fmt.Errorf("read what a listing has shown: %w", err)
+		}
+		for b := buf; len(b) > 0; b = b[size:] {
+			if k := index.Key(b); k.Type() == typ {
+				to = append(to, k.Short())
+			}
+		}
+	}
+	return to, true, nil
 }
 
 // An Absent is a record that is current in the mirror and that a whole listing

@@ -396,7 +396,7 @@ func (m *Mirror) settle(ctx context.Context) error {
 }
 
 // removeSpentRuns removes run files that no committed part names, and what
-// listings of closed runs have seen.
+// listings of closed or broken off runs have seen. No run is being written.
 func (m *Mirror) removeSpentRuns() error {
 	keep := map[string]bool{}
 	err := m.index.EachPart(func(p index.Part) error {
@@ -422,6 +422,11 @@ func (m *Mirror) removeSpentRuns() error {
 		spent := strings.HasSuffix(e.Name(), ".run") || strings.HasSuffix(e.Name(), ".seen")
 		if spent && !keep[e.Name()] {
 			if err := disk.RemoveSpent(m.fs, m.path("index.runs", e.Name())); err != nil {
+				return err
+			}
+		}
+		if strings.HasSuffix(e.Name(), ".seen"+disk.TempSuffix) { // of a run that was broken off
+			if err := disk.RemoveTemp(m.fs, m.path("index.runs", e.Name())); err != nil {
 				return err
 			}
 		}

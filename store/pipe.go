@@ -32,6 +32,7 @@ type pipe struct {
 	frames chan *frameJob // in order, to the writer
 	decide []index.Decision
 	bufs   chan []byte // free frame buffers
+	lines  chan []line // free lists of lines
 
 	// mu covers uncounted: what was seen since the last part.
 	mu        sync.Mutex
@@ -97,7 +98,8 @@ type line struct {
 
 func newPipe(ctx context.Context, r *Run) (*pipe, error) {
 	p := &pipe{run: r, work: make(chan func(*worker), 4), scans: make(chan *scanJob, 6),
-		frames: make(chan *frameJob, framesAhead), uncounted: index.Counts{}, bufs: make(chan []byte, 16)}
+		frames: make(chan *frameJob, framesAhead), uncounted: index.Counts{}, bufs: make(chan []byte, 16),
+		lines: make(chan []line, 16)}
 	p.ctx, p.cancel = context.WithCancelCause(ctx)
 	w, err := newWriter(p)
 	if err != nil {
@@ -266,7 +268,8 @@ type frameKey struct {
 	typ  string
 }
 
-// A frameJob is a frame on its way to the writer, or a part boundary.
+// A frameJob is a frame on its way to the writer, or keys of a listing, or a part
+// boundary.
 type frameJob struct {
 	kind    archive.FrameKind
 	typ     string
@@ -277,6 +280,7 @@ type frameJob struct {
 	done    chan struct{}
 	frame   archive.Frame
 	err     error
+	listed  []index.Key // instead of lines
 	seal    *sealJob
 }
 
@@ -327,13 +331,16 @@ func (a *assembler) take(j *scanJob) error {
 			return err
 		}
 	}
+	a.p.recycleLines(j.kept)
 	for i := range j.chunk.ours {
 		if err := a.keepOurs(&j.chunk.ours[i]); err != nil {
 			return err
 		}
 	}
 	a.p.note(j.count)
-	a.listed = append(a.listed, j.seen...)
+	if err := a.list(j.seen); err != nil {
+		return err
+	}
 	for _, c := range j.count {
 		a.seen += c.Lines
 	}
@@ -349,6 +356,17 @@ func (a *assembler) take(j *scanJob) error {
 		return a.seal(nil)
 	}
 	return nil
+}
+
+// list adds keys that a listing has shown, and sends them on when they are many.
+func (a *assembler) list(keys []index.Key) error {
+	a.listed = append(a.listed, keys...)
+	if len(a.listed) < listedKeys {
+		return nil
+	}
+	f := &frameJob{listed: a.listed}
+	a.listed = nil
+	return send(a.p, a.p.frames, f)
 }
 
 func (a *assembler) keep(c *Chunk, l *line) error {
@@ -427,6 +445,31 @@ func (p *pipe) recycle(b []byte) {
 	select {
 	case p.bufs <- b[:0]:
 	default:
+	}
+}
+
+// manyLines is how many lines a list has room for that is used again.
+const manyLines = 4096
+
+// recycleLines gives a list of lines back whose lines are in their frames.
+func (p *pipe) recycleLines(l []line) {
+	if cap(l) > manyLines {
+		return
+	}
+	clear(l) // it holds on to no attachment
+	select {
+	case p.lines <- l[:0]:
+	default:
+	}
+}
+
+// newLines returns an empty list of lines.
+func (p *pipe) newLines() []line {
+	select {
+	case l := <-p.lines:
+		return l
+	default:
+		return nil
 	}
 }
 

@@ -32,7 +32,8 @@ type Run struct {
 	gapMu sync.Mutex // covers gaps: the writer takes them while others come
 	gaps  []index.Gap
 
-	recalled bool // what it stored before it was continued was looked at
+	shown    []uint64 // room for seenKeys
+	recalled bool     // what it stored before it was continued was looked at
 }
 
 // A RunSpec says what a run is.

@@ -94,17 +94,13 @@ func (p *pipe) compare(w *worker, j *scanJob) error {
 	if j.chunk.Listing {
 		j.seen = append(j.seen, w.keys...)
 	}
-	keep := func(l *line) {
-		if j.kept == nil {
-			j.kept = make([]line, 0, len(w.lines)) // a first pull keeps all
-		}
-		j.kept = append(j.kept, *l)
-	}
+	kept := w.lines[:0] // they move up in the worker's list, which becomes the job's
+	keep := func(l *line) { kept = append(kept, *l) }
 	var c index.Count
 	for i := range w.lines { // the counts of one type after the other
 		w.lines[i].last = i+1 == len(w.lines) || w.lines[i].typ != w.lines[i+1].typ
 	}
-	return p.run.m.index.Newest(w.keys, false, func(i int, old index.Entry, found bool) error {
+	err := p.run.m.index.Newest(w.keys, false, func(i int, old index.Entry, found bool) error {
 		l := &w.lines[i]
 		c.Lines++
 		switch {
@@ -142,6 +138,9 @@ func (p *pipe) compare(w *worker, j *scanJob) error {
 		}
 		return nil
 	})
+	clear(w.lines[len(kept):]) // it holds on to no attachment
+	j.kept, w.lines = kept, p.newLines()
+	return err
 }
 
 // lineTag marks a line as ours (archive.md 3).

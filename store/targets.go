@@ -1,9 +1,12 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"chartcellar/store/archive"
@@ -20,43 +23,89 @@ const maxTargets = 100_000
 var followed = []string{"Medication", "Practitioner", "PractitionerRole", "Organization", "Location",
 	"Specimen", "Device", "Observation", "Patient"}
 
-// targets are the records that the lines of a run name.
+// maxNames bounds the bytes of their names.
+const maxNames = 64 << 20
+
+// targets are the records that the lines of a run name. There may be very many:
+// their names, Type/id, lie one behind the other.
 type targets struct {
 	// mu covers what follows.
-	mu   sync.Mutex
-	list map[index.Key]Key
-	over bool // there were more than maxTargets
+	mu    sync.Mutex
+	at    map[index.Key]extent
+	names []byte
+	over  bool // there were too many
 }
+
+// An extent says where in the names one is.
+type extent struct{ from, to uint32 }
+
+// knownReferences is how many references a worker remembers, so as to look at each
+// once: most lines name what the lines before them named.
+const knownReferences = 4096
 
 // noteReferences notes what the line last scanned names.
 func (p *pipe) noteReferences(w *worker) {
-	w.scan.References(func(base, typ, id []byte) {
-		if len(base) > 0 && string(base) != p.run.spec.Base+"/" || !slices.Contains(followed, string(typ)) {
+	w.scan.References(func(ref []byte) {
+		if w.known[string(ref)] {
 			return
 		}
-		name := string(typ) + "/" + string(id)
-		if w.known[name] {
+		base, typ, id, ok := scan.SplitReference(ref)
+		if !ok || !isFollowed(typ) || len(base) > 0 && string(base) != p.run.spec.Base+"/" {
 			return
 		}
-		if len(w.known) >= 4096 {
+		if len(w.known) >= knownReferences {
 			clear(w.known)
 		}
-		w.known[name] = true
-		p.targets.note(w.hash.Key(typ, id), Key{Source: p.run.state.Source, Type: string(typ), ID: string(id)})
+		w.known[string(ref)] = true
+		if k := w.hash.Key(typ, id); !p.held(k) {
+			p.targets.note(k, typ, id)
+		}
 	})
 }
 
-func (t *targets) note(k index.Key, of Key) {
+// held reports whether the index has a record, so that it need not be looked for at
+// the end. What cannot be read is looked at again then.
+func (p *pipe) held(k index.Key) bool {
+	held := false
+	err := p.run.m.index.Newest([]index.Key{k}, false, func(_ int, _ index.Entry, found bool) error {
+		held = found
+		return nil
+	})
+	return held && err == nil
+}
+
+func isFollowed(typ []byte) bool {
+	for _, t := range followed {
+		if string(typ) == t {
+			return true
+		}
+	}
+	return false
+}
+
+func (t *targets) note(k index.Key, typ, id []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.list == nil {
-		t.list = map[index.Key]Key{}
+	if t.at == nil {
+		t.at = map[index.Key]extent{}
 	}
-	if _, ok := t.list[k]; !ok && len(t.list) >= maxTargets {
+	if _, ok := t.at[k]; ok {
+		return
+	}
+	from := len(t.names)
+	if len(t.at) >= maxTargets || from+len(typ)+1+len(id) > maxNames {
 		t.over = true
 		return
 	}
-	t.list[k] = of
+	t.names = append(append(append(t.names, typ...), '/'), id...)
+	t.at[k] = extent{uint32(from), uint32(len(t.names))}
+}
+
+// name returns the type and the id of a target.
+func (t *targets) name(k index.Key) (typ, id string) {
+	at := t.at[k]
+	typ, id, _ = strings.Cut(string(t.names[at.from:at.to]), "/")
+	return typ, id
 }
 
 // recall notes what the lines of this run name that were stored before it was
@@ -128,14 +177,12 @@ func (r *Run) Unresolved(ctx context.Context) (list []Key, all bool, err error) 
 	t := &r.pipe.targets
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	keys := make([]index.Key, 0, len(t.list))
-	for k := range t.list {
-		keys = append(keys, k)
-	}
-	slices.SortFunc(keys, func(a, b index.Key) int { return slices.Compare(a[:], b[:]) })
+	keys := slices.AppendSeq(make([]index.Key, 0, len(t.at)), maps.Keys(t.at))
+	slices.SortFunc(keys, func(a, b index.Key) int { return bytes.Compare(a[:], b[:]) })
 	err = r.m.index.Newest(keys, false, func(i int, _ index.Entry, found bool) error {
 		if !found {
-			list = append(list, t.list[keys[i]])
+			typ, id := t.name(keys[i])
+			list = append(list, Key{Source: r.state.Source, Type: typ, ID: id})
 		}
 		return ctx.Err()
 	})

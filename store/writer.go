@@ -33,6 +33,7 @@ type writer struct {
 	types   []string
 	lines   int
 	listed  []listedPart
+	seen    *seenFile // nil until a listing has shown something since the last part
 }
 
 func newWriter(p *pipe) (*writer, error) {
@@ -51,6 +52,9 @@ func (w *writer) loop() {
 		if w.part != nil {
 			w.part.Abort()
 		}
+		if w.seen != nil {
+			w.seen.file.Close() // it is given up: the keys come again
+		}
 	}()
 	for {
 		var f *frameJob
@@ -67,6 +71,9 @@ func (w *writer) loop() {
 }
 
 func (w *writer) take(f *frameJob) error {
+	if f.listed != nil {
+		return w.m.full(w.show(f.listed))
+	}
 	if f.seal != nil {
 		err := w.seal(f.seal)
 		if f.seal.flush != nil {
@@ -137,7 +144,7 @@ func (w *writer) seal(s *sealJob) error {
 		end = s.flush.end
 	}
 	r := w.p.run
-	idle := w.part == nil && len(s.progress) == 0 && len(s.bad) == 0 && len(r.newGaps()) == 0 && len(s.listed) == 0
+	idle := w.part == nil && len(s.progress) == 0 && len(s.bad) == 0 && len(r.newGaps()) == 0 && len(s.listed) == 0 && w.seen == nil
 	if idle && end == nil {
 		return nil
 	}

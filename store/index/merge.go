@@ -15,9 +15,9 @@ import (
 	"chartcellar/store/disk"
 )
 
-// batch is how many rows one transaction of a merge takes: a larger one would
-// hold too much memory (archive.md 5).
-const batch = 50_000
+// batch is how many rows one transaction of a merge takes: a larger one holds more
+// memory and is slower, because bbolt splits its pages only at the end.
+const batch = 8_192
 
 // NeedsMerge reports whether entries are still in run files.
 func (d *DB) NeedsMerge() bool {
@@ -186,6 +186,12 @@ type mergedRow struct {
 // batchRows is how many rows a rowBatch takes.
 const batchRows = 4096
 
+// newRowBatch returns an empty batch with room for as many rows as it mostly takes.
+func newRowBatch() *rowBatch {
+	const row = 16 + entryLen + 4
+	return &rowBatch{arena: make([]byte, 0, (batchRows+64)*row), rows: make([]mergedRow, 0, batchRows+64)}
+}
+
 // mergeEntries writes current, versions and pending from all sources: one
 // goroutine reads, resolves and encodes, the caller's fills the file.
 func (d *DB) mergeEntries(ctx context.Context, out *builder, in []source, states States) error {
@@ -213,25 +219,25 @@ func (d *DB) mergeEntries(ctx context.Context, out *builder, in []source, states
 
 // resolveAll sends the rows of every record, in the order of their keys.
 func (d *DB) resolveAll(ctx context.Context, in []source, states States, to chan<- *rowBatch) {
-	b := &rowBatch{}
+	b := newRowBatch()
 	send := func() error {
 		select {
 		case to <- b:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		b = &rowBatch{}
+		b = newRowBatch()
 		return nil
 	}
 	err := eachGroup(ctx, in, func(list []Entry) error {
 		Mark(list)
-		current, wait := split(list, states)
+		current := currentOf(list, states)
 		for i := range list {
 			bucket := bVersions
 			switch {
 			case i == current:
 				bucket = bCurrent
-			case wait(i):
+			case states.waits(list, i, current):
 				bucket = bPending
 			}
 			d.addRow(b, bucket, &list[i])

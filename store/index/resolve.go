@@ -35,21 +35,26 @@ func Mark(list []Entry) {
 	}
 }
 
-// split says where the versions of one record belong, given in order and
-// marked: current is the index of the one that counts (-1 for none), and wait
-// reports whether an entry waits for the state of its run.
-func split(list []Entry, states States) (current int, wait func(i int) bool) {
-	current = -1
-	for i := range list {
+// currentOf returns which of the versions of one record counts, given in order and
+// marked; -1 for none.
+func currentOf(list []Entry, states States) int {
+	for i := len(list) - 1; i >= 0; i-- {
 		if states.Counts(&list[i]) {
-			current = i
+			return i
 		}
 	}
-	return current, func(i int) bool {
-		e := &list[i]
-		s := states.of(e)
-		return i > current && e.Flags&aside == 0 && (s == Underway || s == Held)
+	return -1
+}
+
+// waits reports whether version i of a record, of which current counts, waits for
+// the state of its run.
+func (s States) waits(list []Entry, i, current int) bool {
+	e := &list[i]
+	if i <= current || e.Flags&aside != 0 {
+		return false
 	}
+	of := s.of(e)
+	return of == Underway || of == Held
 }
 
 // Fold moves the entries of runs that were decided out of the waiting list,
@@ -133,10 +138,10 @@ func (d *DB) foldKey(tx *bolt.Tx, k Key, states States) error {
 	if err != nil {
 		return err
 	}
-	current, wait := split(list, states)
+	current := currentOf(list, states)
 	for i := range list {
-		e := &list[i]
-		if !wait(i) {
+		e, wait := &list[i], states.waits(list, i, current)
+		if !wait {
 			if err := tx.Bucket(bPending).Delete(versionKey(e)); err != nil {
 				return err
 			}
@@ -144,7 +149,7 @@ func (d *DB) foldKey(tx *bolt.Tx, k Key, states States) error {
 		switch {
 		case i == current:
 			err = d.putEntry(tx.Bucket(bCurrent), e.Key[:], e)
-		case !wait(i):
+		case !wait:
 			err = d.putEntry(tx.Bucket(bVersions), versionKey(e), e)
 		}
 		if err != nil {

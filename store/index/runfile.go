@@ -164,6 +164,10 @@ func patientAt(row []byte) (Patient, Line) {
 		le.Uint16(row[14:])}, row[16]}
 }
 
+// rowBuffer is how much of a run file is read at once. A merge reads all files side
+// by side, and a large pull leaves many.
+const rowBuffer = 8 << 10
+
 // A rowReader reads a list of a run file from its start.
 type rowReader struct {
 	r    *bufio.Reader
@@ -173,14 +177,14 @@ type rowReader struct {
 
 func (r *runFile) entries() *rowReader {
 	n := int64(r.count) * runRow
-	return &rowReader{bufio.NewReaderSize(io.NewSectionReader(r.f, int64(runHead), n), 64<<10),
+	return &rowReader{bufio.NewReaderSize(io.NewSectionReader(r.f, int64(runHead), n), rowBuffer),
 		r.count, make([]byte, runRow)}
 }
 
 func (r *runFile) patients() *rowReader {
 	at := int64(runHead) + int64(r.count)*runRow
 	n := int64(r.count) * patientRow
-	return &rowReader{bufio.NewReaderSize(io.NewSectionReader(r.f, at, n), 64<<10),
+	return &rowReader{bufio.NewReaderSize(io.NewSectionReader(r.f, at, n), rowBuffer),
 		r.count, make([]byte, patientRow)}
 }
 

@@ -184,13 +184,13 @@ func (k *Kept) group(list []Entry, before []Flags, states States) []Flags {
 		return before
 	}
 	Mark(list)
-	current, wait := split(list, states)
+	current := currentOf(list, states)
 	for i := range list {
 		want := list[i].Flags | inVersions
 		switch {
 		case i == current:
 			want = list[i].Flags | inCurrent
-		case wait(i):
+		case states.waits(list, i, current):
 			want = list[i].Flags | inPending
 		}
 		if want != before[i] {
@@ -202,6 +202,7 @@ func (k *Kept) group(list []Entry, before []Flags, states States) []Flags {
 
 // patients adds the lists of the patients; each is in the order of the archive.
 func (k *Kept) patients(tx *bolt.Tx) error {
+	var lines []Line
 	return tx.Bucket(bPatient).ForEach(func(key, v []byte) error {
 		value, err := checked(key, v)
 		if err != nil {
@@ -212,7 +213,8 @@ func (k *Kept) patients(tx *bolt.Tx) error {
 			return nil
 		}
 		last := Loc{}
-		for i, l := range appendPatientLines(nil, binary.BigEndian.Uint32(key[8:]), value) {
+		lines = appendPatientLines(lines[:0], binary.BigEndian.Uint32(key[8:]), value)
+		for i, l := range lines {
 			if i > 0 && !last.Before(l.Loc) {
 				k.Wrong++
 			}

@@ -127,7 +127,7 @@ func (s *Scanner) reference(i int, nested bool) []byte {
 // patientID returns the id in a reference to a Patient: Patient/id, also
 // absolute, also with /_history/version; nil for anything else.
 func patientID(ref []byte) []byte {
-	if _, typ, id, ok := splitReference(ref); ok && string(typ) == "Patient" {
+	if _, typ, id, ok := SplitReference(ref); ok && string(typ) == "Patient" {
 		return id
 	}
 	return nil

@@ -42,20 +42,19 @@ func (s *Scanner) Links(fn func(Link)) {
 	}
 }
 
-// References calls fn with the type and the id of each literal reference of the
-// line last scanned, and with what stands before them: "" if it is relative,
-// else the base with a slash at its end. Contained, logical and conditional
-// references are passed over. The slices are valid until the next call.
-func (s *Scanner) References(fn func(base, typ, id []byte)) {
+// References calls fn with each reference of the line last scanned, as
+// SplitReference takes it. It is valid until the next call.
+func (s *Scanner) References(fn func(ref []byte)) {
 	for _, v := range s.refs {
-		if base, typ, id, ok := splitReference(s.text(v)); ok {
-			fn(base, typ, id)
-		}
+		fn(s.text(v))
 	}
 }
 
-// splitReference cuts [base/]Type/id[/_history/version] into its parts.
-func splitReference(ref []byte) (base, typ, id []byte, ok bool) {
+// SplitReference returns the type and the id of a literal reference,
+// [base/]Type/id[/_history/version], and what stands before them: "" if it is
+// relative, else the base with a slash at its end. ok is false for contained,
+// logical and conditional ones. The slices are parts of ref.
+func SplitReference(ref []byte) (base, typ, id []byte, ok bool) {
 	if bytes.IndexByte(ref, '?') >= 0 || bytes.IndexByte(ref, '#') >= 0 {
 		return nil, nil, nil, false
 	}
