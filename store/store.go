@@ -283,6 +283,11 @@ func (m *Mirror) PutSecret(name string, plain []byte) error {
 	return disk.ReplaceFile(m.fs, m.path("secrets", name), sealed)
 }
 
+// Unseal opens what the box key of this mirror has sealed for a purpose outside of it.
+func (m *Mirror) Unseal(purpose string, sealed []byte) ([]byte, error) {
+	return m.box.Open(purpose, sealed)
+}
+
 // Secret returns what PutSecret sealed; nil if there is nothing of that name.
 func (m *Mirror) Secret(name string) ([]byte, error) {
 	b, err := disk.ReadFile(m.fs, m.path("secrets", name), 1<<20)

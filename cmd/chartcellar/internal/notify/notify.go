@@ -151,12 +151,15 @@ func Say(s Sentence, facts ...Fact) Text {
 }
 
 // Lines puts texts under each other, as in a report.
-func Lines(texts ...Text) Text {
+func Lines(texts ...Text) Text { return Join("\n", texts...) }
+
+// Join puts texts behind each other.
+func Join(between Sentence, texts ...Text) Text {
 	list := make([]string, len(texts))
 	for i, t := range texts {
 		list[i] = t.text
 	}
-	return Text{strings.Join(list, "\n")}
+	return Text{strings.Join(list, string(between))}
 }
 
 // String returns the text.
