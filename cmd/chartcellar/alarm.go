@@ -42,6 +42,8 @@ type alarm struct {
 	ways  ways
 	notes notes
 	news  []*news
+	// refused says that the settings file was changed to what cannot be used.
+	refused bool
 }
 
 // news is something that is told once, to those channels that have not heard of it.
@@ -180,7 +182,7 @@ func (a *alarm) standing(more notify.Alert) []notify.Alert {
 func (a *alarm) watch(now time.Time) (watch, error) {
 	a.mu.Lock()
 	w := watch{gapDays: a.s.Alerts.GapDays, days: -1, jobs: map[string]trouble{}, skews: map[string]time.Duration{}, rings: map[string]*smart.Ring{},
-		clock: a.notes.Clock, pingDown: a.notes.PingDown, fileDown: a.notes.FileDown, unusable: len(a.ways.wrong)}
+		clock: a.notes.Clock, pingDown: a.notes.PingDown, fileDown: a.notes.FileDown, unusable: len(a.ways.wrong), refused: a.refused}
 	for job, t := range a.notes.Jobs {
 		w.jobs[job] = t
 	}
@@ -249,6 +251,15 @@ func (a *alarm) ended(job schedule.Job, err error) {
 		t.Cause, t.Tries = c, t.Tries+1
 		a.notes.Jobs[job.String()] = t
 	}
+	a.mu.Unlock()
+	a.poke()
+}
+
+// settingsRefused takes note of whether the settings file, as it stands now, could be
+// taken over.
+func (a *alarm) settingsRefused(yes bool) {
+	a.mu.Lock()
+	a.refused = yes
 	a.mu.Unlock()
 	a.poke()
 }

@@ -97,7 +97,8 @@ type watch struct {
 	clock    time.Time                // what this computer's clock has shown already
 	pingDown time.Time                // since when; zero: it is not
 	fileDown time.Time
-	unusable int // alert settings that cannot be used
+	unusable int  // alert settings that cannot be used
+	refused  bool // the settings file was changed to what cannot be used
 }
 
 // alerts says what is wrong at the moment: a pure function. Whatever makes the state
@@ -319,7 +320,7 @@ func (w watch) clocks() (list []notify.Alert) {
 	return list
 }
 
-// others says which jobs of the mirror itself fail.
+// others says which jobs of the mirror itself fail, and whether the settings are good.
 func (w watch) others() (list []notify.Alert) {
 	for _, kind := range []schedule.Kind{schedule.Verify, schedule.Compare, schedule.Pack} {
 		t, ok := w.jobs[string(kind)]
@@ -329,6 +330,11 @@ func (w watch) others() (list []notify.Alert) {
 		list = append(list, notify.Alert{Kind: notify.Failed, Source: string(kind), Level: notify.Warning,
 			Text: notify.Say("The job “%s” of the office copy fails, since %s.", notify.Name(string(kind)), w.at(t.Since)),
 			Next: notify.Say("Nothing is lost, and copying goes on. Run: chartcellar verify. It says what is wrong.")})
+	}
+	if w.refused {
+		list = append(list, notify.Alert{Kind: notify.Failed, Source: "settings", Level: notify.Warning,
+			Text: notify.Say("The settings file was changed to something that cannot be used. The settings of before stay in force."),
+			Next: notify.Say("Nothing is lost, and copying goes on. Correct the file before the computer is started again: chartcellar config check")})
 	}
 	return list
 }

@@ -77,6 +77,7 @@ func TestAlerts(t *testing.T) {
 		{"the ping is dead", func(w *watch, _ *health.Source) { w.pingDown = night }, "channel ping warning", "since Tue 10 Mar"},
 		{"the status file cannot be written", func(w *watch, _ *health.Source) { w.fileDown = night }, "channel status file warning", ""},
 		{"settings that cannot be used", func(w *watch, _ *health.Source) { w.unusable = 1 }, "channel settings warning", "1 setting of the alerts"},
+		{"settings changed to nonsense", func(w *watch, _ *health.Source) { w.refused = true }, "failed settings warning", "config check"},
 		{"failed for a reason that has no alert of its own", func(w *watch, _ *health.Source) { w.in.Wrong = []string{"the moon"} }, "failed  warning", "not as it should be"},
 	}
 	for _, tt := range tests {

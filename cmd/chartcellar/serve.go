@@ -182,7 +182,9 @@ func (d *daemon) watchSettings(ctx context.Context) error {
 		case <-tick.C:
 		}
 		if !d.took(modified(path)) {
-			if err := d.reload(); err != nil {
+			err := d.reload()
+			d.alarm.settingsRefused(err != nil)
+			if err != nil {
 				d.e.logger().ErrorContext(ctx, "settings not taken over", "cause", err.Error())
 			}
 		}
