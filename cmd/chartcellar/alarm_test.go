@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"mime/quotedprintable"
@@ -37,6 +39,7 @@ type letterbox struct {
 
 	mu    sync.Mutex
 	mails []string // "TO: SUBJECT\n\nBODY"
+	users []string // who signed in, as it came over the line
 }
 
 func newLetterbox(t *testing.T) *letterbox {
@@ -83,6 +86,14 @@ func (b *letterbox) serve(c net.Conn) {
 			}
 			b.keep(to, raw.String())
 			io.WriteString(c, "250 taken\r\n")
+		case "EHLO":
+			io.WriteString(c, "250-box\r\n250 AUTH PLAIN\r\n")
+		case "AUTH":
+			who, err := base64.StdEncoding.DecodeString(strings.TrimSpace(line[len("AUTH PLAIN "):]))
+			b.mu.Lock()
+			b.users = append(b.users, strings.ReplaceAll(string(who), "\x00", ":"), fmt.Sprint(err))
+			b.mu.Unlock()
+			io.WriteString(c, "235 welcome\r\n")
 		case "QUIT":
 			io.WriteString(c, "221 bye\r\n")
 			return
@@ -157,7 +168,8 @@ func newDaemonTest(t *testing.T, set ...string) *daemonTest {
 // env is that of a new process.
 func (i *daemonTest) env() *env {
 	return &env{Stdin: strings.NewReader(""), Stdout: i.out, Stderr: i.out, Getenv: func(name string) string {
-		return map[string]string{"CHARTCELLAR_CONFIG": i.settings(), "CHARTCELLAR_CLIENT_SECRET": "s"}[name]
+		return map[string]string{"CHARTCELLAR_CONFIG": i.settings(), "CHARTCELLAR_CLIENT_SECRET": "s",
+			"CHARTCELLAR_SMTP_PASSWORD": "pass-7"}[name]
 	}}
 }
 
@@ -399,7 +411,7 @@ func TestChangesAreTold(t *testing.T) {
 	edit(`mail_to = ["new@practice.example"]`, `mail_to = ["thief@elsewhere.example"]`)
 	i.serving(func(ctx context.Context) {
 		i.d.alarm.look(ctx)
-		expect("edited while nothing ran", "new@practice.example: My practice: Somebody who edited", "thief@elsewhere.example: My practice: Somebody who edited")
+		expect("edited while nothing ran", "new@practice.example: My practice: Somebody at this computer changed", "thief@elsewhere.example: My practice: Somebody at this computer changed")
 		i.d.alarm.look(ctx)
 		if got := box.take(); len(got) > 0 {
 			t.Errorf("told twice: %s", got)
@@ -407,6 +419,26 @@ func TestChangesAreTold(t *testing.T) {
 	})
 	i.run("alerts", "set", "--mail-to", "owner@practice.example")
 	expect("with no serve", "thief@elsewhere.example: My practice: owner changed", "owner@practice.example: My practice: owner changed")
+}
+
+// TestMailPassword: it is sealed by a command and used for the mail; a change that could
+// not be told for want of it is told later.
+func TestMailPassword(t *testing.T) {
+	box := newLetterbox(t)
+	i := newDaemonTest(t, "--mail-to", "owner@practice.example", "--smtp", box.addr, "--smtp-plain", "--smtp-user", "office")
+	if out := i.out.String(); !strings.Contains(out, "NOTE: mail to owner@practice.example could not be told") {
+		t.Errorf("without a password: %s", out)
+	}
+	i.run("alerts", "password")
+	got := subjects(box.take())
+	if !strings.Contains(got, "Somebody at this computer changed settings.") || !strings.Contains(got, "owner changed the password for the mail server.") {
+		t.Errorf("told: %s", got)
+	}
+	box.mu.Lock()
+	defer box.mu.Unlock()
+	if len(box.users) < 2 || box.users[0] != ":office:pass-7" || box.users[1] != "<nil>" {
+		t.Errorf("signed in as %q", box.users)
+	}
 }
 
 // TestFolderGone: that the folder is gone, or an older one is in its place, is told

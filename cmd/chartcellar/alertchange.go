@@ -124,17 +124,28 @@ func (a *alarm) tellNews(ctx context.Context) {
 	}
 }
 
-// sinceLast tells what was changed in the settings while nothing ran that could tell
-// it, or could not be told.
-func (a *alarm) sinceLast() error {
+// missed has told what was changed in the settings up to s while nothing ran that could
+// tell it, or could not be told, and reports whether there was something.
+func (a *alarm) missed(s config.Settings) bool {
 	a.mu.Lock()
-	before, s := a.notes.Settings, a.s
+	before := a.notes.Settings
+	if before == nil { // nothing was noted yet
+		a.notes.Settings = &s
+	}
 	a.mu.Unlock()
 	if before == nil || len(config.Changed(*before, s)) == 0 {
+		return false
+	}
+	a.add(notice{code: "settings.changed", before: *before, after: s})
+	return true
+}
+
+// sinceLast tells and journals what changed since the program ran last.
+func (a *alarm) sinceLast() error {
+	if !a.missed(a.settings()) {
 		return nil
 	}
-	a.add(notice{code: "settings.changed", by: "file", before: *before, after: s})
-	return a.m.Journal(store.Event{Code: "settings.changed", Account: "file"})
+	return a.m.Journal(store.Event{Code: "settings.changed", Note: "found at the start"})
 }
 
 // told takes an event of the accounts that the journal has. What everybody must hear of
@@ -161,9 +172,10 @@ func (e *env) changed(m *store.Mirror, c notice) error {
 	if err != nil {
 		return err
 	}
-	if a.notes.Settings == nil && c.before.Data != "" { // they changed, and nothing was noted yet
-		a.notes.Settings = &c.before
+	if before := c.before; before.Data != "" {
+		s = before
 	}
+	a.missed(s)
 	a.add(c)
 	ctx, stop := context.WithTimeout(context.Background(), 30*time.Second)
 	defer stop()
