@@ -3,9 +3,9 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -42,6 +42,8 @@ type alarm struct {
 	ways  ways
 	notes notes
 	news  []*news
+	// pulling is since when each source's pull is seen to run.
+	pulling map[string]time.Time
 	// refused says that the settings file was changed to what cannot be used.
 	refused bool
 }
@@ -55,6 +57,7 @@ type news struct {
 
 const (
 	lookEvery = 5 * time.Minute
+	firstLook = time.Minute    // so that a pull that is due has begun
 	newsLife  = 24 * time.Hour // for so long it is tried to tell news
 )
 
@@ -116,16 +119,17 @@ func (a *alarm) poke() {
 
 // run looks every few minutes and when it is poked, until ctx ends.
 func (a *alarm) run(ctx context.Context) error {
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
+	wait := time.NewTimer(firstLook)
+	defer wait.Stop()
 	for {
-		a.look(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-wait.C:
 		case <-a.wake:
 		}
+		a.look(ctx)
+		wait.Reset(lookEvery)
 	}
 }
 
@@ -182,12 +186,17 @@ func (a *alarm) standing(more notify.Alert) []notify.Alert {
 func (a *alarm) watch(now time.Time) (watch, error) {
 	a.mu.Lock()
 	w := watch{gapDays: a.s.Alerts.GapDays, days: -1, jobs: map[string]trouble{}, skews: map[string]time.Duration{}, rings: map[string]*smart.Ring{},
-		clock: a.notes.Clock, pingDown: a.notes.PingDown, fileDown: a.notes.FileDown, unusable: len(a.ways.wrong), refused: a.refused}
+		overdue: map[string]bool{},
+		clock:   a.notes.Clock, pingDown: a.notes.PingDown, fileDown: a.notes.FileDown, unusable: len(a.ways.wrong), refused: a.refused}
 	for job, t := range a.notes.Jobs {
-		w.jobs[job] = t
+		if _, source, ofOne := strings.Cut(job, " of "); !ofOne || a.connected(source) {
+			w.jobs[job] = t
+		}
 	}
 	for source, skew := range a.notes.Skew {
-		w.skews[source] = skew
+		if a.connected(source) {
+			w.skews[source] = skew
+		}
 	}
 	if now.After(a.notes.Clock) {
 		a.notes.Clock = now
@@ -197,10 +206,39 @@ func (a *alarm) watch(now time.Time) (watch, error) {
 	if w.in, err = a.facts(now); err != nil {
 		return w, err
 	}
+	w.pulling = a.seePulls(w.in)
+	for _, s := range a.center.List() {
+		if s.Kind == notify.Overdue {
+			w.overdue[s.Source] = true
+		}
+	}
 	for _, p := range a.m.Found() {
 		w.found = append(w.found, p.Kind)
 	}
 	return w, errors.Join(a.watchDisk(&w, now), a.watchKeys(&w))
+}
+
+// connected reports whether an EMR is in the settings still; mu is held.
+func (a *alarm) connected(source string) bool {
+	return slices.ContainsFunc(a.s.Sources, func(s config.Source) bool { return s.Name == source })
+}
+
+// seePulls takes note of which pulls run, and returns since when each was seen.
+func (a *alarm) seePulls(in health.Input) map[string]time.Time {
+	seen := map[string]time.Time{}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, src := range in.Sources {
+		if !src.Running {
+			continue
+		}
+		seen[src.Name] = in.Now
+		if since, ok := a.pulling[src.Name]; ok {
+			seen[src.Name] = since
+		}
+	}
+	a.pulling = seen
+	return seen
 }
 
 func (a *alarm) watchDisk(w *watch, now time.Time) error {
@@ -259,9 +297,12 @@ func (a *alarm) ended(job schedule.Job, err error) {
 // taken over.
 func (a *alarm) settingsRefused(yes bool) {
 	a.mu.Lock()
+	news := a.refused != yes
 	a.refused = yes
 	a.mu.Unlock()
-	a.poke()
+	if news {
+		a.poke()
+	}
 }
 
 // skewed takes note of how far the EMR's clock is ahead of this computer's. One that
@@ -280,72 +321,6 @@ func (e *env) skewed(source string, c *rest.Client) {
 	if skew, ok := c.Skew(); ok && e.daemon.get() != nil {
 		e.daemon.get().alarm.skewed(source, skew)
 	}
-}
-
-// ping tells the service elsewhere of each good run, as long as no EMR's copy is
-// overdue: its silence is what raises the alarm there.
-func (a *alarm) ping(ctx context.Context, in health.Input) {
-	address := a.settings().Alerts.Ping
-	if address == "" || slices.ContainsFunc(in.Sources, func(s health.Source) bool { return s.Overdue }) {
-		return
-	}
-	for _, src := range in.Sources {
-		a.mu.Lock()
-		news := src.Ended.After(a.notes.Pinged[src.Name]) && in.Now.Sub(src.Ended) < time.Hour
-		a.mu.Unlock()
-		beats := map[string]notify.Beat{"complete": notify.Succeeded, "complete with gaps": notify.Succeeded,
-			"failed": notify.NotDone, "interrupted": notify.NotDone}
-		beat, said := beats[src.Verdict]
-		if !news || !said {
-			continue
-		}
-		err := pingOf(address).Send(ctx, beat)
-		a.mu.Lock()
-		if err == nil {
-			a.notes.Pinged[src.Name], a.notes.PingDown = src.Ended, time.Time{}
-		} else if a.notes.PingDown.IsZero() && ctx.Err() == nil {
-			a.notes.PingDown = in.Now
-		}
-		a.mu.Unlock()
-		if err != nil {
-			a.e.logger().WarnContext(ctx, "ping not sent") // its address is a secret
-		}
-	}
-}
-
-// tellPrograms writes the status file, and notes since when that fails.
-func (a *alarm) tellPrograms(ctx context.Context, in health.Input) {
-	err := a.writeStatus(in)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	switch {
-	case err == nil:
-		a.notes.FileDown = time.Time{}
-	case a.notes.FileDown.IsZero():
-		a.notes.FileDown = in.Now
-		a.e.logger().ErrorContext(ctx, "status file not written", "cause", err.Error())
-	}
-}
-
-// writeStatus writes the status file, if there is to be one: the word and the sentence
-// are those of the command and the page.
-func (a *alarm) writeStatus(in health.Input) error {
-	path := a.settings().Alerts.StatusFile
-	if !filepath.IsAbs(path) {
-		return nil
-	}
-	n, worst := a.center.Standing()
-	st := health.Judge(in)
-	file := notify.Status{Word: string(st.Word), Sentence: st.Sentence, At: in.Now, Alerts: n, Worst: worst}
-	for i, src := range in.Sources {
-		if i == 0 || src.Copy.Before(file.Verified) {
-			file.Verified = src.Copy
-		}
-		if !src.Next.IsZero() && (file.Next.IsZero() || src.Next.Before(file.Next)) {
-			file.Next = src.Next
-		}
-	}
-	return notify.WriteStatus(a.fs, path, file)
 }
 
 // sent keeps what came of messages, in the notes and in the journal.
@@ -407,39 +382,4 @@ func (e *env) end(ctx context.Context, cause error) error {
 	a.sent(ctx, a.center.Update(ctx, a.standing(alert)))
 	a.keep(ctx)
 	return cause
-}
-
-// report sends the weekly line or the report of the month before by mail.
-func (d *daemon) report(ctx context.Context, job schedule.Job) (schedule.Outcome, error) {
-	a := d.alarm
-	now := a.now()
-	o := reportOptions{week: job.Kind == schedule.Weekly}
-	if !o.week {
-		o.month = now.AddDate(0, 0, -now.Day()).Format("2006-01")
-	}
-	from, to, err := o.span(d.settings().Zone, now)
-	if err != nil {
-		return schedule.Outcome{}, err
-	}
-	r, err := makeReport(d.settings(), d.m, from, to)
-	if err != nil {
-		return schedule.Outcome{}, err
-	}
-	alert := notify.Alert{Kind: notify.Report, Level: notify.Info}
-	if o.week {
-		alert.Text = r.week()
-	} else {
-		last := to.AddDate(0, 0, -1)
-		alert.Text = notify.Lines(append([]notify.Text{notify.Say("Report from %s to %s.", notify.Day(from), notify.Day(last)), {}}, r.lines()...)...)
-	}
-	a.mu.Lock()
-	mail := a.ways.mail
-	a.mu.Unlock()
-	outcomes := a.center.Tell(ctx, alert, mail...)
-	a.sent(ctx, outcomes)
-	a.poke()
-	if slices.ContainsFunc(outcomes, func(o notify.Outcome) bool { return o.Err == nil }) {
-		return schedule.Outcome{Success: true}, nil
-	}
-	return schedule.Outcome{Again: time.Now().Add(time.Hour)}, fmt.Errorf("send the %s report: no mail was taken", job.Kind)
 }

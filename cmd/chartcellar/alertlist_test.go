@@ -36,6 +36,15 @@ func TestAlerts(t *testing.T) {
 		{"overdue for long in a pause", func(w *watch, s *health.Source) {
 			s.Overdue, s.AsOf, w.in.PausedUntil = true, now.Add(-80*time.Hour), now.Add(time.Hour)
 		}, "overdue emr warning", ""},
+		{"overdue, and a pull makes up for it", func(w *watch, s *health.Source) {
+			s.Overdue, s.AsOf, w.pulling["emr"] = true, now.Add(-80*time.Hour), now.Add(-time.Hour)
+		}, "", ""},
+		{"overdue, told already, and a pull runs", func(w *watch, s *health.Source) {
+			s.Overdue, s.AsOf, w.pulling["emr"], w.overdue["emr"] = true, now.Add(-80*time.Hour), now.Add(-time.Hour), true
+		}, "overdue emr urgent", ""},
+		{"overdue, and a pull does not end", func(w *watch, s *health.Source) {
+			s.Overdue, s.AsOf, w.pulling["emr"] = true, now.Add(-50*time.Hour), now.Add(-7*time.Hour)
+		}, "overdue emr warning", ""},
 		{"a run failed", func(w *watch, s *health.Source) { s.Verdict = "failed" }, "failed emr warning", "failed, on Tue 10 Mar 2026, 02:00 UTC"},
 		{"a run was broken off", func(w *watch, s *health.Source) { s.Verdict = "interrupted" }, "failed emr warning", "was broken off"},
 		{"held", func(w *watch, s *health.Source) { s.Verdict, s.Held = "held", 2 }, "held emr warning", "2 kinds of records of emr"},
@@ -84,6 +93,7 @@ func TestAlerts(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			src := health.Source{Name: "emr", Ran: true, Verdict: "complete", Ended: night, Copy: night, AsOf: night}
 			w := watch{gapDays: 7, days: -1, clock: night, jobs: map[string]trouble{}, rings: map[string]*smart.Ring{}, skews: map[string]time.Duration{},
+				pulling: map[string]time.Time{}, overdue: map[string]bool{},
 				in: health.Input{Now: now, Zone: time.UTC}}
 			tt.f(&w, &src)
 			w.in.Sources = []health.Source{src}

@@ -49,7 +49,7 @@ type daemon struct {
 	// changed grows when settings, schedule or jobs change.
 	changed atomic.Uint64
 	starts  atomic.Uint64 // how many jobs have begun
-	alarm  *alarm
+	alarm   *alarm
 
 	// changing is held while the settings are changed or taken over. It is taken
 	// before mu.
