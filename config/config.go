@@ -347,17 +347,18 @@ listen = %q
 tls_cert = %q
 tls_key = %q
 
-# Who will be told when something goes wrong; this release tells nobody yet.
+# Who is told when something goes wrong, by "chartcellar serve"; every way that is set
+# is used. Try it: chartcellar alerts test
 [alerts]
-mail_to = []
-mail_from = ""
-smtp = ""            # host:port
-smtp_user = ""
+mail_to = []         # every owner's address; a removed one hears of that
+mail_from = ""       # "" is smtp_user, or the first of mail_to
+smtp = ""            # host:port; STARTTLS, or TLS on port 465
+smtp_user = ""       # its password: chartcellar alerts password
 smtp_plain = false   # a mail server on this computer without STARTTLS
-command = []         # a program and its arguments; it gets the alert as JSON
-ping = ""            # called after each good run
-status_file = ""
-gap_days = 7
+command = []         # a program with its full path, and its arguments; it gets the alert as JSON
+ping = ""            # https address, called after each good run; keep it to yourself
+status_file = ""     # full path; the state, for other programs
+gap_days = 7         # after how many days an open gap is told
 
 # Each EMR is a [[source]]. "chartcellar connect" adds one at the end.
 `, s.Practice, s.Data, s.BoxKey, s.KeyFile, s.ReserveMB, s.Log, s.Zone, s.Verify, s.Listen, s.TLSCert, s.TLSKey)

@@ -34,6 +34,10 @@ func Apply(file []byte, edits ...Edit) ([]byte, error) {
 // section's head.
 func (e Edit) apply(lines []string) ([]string, error) {
 	from, to, err := e.section(lines)
+	if errors.Is(err, ErrNoSection) && e.Section == "alerts" { // an older file may lack it
+		lines = append(lines, "["+e.Section+"]", "")
+		from, to, err = e.section(lines)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -49,12 +49,35 @@ func TestApplyRefuses(t *testing.T) {
 // section.
 func TestApplyAdds(t *testing.T) {
 	file := []byte("data = \"/srv/m\"\nbox_key = \"/etc/b\"\n\n[[source]]\nname = \"emr\"\nbase = \"https://e.example\"\nlevel = \"system\"\n")
-	out, err := config.Apply(file, config.Edit{Section: "source emr", Key: "full", Value: "Sat 01:00"}, config.Edit{Key: "verify", Value: "off"})
+	out, err := config.Apply(file, config.Edit{Section: "source emr", Key: "full", Value: "Sat 01:00"}, config.Edit{Key: "verify", Value: "off"},
+		config.Edit{Section: "alerts", Key: "ping", Value: "https://p.example"}, config.Edit{Section: "alerts", Key: "gap_days", Value: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s, err := config.Parse(out)
-	if err != nil || s.Sources[0].Full != "Sat 01:00" || s.Verify != "off" {
+	if err != nil || s.Sources[0].Full != "Sat 01:00" || s.Verify != "off" || s.Alerts.Ping != "https://p.example" || s.Alerts.GapDays != 3 {
 		t.Errorf("%+v, %v\n%s", s, err, out)
+	}
+}
+
+// TestChanged names the settings that differ, and nothing for remarks, order, or a list
+// that is empty in another way.
+func TestChanged(t *testing.T) {
+	base := func() config.Settings {
+		s := valid()
+		s.Sources = []config.Source{{Name: "main", Pull: "daily 02:00", Types: []string{}}, {Name: "old"}}
+		return s
+	}
+	a := base()
+	if got := config.Changed(a, base()); len(got) != 0 {
+		t.Errorf("Changed of the same: %q", got)
+	}
+	b := base()
+	b.Zone, b.Alerts.MailTo, b.Alerts.GapDays = "Europe/Berlin", []string{"a@b.example"}, 3
+	b.Sources[0].Pull, b.Sources[0].Types = "off", nil
+	b.Sources[1].Name = "new"
+	want := "zone; alerts mail_to; alerts gap_days; source main pull; source old; source new"
+	if got := strings.Join(config.Changed(a, b), "; "); got != want {
+		t.Errorf("Changed = %q, want %q", got, want)
 	}
 }

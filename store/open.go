@@ -245,7 +245,7 @@ func (m *Mirror) rebuildNow(ctx context.Context, cause error) error {
 		return fmt.Errorf("rebuild the index: %w", err)
 	}
 	if !errors.Is(cause, index.ErrFormat) {
-		m.problem("The index did not match the archive and was rebuilt from it. No record was lost.")
+		m.problem(ProblemIndex, "The index did not match the archive and was rebuilt from it. No record was lost.")
 	}
 	var err error
 	if m.index, err = index.Open(m.indexOptions(), false); err != nil {
@@ -322,16 +322,16 @@ func (m *Mirror) recoverParts() error {
 		for _, f := range p.Files {
 			info, err := m.fs.Stat(m.path(filepath.FromSlash(f.Name)))
 			if err != nil || info.Size() != f.Size {
-				m.problem("The attachment file %s is missing or has the wrong size.", filepath.Base(f.Name))
+				m.problem(ProblemFile, "The attachment file %s is missing or has the wrong size.", filepath.Base(f.Name))
 			}
 		}
 		if !found[p.Number] {
-			m.problem("Part %d of the archive is missing.", p.Number)
+			m.problem(ProblemFile, "Part %d of the archive is missing.", p.Number)
 			return nil
 		}
 		info, err := m.fs.Stat(m.path(archive.PartNumber(p.Number).Name()))
 		if err == nil && info.Size() != p.Size {
-			m.problem("Part %d of the archive has the wrong size.", p.Number)
+			m.problem(ProblemFile, "Part %d of the archive has the wrong size.", p.Number)
 		}
 		return err
 	})
@@ -483,7 +483,7 @@ func (m *Mirror) openJournal() error {
 	}
 	m.journal = j
 	if broken > 0 {
-		m.problem("The journal has %d lines that are cut short or not chained.", broken)
+		m.problem(ProblemJournal, "The journal has %d lines that are cut short or not chained.", broken)
 	}
 	return nil
 }
@@ -501,7 +501,7 @@ func (m *Mirror) fillBallast(size int64) error {
 		return err
 	}
 	if err := disk.WriteFile(m.fs, name, make([]byte, size)); err != nil {
-		m.problem("The reserve file for a full disk could not be written.")
+		m.problem(ProblemReserve, "The reserve file for a full disk could not be written.")
 	}
 	return nil
 }

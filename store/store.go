@@ -122,7 +122,7 @@ type Mirror struct {
 	// mu covers what follows.
 	mu       sync.Mutex
 	identity age.Identity // nil: locked
-	problems []string     // what Open found wrong
+	problems []Problem    // what Open found wrong
 	closed   bool
 }
 
@@ -139,17 +139,43 @@ func (m *Mirror) FirstHash() string { return m.first }
 // Dir returns the data folder.
 func (m *Mirror) Dir() string { return m.dir }
 
-// Problems returns what Open found wrong, one sentence each.
-func (m *Mirror) Problems() []string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return append([]string{}, m.problems...)
+// A ProblemKind is what a problem is about.
+type ProblemKind string
+
+// The kinds of problems.
+const (
+	ProblemFile    ProblemKind = "file"    // a part or an attachment is missing, or has the wrong size
+	ProblemJournal ProblemKind = "journal" // lines are cut short or not chained
+	ProblemIndex   ProblemKind = "index"   // it was bad, and was rebuilt: nothing is lost
+	ProblemReserve ProblemKind = "reserve" // the reserve file for a full disk could not be written
+)
+
+// A Problem is something that Open found wrong.
+type Problem struct {
+	Kind  ProblemKind
+	Words string // one sentence
 }
 
-func (m *Mirror) problem(format string, a ...any) {
+// Problems returns what Open found wrong, one sentence each.
+func (m *Mirror) Problems() []string {
+	list := []string{}
+	for _, p := range m.Found() {
+		list = append(list, p.Words)
+	}
+	return list
+}
+
+// Found returns what Open found wrong, with what it is about.
+func (m *Mirror) Found() []Problem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.problems = append(m.problems, fmt.Sprintf(format, a...))
+	return slices.Clone(m.problems)
+}
+
+func (m *Mirror) problem(kind ProblemKind, format string, a ...any) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.problems = append(m.problems, Problem{kind, fmt.Sprintf(format, a...)})
 }
 
 // Unlock lets records be read with id until Lock. It fails if id is of another
@@ -255,6 +281,11 @@ func (m *Mirror) PutSecret(name string, plain []byte) error {
 		return err
 	}
 	return disk.ReplaceFile(m.fs, m.path("secrets", name), sealed)
+}
+
+// Unseal opens what the box key of this mirror has sealed for a purpose outside of it.
+func (m *Mirror) Unseal(purpose string, sealed []byte) ([]byte, error) {
+	return m.box.Open(purpose, sealed)
 }
 
 // Secret returns what PutSecret sealed; nil if there is nothing of that name.

@@ -14,7 +14,6 @@ import (
 	"chartcellar/fhirsync/rest"
 	"chartcellar/fhirsync/smart"
 	"chartcellar/store"
-	"chartcellar/store/disk"
 )
 
 func connectCommand(e *env) *cobra.Command {
@@ -147,10 +146,10 @@ func (e *env) writeSource(m *store.Mirror, by string, src config.Source, whole [
 	if err := m.Journal(store.Event{Code: "source.add", Account: by, Key: store.Key{Source: src.Name}}); err != nil {
 		return err
 	}
-	if err := disk.ReplaceFile(disk.OS{}, path, whole); err != nil {
+	if err := e.putSettings(path, whole); err != nil {
 		return fmt.Errorf("write the settings: %w", err)
 	}
-	return nil
+	return e.changed(m, notice{code: "source.add", by: by, source: src.Name})
 }
 
 func needsSecret(auth string) bool {
@@ -341,8 +340,8 @@ func pinToken(m *store.Mirror, name, tokenURL string) error {
 		return m.PutSecret(name+".token-url", []byte(tokenURL))
 	}
 	if hostOf(string(old)) != hostOf(tokenURL) {
-		return &plainError{exitFailed, fmt.Sprintf("The EMR's sign-in address has changed from %s to %s.", hostOf(string(old)), hostOf(tokenURL)),
-			nothingLost, "Ask the vendor whether that is right. If it is, set token_url in the settings and remove secrets/" + name + ".token-url in the data folder."}
+		return movedError{&plainError{exitFailed, fmt.Sprintf("The EMR's sign-in address has changed from %s to %s.", hostOf(string(old)), hostOf(tokenURL)),
+			nothingLost, "Ask the vendor whether that is right. If it is, set token_url in the settings and remove secrets/" + name + ".token-url in the data folder."}}
 	}
 	return nil
 }

@@ -53,7 +53,7 @@ func findFacts(s config.Settings, m *store.Mirror, states scheduleStates, now ti
 	}
 	f.verifications()
 	f.disk()
-	f.in.Alerts = health.Check{Answer: health.NotSetUp} // serve tells nobody yet
+	f.told()
 	f.in.Schedule = health.Check{Answer: health.NotSetUp}
 	if states.Running {
 		f.in.Schedule = isSet(anyPull(s))

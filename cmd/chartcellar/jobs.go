@@ -196,5 +196,9 @@ func (d *daemon) pause(by, code, source string, p schedule.Pause) error {
 		return err
 	}
 	defer d.changed.Add(1)
-	return d.sched.Pause(source, p)
+	if err := d.sched.Pause(source, p); err != nil {
+		return err
+	}
+	d.alarm.add(notice{code: code, by: by, source: source})
+	return nil
 }

@@ -69,6 +69,9 @@ func (e *env) keysPassphrase(ctx context.Context, person string) error {
 		if err := m.AddSlot(person, next); err != nil {
 			return err
 		}
+		if err := e.changed(m, notice{code: "keys.passphrase", by: "owner", target: person}); err != nil {
+			return err
+		}
 		e.printf("%s has a new passphrase. An older one of the same person no longer opens the mirror.\n", person)
 		return nil
 	})

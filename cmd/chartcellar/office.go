@@ -97,7 +97,11 @@ func (o *office) journal(ev accounts.Event) error {
 			note = append(note, n.name+n.text)
 		}
 	}
-	return o.m.Journal(store.Event{Code: ev.Code, Account: ev.Account, Note: strings.Join(note, "; ")})
+	err := o.m.Journal(store.Event{Code: ev.Code, Account: ev.Account, Note: strings.Join(note, "; ")})
+	if err == nil {
+		o.d.told(ev)
+	}
+	return err
 }
 
 // isRecovery says whether a key, as typed from the sheet, is that of this mirror.

@@ -11,5 +11,3 @@ func (o *office) recentChanges(context.Context) ([]viewer.SettingChange, error) 
 func (o *office) Log(context.Context, viewer.Actor, viewer.LogScope, uint64, int) (viewer.LogPage, error) {
 	return viewer.LogPage{}, nil
 }
-func (o *office) SetAlerts(context.Context, viewer.Actor, viewer.Alerts) error { return nil }
-func (o *office) TestAlert(context.Context, viewer.Actor) (string, error)      { return "", nil }

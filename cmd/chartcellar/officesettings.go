@@ -22,7 +22,7 @@ func (o *office) Settings(context.Context) (viewer.Settings, error) {
 		return viewer.Settings{}, err
 	}
 	out := viewer.Settings{Practice: s.Practice, Folder: s.Data, File: path, Version: release, Address: o.front.url(),
-		Fingerprint: o.front.id.fingerprint(), Alerts: viewer.Alerts{Mail: s.Alerts.MailTo, Ping: s.Alerts.Ping}, Mail: s.Alerts.SMTP}
+		Fingerprint: o.front.id.fingerprint(), Alerts: viewer.Alerts{Mail: s.Alerts.MailTo, Ping: s.Alerts.Ping}, Mail: mailWords(s.Alerts)}
 	runs, err := o.m.Runs()
 	if err != nil {
 		return out, err
@@ -110,10 +110,7 @@ func (o *office) Connect(_ context.Context, a viewer.Actor, c viewer.NewConnecti
 	if err := o.keepSecret(src, c.Secret); err != nil {
 		return err
 	}
-	if err := o.e.appendSource(o.m, a.Account, src); err != nil {
-		return refusal(err)
-	}
-	return refusal(o.d.takeOver())
+	return refusal(o.e.appendSource(o.m, a.Account, src))
 }
 
 // reconnect changes what a vendor gives for an EMR that is in the settings.

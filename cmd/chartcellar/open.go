@@ -39,6 +39,7 @@ type access struct {
 	write bool   // it changes the mirror: it holds it itself, or asks the daemon
 	alone bool   // nobody else may have the mirror open
 	asks  string // variable of a further secret that the command asks for, if any
+	what  string // that secret, in words; "": the EMR's
 	key   bool   // it reads records
 	sheet string // file with the recovery key, instead of the passphrase
 }
@@ -71,7 +72,7 @@ func (e *env) withMirror(ctx context.Context, a access, f func(context.Context, 
 			}
 		}
 		if a.asks != "" && secret == "" {
-			if secret, err = e.askSecret(a.asks, "Client secret or token from the vendor"); err != nil {
+			if secret, err = e.askSecret(a.asks, orElse(a.what, "Client secret or token from the vendor")); err != nil {
 				return err
 			}
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"chartcellar/cmd/chartcellar/internal/notify"
 	"chartcellar/config"
 	"chartcellar/fhirsync"
 	"chartcellar/fhirsync/schedule"
@@ -85,7 +87,7 @@ func (e *env) report(ctx context.Context, o reportOptions) error {
 		case e.json:
 			return e.printJSON(r)
 		case o.week:
-			e.printf("%s\n", r.oneLine())
+			e.printf("%s: %s\n", r.Practice, r.week())
 			return nil
 		}
 		r.print(e.Stdout)
@@ -101,7 +103,7 @@ func (o reportOptions) span(zone string, now time.Time) (from, to time.Time, err
 	}
 	now = now.In(loc)
 	if o.week {
-		return now.AddDate(0, 0, -7), now, nil
+		return time.Date(now.Year(), now.Month(), now.Day()-6, 0, 0, 0, 0, loc), now, nil
 	}
 	from = time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, loc)
 	if o.month != "" {
@@ -253,45 +255,58 @@ func days(from, to time.Time) int {
 	return max(0, int(b.Sub(a).Hours()/24)+1)
 }
 
-// oneLine is what the owners get each week.
-func (r practiceReport) oneLine() string {
+// week is what the owners get each week, in one line.
+func (r practiceReport) week() notify.Text {
 	if len(r.Sources) == 0 {
-		return r.Practice + ": no EMR is connected."
+		return notify.Say("No EMR is connected.")
 	}
-	s := r.Practice + ": "
+	nights := notify.Text{}
 	for _, src := range r.Sources {
-		s += fmt.Sprintf("%s %d of %d nights complete; ", src.Name, src.Complete, src.Nights)
+		nights = notify.Join("", nights, notify.Say("%s %s of %s nights complete; ", notify.Name(src.Name), notify.Count(src.Complete), notify.Count(src.Nights)))
 	}
-	verified := "NOT verified"
+	verified := notify.Say("NOT verified")
 	switch {
 	case r.Damaged > 0:
-		verified = "DAMAGE FOUND"
+		verified = notify.Say("DAMAGE FOUND")
 	case r.Verified > 0:
-		verified = "verified"
+		verified = notify.Say("verified")
 	}
-	return s + fmt.Sprintf("%s; second copy: not set up; root %s.", verified, r.Root)
+	return notify.Join("", nights, verified, notify.Say("; second copy: not set up; root %s.", rootFact(r.Root)))
+}
+
+// rootFact is a short root as a fact.
+func rootFact(root string) notify.Fact {
+	sum, err := hex.DecodeString(root)
+	if err != nil || len(sum) == 0 {
+		return notify.Name("none yet")
+	}
+	return notify.Digest(sum)
 }
 
 // lines are the report in sentences.
-func (r practiceReport) lines() []string {
-	var list []string
+func (r practiceReport) lines() []notify.Text {
+	var list []notify.Text
+	say := func(s notify.Sentence, facts ...notify.Fact) { list = append(list, notify.Say(s, facts...)) }
 	for _, src := range r.Sources {
-		list = append(list, fmt.Sprintf("%s: %d of %d nights with a complete copy. Longest time without a new one: %s.", src.Name, src.Complete, src.Nights, schedule.Span(src.Longest)))
+		say("%s: %s of %s nights with a complete copy. Longest time without a new one: %s.", notify.Name(src.Name),
+			notify.Count(src.Complete), notify.Count(src.Nights), notify.Name(schedule.Span(src.Longest)))
 		for _, v := range []fhirsync.Verdict{fhirsync.Complete, fhirsync.WithGaps, fhirsync.HeldVerdict, fhirsync.Interrupted, fhirsync.FailedRun} {
 			if n := src.Runs[string(v)]; n > 0 {
-				list = append(list, fmt.Sprintf("    %s ended as: %s.", several(n, "run", "runs"), v))
+				say("    %s ended as: %s.", notify.Several(n, "run", "runs"), notify.Name(string(v)))
 			}
 		}
-		list = append(list, fmt.Sprintf("    %d new records, %d changed, %d removed at the EMR and kept here.", src.New, src.Changed, src.Removed),
-			fmt.Sprintf("    Open now: %s, %s waiting for a decision.", several(src.OpenGaps, "gap", "gaps"), several(src.HeldNow, "kind of record", "kinds of records")))
+		say("    %s new records, %s changed, %s removed at the EMR and kept here.", notify.Count(src.New), notify.Count(src.Changed), notify.Count(src.Removed))
+		say("    Open now: %s, %s waiting for a decision.", notify.Several(src.OpenGaps, "gap", "gaps"),
+			notify.Several(src.HeldNow, "kind of record", "kinds of records"))
 	}
-	return append(list,
-		fmt.Sprintf("Verified: %s, of which %d found damage.", several(r.Verified, "check", "checks"), r.Damaged),
-		fmt.Sprintf("Fetched again at random and compared: %s, of which %d differed and %d could not be read whole.", several(r.Sampled, "sample", "samples"), r.Differed, r.Unread),
-		fmt.Sprintf("Decisions about records that looked wrong: %d.", r.Decisions),
-		fmt.Sprintf("The archive has %.1f MB, %.1f MB of them of this time.", float64(r.Bytes)/1e6, float64(r.Added)/1e6),
-		"Second copy: not set up. Restore drills: not set up.",
-		"Short root of the archive: "+r.Root)
+	say("Verified: %s, of which %s found damage.", notify.Several(r.Verified, "check", "checks"), notify.Count(r.Damaged))
+	say("Fetched again at random and compared: %s, of which %s differed and %s could not be read whole.",
+		notify.Several(r.Sampled, "sample", "samples"), notify.Count(r.Differed), notify.Count(r.Unread))
+	say("Decisions about records that looked wrong: %s.", notify.Count(r.Decisions))
+	say("The archive has %s, %s of them of this time.", notify.Size(r.Bytes), notify.Size(r.Added))
+	say("Second copy: not set up. Restore drills: not set up.")
+	say("Short root of the archive: %s", rootFact(r.Root))
+	return list
 }
 
 func (r practiceReport) title() string {
@@ -305,12 +320,20 @@ func (r practiceReport) print(w io.Writer) {
 	}
 }
 
+func texts(list []notify.Text) []string {
+	out := make([]string, len(list))
+	for i, t := range list {
+		out[i] = t.String()
+	}
+	return out
+}
+
 func (e *env) writeReport(r practiceReport, file string) error {
 	file, err := e.abs(file)
 	if err != nil {
 		return err
 	}
-	page, err := sentencesPDF(r.title(), r.Practice, r.To, r.lines())
+	page, err := sentencesPDF(r.title(), r.Practice, r.To, texts(r.lines()))
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,6 @@ import (
 	"chartcellar/config"
 	"chartcellar/fhirsync/schedule"
 	"chartcellar/store"
-	"chartcellar/store/disk"
 )
 
 func scheduleCommand(e *env) *cobra.Command {
@@ -238,16 +237,23 @@ func (e *env) changeSettings(m *store.Mirror, by string, edits ...config.Edit) e
 	for _, ed := range edits {
 		keys = append(keys, strings.TrimSpace(ed.Section+" "+ed.Key))
 	}
-	if err := m.Journal(store.Event{Code: "settings.changed", Account: by, Note: strings.Join(keys, ", ")}); err != nil {
+	c := notice{code: "settings.changed", by: by}
+	if c.before, err = config.Parse(old); err != nil {
+		return usage(err.Error())
+	}
+	if c.after, err = config.Parse(changed); err != nil {
+		return usage(err.Error())
+	}
+	if len(config.Changed(c.before, c.after)) == 0 {
+		return nil
+	}
+	if err := m.Journal(store.Event{Code: c.code, Account: by, Note: strings.Join(keys, ", ")}); err != nil {
 		return err
 	}
-	if err := disk.ReplaceFile(disk.OS{}, path, changed); err != nil {
+	if err := e.putSettings(path, changed); err != nil {
 		return err
 	}
-	if d := e.daemon.get(); d != nil {
-		return d.takeOver()
-	}
-	return nil
+	return e.changed(m, c)
 }
 
 // schedulePause pauses or, with "", resumes the pulls of an EMR.

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"chartcellar/cmd/chartcellar/internal/health"
 	"chartcellar/config"
 	"chartcellar/fhirsync"
 	"chartcellar/fhirsync/rest"
@@ -48,6 +49,11 @@ type daemon struct {
 	// changed grows when settings, schedule or jobs change.
 	changed atomic.Uint64
 	starts  atomic.Uint64 // how many jobs have begun
+	alarm   *alarm
+
+	// changing is held while the settings are changed or taken over. It is taken
+	// before mu.
+	changing sync.Mutex
 
 	// mu covers what follows.
 	mu       sync.Mutex
@@ -98,31 +104,49 @@ func (e *env) serve(ctx context.Context, o serveOptions) error {
 	if err != nil {
 		return err
 	}
-	return e.withMirror(ctx, access{doing: "serve", write: true, alone: true}, func(ctx context.Context, s config.Settings, m *store.Mirror) error {
-		if o.listen != "" {
-			s.Listen = o.listen
+	err = e.withMirror(ctx, access{doing: "serve", write: true, alone: true}, func(ctx context.Context, s config.Settings, m *store.Mirror) error {
+		d, err := e.newDaemon(s, m)
+		if err != nil {
+			return err
 		}
-		d := &daemon{e: e, m: m, s: s, watchers: map[int]func(fhirsync.Event){}, waiting: map[string][]chan pulled{}}
+		if o.listen != "" {
+			d.s.Listen = o.listen
+		}
 		return d.run(ctx, first)
 	})
+	return e.end(ctx, err)
+}
+
+// newDaemon readies everything; nothing runs yet.
+func (e *env) newDaemon(s config.Settings, m *store.Mirror) (*daemon, error) {
+	d := &daemon{e: e, m: m, s: s, watchers: map[int]func(fhirsync.Event){}, waiting: map[string][]chan pulled{}}
+	plans, err := plansOf(s)
+	if err != nil {
+		return nil, usage(err.Error())
+	}
+	d.sched, err = schedule.New(schedule.Options{Plans: plans, Memory: memory{m}, Do: d.do, Log: e.logger(),
+		Watch: map[schedule.Kind]func(time.Time) time.Time{schedule.Pack: d.packDue}})
+	if err != nil {
+		return nil, err
+	}
+	if d.alarm, err = e.openAlarm(s, m); err != nil {
+		return nil, err
+	}
+	d.alarm.facts = func(now time.Time) (health.Input, error) {
+		return findFacts(d.settings(), m, statesOf(d.sched, now), now)
+	}
+	return d, d.alarm.sinceLast()
 }
 
 // run starts everything and waits until ctx ends.
 func (d *daemon) run(ctx context.Context, first *firstRun) error {
-	plans, err := plansOf(d.s)
-	if err != nil {
-		return usage(err.Error())
-	}
-	d.sched, err = schedule.New(schedule.Options{Plans: plans, Memory: memory{d.m}, Do: d.do, Log: d.e.logger(),
-		Watch: map[schedule.Kind]func(time.Time) time.Time{schedule.Pack: d.packDue}})
-	if err != nil {
-		return err
-	}
 	d.e.daemon.set(d)
 	d.e.printf("chartcellar keeps the copy of %s. Next: %s\n", d.s.Practice, d.nextWords())
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.sched.Run(ctx) })
 	g.Go(func() error { return d.watchSettings(ctx) })
+	g.Go(func() error { return d.alarm.run(ctx) })
+	var err error
 	if d.office, err = d.openPages(first); err != nil { // the copy is kept all the same
 		explain(err).print(d.e)
 	} else {
@@ -158,7 +182,9 @@ func (d *daemon) watchSettings(ctx context.Context) error {
 		case <-tick.C:
 		}
 		if !d.took(modified(path)) {
-			if err := d.reload(); err != nil {
+			err := d.reload()
+			d.alarm.settingsRefused(err != nil)
+			if err != nil {
 				d.e.logger().ErrorContext(ctx, "settings not taken over", "cause", err.Error())
 			}
 		}
@@ -180,16 +206,24 @@ func modified(path string) time.Time {
 	return info.ModTime()
 }
 
-// reload takes over settings that somebody else has changed.
+// reload takes over settings that somebody edited by hand, and tells of it.
 func (d *daemon) reload() error {
+	d.changing.Lock()
+	defer d.changing.Unlock()
+	old := d.alarm.settings()
 	if err := d.takeOver(); err != nil {
 		return err
 	}
+	s := d.alarm.settings()
+	if len(config.Changed(old, s)) == 0 {
+		return nil
+	}
+	d.alarm.add(notice{code: "settings.changed", by: "file", before: old, after: s})
 	return d.m.Journal(store.Event{Code: "settings.changed", Account: "file"})
 }
 
-// takeOver reads the settings again, as for a change that stands in the journal. Where
-// the mirror is cannot be changed while it is open.
+// takeOver reads the settings again, as for a change that stands in the journal;
+// changing is held. Where the mirror is cannot be changed while it is open.
 func (d *daemon) takeOver() error {
 	path, err := d.e.settingsPath()
 	if err != nil {
@@ -216,6 +250,7 @@ func (d *daemon) takeOver() error {
 	d.s = s
 	d.mu.Unlock()
 	d.changed.Add(1)
+	d.alarm.use(s)
 	return nil
 }
 
@@ -225,9 +260,9 @@ func plansOf(s config.Settings) ([]schedule.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Reports are made when they are asked for: nobody is told yet.
+	mail := len(waysOf(s.Alerts, nil).mail) > 0 // without it there is nobody to send a report to
 	plans := slices.DeleteFunc(schedule.DefaultMirror(zone), func(p schedule.Plan) bool {
-		return p.Job.Kind == schedule.Weekly || p.Job.Kind == schedule.Monthly
+		return !mail && (p.Job.Kind == schedule.Weekly || p.Job.Kind == schedule.Monthly)
 	})
 	for i := range plans {
 		if plans[i].Job.Kind == schedule.Verify {
@@ -327,6 +362,11 @@ func (d *daemon) do(ctx context.Context, s schedule.Start) schedule.Outcome {
 	default:
 		log.InfoContext(ctx, "job ended", "job", s.Job.String(), "success", out.Success)
 	}
+	if ctx.Err() == nil && out.Success {
+		d.alarm.ended(s.Job, nil)
+	} else if ctx.Err() == nil {
+		d.alarm.ended(s.Job, err)
+	}
 	return out
 }
 
@@ -340,6 +380,8 @@ func (d *daemon) job(ctx context.Context, s schedule.Start) (schedule.Outcome, e
 		return d.pack(ctx)
 	case schedule.Compare:
 		return d.compare(ctx)
+	case schedule.Weekly, schedule.Monthly:
+		return d.report(ctx, s.Job)
 	}
 	return schedule.Outcome{}, fmt.Errorf("nothing does the job %s", s.Job)
 }

@@ -80,7 +80,8 @@ func (e *env) signingKey(ctx context.Context, name string, o keyOptions) error {
 			if err := ring.Rotate(orElse(o.alg, ring.Current.Alg())); err != nil {
 				return err
 			}
-			err = errors.Join(keepRing(m, name, ring), m.Journal(store.Event{Code: "source.key", Account: "owner", Key: store.Key{Source: name}}))
+			err = errors.Join(keepRing(m, name, ring), m.Journal(store.Event{Code: "source.key", Account: "owner", Key: store.Key{Source: name}}),
+				e.changed(m, notice{code: "source.key", by: "owner", source: name}))
 			fmt.Fprintf(e.Stderr, "Publish both keys. Then: chartcellar connect signing-key %s --check URL, or --pasted.\n", name)
 		case o.alg != "" && o.alg != ring.Current.Alg() && connected:
 			return usage("this EMR is connected with a key for " + ring.Current.Alg() + "; use --rotate --alg " + o.alg)
@@ -149,7 +150,7 @@ func (e *env) checkPublished(ctx context.Context, m *store.Mirror, name string, 
 	if err != nil {
 		return err
 	}
-	ring.URL, ring.CA, ring.Local, ring.Checked = o.check, o.ca, o.local, e.now()
+	ring.URL, ring.CA, ring.Local, ring.Checked, ring.Wrong = o.check, o.ca, o.local, e.now(), false
 	e.printf("The set at that address is right: it holds %s.\n", map[bool]string{true: "both keys", false: "this computer's key"}[len(ring.Published()) > 1])
 	if ring.Next != nil {
 		ring.Confirm(e.now(), cache)
@@ -283,7 +284,7 @@ func (e *env) lookAgain(ctx context.Context, m *store.Mirror, name string, ring 
 		ring.Due = time.Time{}
 		fmt.Fprintf(e.Stderr, "The published key of %s: %s\n%s\n", name, explain(err).What, explain(err).Next)
 	}
-	ring.Checked = now
+	ring.Checked, ring.Wrong = now, err != nil
 	if err := keepRing(m, name, ring); err != nil {
 		e.logger().WarnContext(ctx, "look at the published key not noted", "source", name)
 	}

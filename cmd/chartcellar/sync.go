@@ -79,6 +79,7 @@ func (e *env) pullWith(ctx context.Context, m *store.Mirror, src config.Source, 
 		return nil, err
 	}
 	defer c.CloseIdle()
+	defer e.skewed(src.Name, c)
 	tokens, _, err := e.signIn(ctx, m, src, c)
 	if err != nil {
 		return nil, err

@@ -27,6 +27,7 @@ type Ring struct {
 	CA       string    // file of the authority that the address needs; "" for none
 	Local    bool      // the address is on the office network
 	Checked  time.Time // when that address was last looked at
+	Wrong    bool      // what lay there then was not the set
 }
 
 // NewRing makes a ring with one new key.
@@ -47,6 +48,7 @@ type ringFile struct {
 	CA       string        `json:"ca,omitempty"`
 	Local    bool          `json:"local,omitempty"`
 	Checked  time.Time     `json:"checked,omitzero"`
+	Wrong    bool          `json:"wrong,omitempty"`
 }
 
 // ParseRing reads what Marshal wrote, or a single key in PKCS#8 form.
@@ -56,7 +58,7 @@ func ParseRing(b []byte) (*Ring, error) {
 		k, err := ParseKey(b)
 		return &Ring{Current: k}, err
 	}
-	r := &Ring{Due: f.Due, Cache: f.Cache, Switched: f.Switched, URL: f.URL, CA: f.CA, Local: f.Local, Checked: f.Checked}
+	r := &Ring{Due: f.Due, Cache: f.Cache, Switched: f.Switched, URL: f.URL, CA: f.CA, Local: f.Local, Checked: f.Checked, Wrong: f.Wrong}
 	for _, k := range []struct {
 		to  **Key
 		der []byte
@@ -77,7 +79,7 @@ func ParseRing(b []byte) (*Ring, error) {
 
 // Marshal returns the private keys; the caller seals it.
 func (r *Ring) Marshal() ([]byte, error) {
-	f := ringFile{Due: r.Due, Cache: r.Cache, Switched: r.Switched, URL: r.URL, CA: r.CA, Local: r.Local, Checked: r.Checked}
+	f := ringFile{Due: r.Due, Cache: r.Cache, Switched: r.Switched, URL: r.URL, CA: r.CA, Local: r.Local, Checked: r.Checked, Wrong: r.Wrong}
 	for _, k := range []struct {
 		key *Key
 		to  *[]byte

@@ -237,6 +237,9 @@ func (j *judge) others() {
 		default:
 			j.say(Warning, "not known: "+c.name)
 		}
+		if c.Words != "" && c.Answer != Yes && c.Answer != NotSetUp {
+			j.todo("%s%s.", strings.ToUpper(c.Words[:1]), c.Words[1:])
+		}
 	}
 	if until := j.in.PausedUntil; until.After(j.in.Now) {
 		j.say(Paused, "the schedule is paused until "+j.day(until))

@@ -66,6 +66,8 @@ type Center struct {
 type state struct {
 	Alerts map[string]*standing  `json:"alerts"`
 	Failed map[string]*breakdown `json:"failed,omitempty"` // by channel
+	// Carried is when each channel last had a message taken.
+	Carried map[string]time.Time `json:"carried,omitempty"`
 }
 
 // A standing is what was told of one alert.
@@ -118,6 +120,9 @@ func (s state) whole() state {
 	if s.Failed == nil {
 		s.Failed = map[string]*breakdown{}
 	}
+	if s.Carried == nil {
+		s.Carried = map[string]time.Time{}
+	}
 	return s
 }
 
@@ -152,6 +157,60 @@ func (c *Center) SetChannels(list ...Channel) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.o.Channels = list
+}
+
+// SetPractice changes the name that stands in messages.
+func (c *Center) SetPractice(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.o.Practice = name
+}
+
+// A Carrier is how one channel fares.
+type Carrier struct {
+	Name    string
+	Carried time.Time // when a message was last taken; zero: never
+	Failing time.Time // since when it fails; zero: it does not, as far as is known
+}
+
+// Carriers returns the channels as they are set now.
+func (c *Center) Carriers() (list []Carrier) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, ch := range c.o.Channels {
+		one := Carrier{Name: ch.Name(), Carried: c.state.Carried[ch.Name()]}
+		if f := c.state.Failed[ch.Name()]; f != nil {
+			one.Failing = f.Since
+		}
+		list = append(list, one)
+	}
+	return list
+}
+
+// A Standing is an alert that stands, and when each channel was told last.
+type Standing struct {
+	Alert
+	Since time.Time
+	Told  map[string]time.Time
+}
+
+// List returns the alerts that stand, the worst first.
+func (c *Center) List() (list []Standing) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, k := range slices.Sorted(maps.Keys(c.state.Alerts)) {
+		s := c.state.Alerts[k]
+		if !s.Ended.IsZero() {
+			continue
+		}
+		one := Standing{Alert{s.Kind, s.Source, Level(s.Level), Text{s.Text}, Text{s.Next}}, s.Since, map[string]time.Time{}}
+		for channel, t := range s.Told {
+			one.Told[channel] = t.At
+		}
+		list = append(list, one)
+	}
+	slices.SortStableFunc(list, func(a, b Standing) int { return int(b.Level - a.Level) })
+	return list
 }
 
 // Standing returns how many alerts stand, and the level of the worst.
@@ -216,7 +275,7 @@ func (c *Center) channelAlerts() (list []Alert) {
 	for _, ch := range c.o.Channels {
 		if f := c.state.Failed[ch.Name()]; f != nil {
 			list = append(list, Alert{ChannelDown, ch.Name(), Warning,
-				Say("Alerts over %s do not arrive, since %s.", Name(ch.Name()), At(f.Since)),
+				Say("Alerts over %s do not arrive, since %s.", Name(ch.Name()), At(f.Since.In(c.o.Now().Location()))),
 				Say("Look at the alert settings and press the test button there.")})
 		}
 	}
@@ -276,7 +335,8 @@ func (c *Center) pending(channel string, now time.Time) (list []*standing, messa
 	slices.SortStableFunc(list, func(a, b *standing) int { return b.Level - a.Level })
 	for _, s := range list {
 		messages = append(messages, Message{Practice: c.practice(), Kind: s.Kind, Source: s.Source, Level: Level(s.Level),
-			Phase: c.phase(s, channel, now), Text: Text{s.Text}, Next: Text{s.Next}, Since: s.Since, At: now})
+			Phase: c.phase(s, channel, now), Text: Text{s.Text}, Next: Text{s.Next},
+			Since: s.Since.In(now.Location()), At: now})
 	}
 	return list, messages
 }
@@ -347,6 +407,7 @@ func (c *Center) heard(channel string, err error, now time.Time) {
 	switch {
 	case err == nil:
 		delete(c.state.Failed, channel)
+		c.state.Carried[channel] = now
 	case errors.Is(err, context.Canceled):
 	case f == nil:
 		c.state.Failed[channel] = &breakdown{now, now}
@@ -355,28 +416,15 @@ func (c *Center) heard(channel string, err error, now time.Time) {
 	}
 }
 
-// Tell sends a message that has no end over all channels and over extra ones: a
+// Tell sends a message that has no end over channels, be they the Center's or not: a
 // report, or that settings were changed, which the old address hears too. What
-// cannot be sent is not tried again; the outcomes say so.
-func (c *Center) Tell(ctx context.Context, a Alert, extra ...Channel) []Outcome {
-	return c.each(ctx, a, extra)
-}
-
-// Test sends a test message over every channel, also over those that fail, and says
-// how each went.
-func (c *Center) Test(ctx context.Context) []Outcome {
-	return c.each(ctx, Alert{Kind: Trial, Level: Info,
-		Text: Say("alerts arrive here."), Next: Say("Nothing. Somebody pressed the test button.")}, nil)
-}
-
-func (c *Center) each(ctx context.Context, a Alert, extra []Channel) []Outcome {
-	c.mu.Lock()
-	channels := append(slices.Clone(c.o.Channels), extra...)
-	own := len(c.o.Channels)
-	c.mu.Unlock()
+// cannot be sent is not tried again; the outcomes, one for each channel, say so.
+func (c *Center) Tell(ctx context.Context, a Alert, channels ...Channel) []Outcome {
 	now := c.o.Now()
+	c.mu.Lock()
 	m := Message{Practice: c.practice(), Kind: a.Kind, Source: a.Source, Level: a.Level, Phase: Once,
 		Text: a.Text, Next: a.Next, Since: now, At: now}
+	c.mu.Unlock()
 	outcomes := make([]Outcome, len(channels))
 	var wg sync.WaitGroup
 	for i, ch := range channels {
@@ -385,8 +433,24 @@ func (c *Center) each(ctx context.Context, a Alert, extra []Channel) []Outcome {
 	wg.Wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, o := range outcomes[:own] {
-		c.heard(o.Channel, o.Err, now)
+	for _, o := range outcomes {
+		if slices.ContainsFunc(c.o.Channels, func(ch Channel) bool { return ch.Name() == o.Channel }) {
+			c.heard(o.Channel, o.Err, now)
+		}
 	}
 	return outcomes
+}
+
+// Channels returns the channels as they were set last.
+func (c *Center) Channels() []Channel {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.o.Channels)
+}
+
+// Test sends a test message over every channel, also over those that fail, and says
+// how each went.
+func (c *Center) Test(ctx context.Context) []Outcome {
+	return c.Tell(ctx, Alert{Kind: Trial, Level: Info,
+		Text: Say("alerts arrive here."), Next: Say("Nothing. Somebody pressed the test button.")}, c.Channels()...)
 }

@@ -223,9 +223,13 @@ func TestTestAndTell(t *testing.T) {
 		if got := good.take(); got != "test once, channel ended" {
 			t.Errorf("a test that goes well is told as %q", got)
 		}
-		out = c.Tell(t.Context(), alert(notify.Changed, notify.Info), old)
+		out = c.Tell(t.Context(), alert(notify.Changed, notify.Info), append(c.Channels(), old)...)
 		if len(out) != 3 || old.take() != "changed once" || good.take() != "changed once" {
 			t.Errorf("Tell: %v", out)
+		}
+		carriers := c.Carriers()
+		if len(carriers) != 2 || carriers[0].Carried.IsZero() || !carriers[0].Failing.IsZero() {
+			t.Errorf("Carriers: %v", carriers)
 		}
 		c.SetChannels(old)
 		if out := c.Test(t.Context()); len(out) != 1 || out[0].Channel != "old address" {
@@ -253,6 +257,23 @@ func TestBrokenState(t *testing.T) {
 	}
 }
 
+// TestList: what stands can be listed, and handed in again as it was.
+func TestList(t *testing.T) {
+	p := &pager{name: "pager"}
+	c := notify.NewCenter(notify.Options{Channels: []notify.Channel{p}})
+	red := alert(notify.Damage, notify.Red)
+	c.Update(t.Context(), []notify.Alert{alert(notify.Held, notify.Warning), red})
+	list := c.List()
+	if len(list) != 2 || list[0].Alert != red || list[0].Told["pager"].IsZero() {
+		t.Fatalf("List: %v", list)
+	}
+	p.take()
+	c.Update(t.Context(), []notify.Alert{list[0].Alert})
+	if got := p.take(); got != "held ended" || len(c.List()) != 1 {
+		t.Errorf("told %q, %d stand", got, len(c.List()))
+	}
+}
+
 func TestWords(t *testing.T) {
 	m := notify.Message{Practice: notify.Name("Elm Street"), Kind: notify.Overdue, Source: "emr", Level: notify.Red,
 		Phase: notify.Began, Text: notify.Say("The copy of %s is overdue: the last one is from %s.", notify.Name("emr"), notify.At(time.Time{})),
@@ -269,7 +290,8 @@ func TestWords(t *testing.T) {
 		fact notify.Fact
 		want string
 	}{
-		{notify.Count(3), "3"}, {notify.Size(1 << 40), "1.1 TB"}, {notify.Size(12), "12 bytes"},
+		{notify.Count(3), "3"}, {notify.Several(1, "gap", "gaps"), "1 gap"}, {notify.Several(0, "gap", "gaps"), "0 gaps"},
+		{notify.Day(time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)), "1 Mar 2026"}, {notify.Size(1 << 40), "1.1 TB"}, {notify.Size(12), "12 bytes"},
 		{notify.For(90 * time.Minute), "1 h"}, {notify.For(11 * 24 * time.Hour), "11 days"}, {notify.For(-1), "an unknown time"},
 		{notify.Digest([]byte{1, 2, 255}), "0102ff"}, {notify.Name("DocumentReference"), "DocumentReference"},
 		{notify.Name("Doe, Jane\r\nBcc: x"), "(name withheld)"}, {notify.Name("1970-01-01/Doe"), "(name withheld)"},

@@ -33,6 +33,7 @@ const (
 	Key         Kind = "key"          // about to end
 	Consent     Kind = "consent"      // about to end
 	Damage      Kind = "damage"       // found by a verification
+	Differs     Kind = "differs"      // the copy is not what the EMR has
 	FolderGone  Kind = "folder-gone"  // the mirror's folder
 	OlderMirror Kind = "older-mirror" // put in the place of the newer
 	ClockBack   Kind = "clock-back"   // the clock was set back
@@ -79,6 +80,17 @@ func (f Fact) String() string { return f.text }
 
 // Count is a number of things.
 func Count(n int) Fact { return Fact{fmt.Sprint(n)} }
+
+// Several is a number of things with their name: "1 gap", "3 gaps".
+func Several(n int, one, many Sentence) Fact {
+	if n == 1 {
+		return Fact{"1 " + string(one)}
+	}
+	return Fact{fmt.Sprintf("%d %s", n, many)}
+}
+
+// Day is a day, in the zone that t has.
+func Day(t time.Time) Fact { return Fact{t.Format("2 Jan 2006")} }
 
 // At is a moment, in the zone that t has.
 func At(t time.Time) Fact {
@@ -139,12 +151,15 @@ func Say(s Sentence, facts ...Fact) Text {
 }
 
 // Lines puts texts under each other, as in a report.
-func Lines(texts ...Text) Text {
+func Lines(texts ...Text) Text { return Join("\n", texts...) }
+
+// Join puts texts behind each other.
+func Join(between Sentence, texts ...Text) Text {
 	list := make([]string, len(texts))
 	for i, t := range texts {
 		list[i] = t.text
 	}
-	return Text{strings.Join(list, "\n")}
+	return Text{strings.Join(list, string(between))}
 }
 
 // String returns the text.

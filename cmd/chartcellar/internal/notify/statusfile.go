@@ -15,8 +15,8 @@ import (
 // of the page and the command.
 type Status struct {
 	Word     string    `json:"word"`
-	Sentence Text      `json:"sentence"`
-	At       time.Time `json:"at"` // when it was true: an old file says nothing
+	Sentence string    `json:"sentence"` // as it stands on the page
+	At       time.Time `json:"at"`       // when it was true: an old file says nothing
 	// Verified is when the last complete copy that was verified began; zero: never.
 	Verified time.Time `json:"verified,omitzero"`
 	Next     time.Time `json:"next,omitzero"` // run
