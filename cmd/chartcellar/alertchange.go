@@ -149,10 +149,17 @@ func (a *alarm) sinceLast() error {
 }
 
 // told takes an event of the accounts that the journal has. What everybody must hear of
-// is mailed; it does not wait for that.
+// is mailed; serve does not wait for that.
 func (d *daemon) told(ev accounts.Event) {
-	if ev.Alert {
-		d.alarm.add(notice{code: ev.Code, by: ev.Account, target: ev.Target})
+	c := notice{code: ev.Code, by: ev.Account, target: ev.Target}
+	switch {
+	case !ev.Alert:
+	case d.alarm != nil:
+		d.alarm.add(c)
+	default: // a command that opened the accounts by itself
+		if err := d.e.changed(d.m, c); err != nil {
+			d.e.logger().Error("nobody told of a change", "code", ev.Code, "cause", err.Error())
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -68,7 +69,7 @@ func serving(t *testing.T, args ...string) *served {
 func (s *served) find(pattern string) string {
 	s.t.Helper()
 	re := regexp.MustCompile(pattern)
-	for range 1000 {
+	for range 3000 {
 		if m := re.FindStringSubmatch(s.out.String()); m != nil {
 			return m[1]
 		}
@@ -339,22 +340,33 @@ func TestCodeRunsOut(t *testing.T) {
 	}
 }
 
-// TestDemoServes: the demo ends by serving its practice, with the sign-in that it
-// prints, and leaves nothing behind.
+// TestDemoServes: the demo, as a process of its own, ends by serving its practice with
+// the sign-in that it prints, and leaves nothing behind.
 func TestDemoServes(t *testing.T) {
 	dir := t.TempDir()
-	t.Setenv("TMPDIR", dir)
-	s := serving(t, "demo", "--patients", "4")
+	s := &served{t: t, out: &shout{}}
+	c := exec.Command("chartcellar", "demo", "--patients", "4")
+	c.Env, c.Stdout, c.Stderr = append(os.Environ(), "TMPDIR="+dir), s.out, s.out
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := sync.OnceValue(c.Wait)
+	t.Cleanup(func() { c.Process.Kill(); ended() })
+	s.url = s.find(`(http://127\.0\.0\.1:\d+)/\n`)
+	s.web = s.browser()
 	password := s.find(`Sign in as demo with the password (\S+) `)
-	c, body := s.post("/sign-in", url.Values{"name": {"demo"}, "password": {password}})
-	s.wants(c, body, http.StatusSeeOther)
-	c, body = s.get("/")
-	s.wants(c, body, http.StatusOK, "Demo practice")
+	code, body := s.post("/sign-in", url.Values{"name": {"demo"}, "password": {password}})
+	s.wants(code, body, http.StatusSeeOther)
+	code, body = s.get("/")
+	s.wants(code, body, http.StatusOK, "Demo practice")
 	if n := s.number(body, "Patients"); n != 4 {
 		t.Errorf("Home shows %d patients", n)
 	}
-	if code := s.stop(); code != exitGood {
-		t.Errorf("it ended with %d:\n%s", code, s.out)
+	if err := c.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := ended(); err != nil {
+		t.Errorf("it ended with %v:\n%s", err, s.out)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("it left %v, %v", left, err)
