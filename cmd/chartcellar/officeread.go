@@ -8,8 +8,5 @@ import (
 
 func (o *office) recentChanges(context.Context) ([]viewer.SettingChange, error) { return nil, nil }
 
-func (o *office) Log(context.Context, viewer.Actor, viewer.LogScope, uint64, int) (viewer.LogPage, error) {
-	return viewer.LogPage{}, nil
-}
 func (o *office) SetAlerts(context.Context, viewer.Actor, viewer.Alerts) error { return nil }
 func (o *office) TestAlert(context.Context, viewer.Actor) (string, error)      { return "", nil }

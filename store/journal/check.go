@@ -12,7 +12,8 @@ import (
 
 // A Chain is what Check found.
 type Chain struct {
-	Lines int64 // that are in no part and were checked
+	Newest int64 // number of the newest line, wherever it is; 0: there is none
+	Lines  int64 // that are in no part and were checked
 	// Wrong is the number of the first line that was changed, is missing, or does not
 	// continue the one before; 0: there is none.
 	Wrong int64
@@ -68,7 +69,7 @@ func (j *Journal) checkOnce(ctx context.Context, packed func() (int64, string, e
 	if seq <= s.seq && (l.seq != s.seq || l.prev != s.prev) {
 		l.wrongAt(s.seq) // the newest line is not the one that was written last
 	}
-	c.Wrong = l.wrong
+	c.Wrong, c.Newest = l.wrong, s.seq
 	return c, nil
 }
 
