@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"chartcellar/store"
@@ -195,5 +196,84 @@ func TestJournalNote(t *testing.T) {
 	})
 	if !errors.Is(err, store.ErrLocked) {
 		t.Errorf("OpenNote when locked = %v", err)
+	}
+}
+
+// TestJournalTwins: lines that are in a part and, after a crash, in their segments too,
+// and then in a second part, are shown once.
+func TestJournalTwins(t *testing.T) {
+	p := newPractice(t)
+	p.write(t, 1, 4)
+	p.pack(t)
+	p.write(t, 5, 9)
+	kept := map[string][]byte{}
+	files, err := filepath.Glob(filepath.Join(p.dir, "journal", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if kept[f], err = os.ReadFile(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.pack(t)
+	if err := p.m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for f, b := range kept {
+		if err := os.WriteFile(f, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.open(t)
+	whole := func(top int64) {
+		t.Helper()
+		for before := range top + 2 {
+			list, err := p.lines(t, before, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if before == 0 {
+				before = top + 1
+			}
+			down(t, list, before-1, 1)
+		}
+		if c, err := p.m.CheckJournal(t.Context()); err != nil || c.Wrong != 0 || c.Newest != top {
+			t.Errorf("CheckJournal = %+v, %v", c, err)
+		}
+	}
+	whole(9)
+	p.write(t, 10, 12)
+	whole(12)
+	p.pack(t)
+	whole(12)
+	p.write(t, 13, 13)
+	whole(13)
+}
+
+// TestJournalDamagedPart: what stands in a part that cannot be read is missing, and
+// that is said.
+func TestJournalDamagedPart(t *testing.T) {
+	p := newPractice(t)
+	for i := range 5 {
+		p.write(t, 3*i+1, 3*i+3)
+		p.pack(t)
+	}
+	p.breakPart(t, 3)
+	p.reopen(t)
+	for _, before := range []int64{0, 14, 11, 8} {
+		list, err := p.lines(t, before, 0)
+		if !errors.Is(err, store.ErrDamaged) {
+			t.Errorf("before %d: %v", before, err)
+		}
+		var want []int64
+		for n := int64(15); n > 0; n-- {
+			if (before == 0 || n < before) && (n < 7 || n > 9) {
+				want = append(want, n)
+			}
+		}
+		if !slices.Equal(list, want) {
+			t.Errorf("before %d: %v, want %v", before, list, want)
+		}
 	}
 }

@@ -39,22 +39,24 @@ func logWords() map[string]logWord {
 		"evidence.export": {"exported the evidence", false},
 		"verify.source":   {"compared records with the EMR", false},
 
-		"run.now":          {"started a backup", true},
-		"run.stop":         {"stopped what was running", true},
-		"run.accept":       {"accepted a held change", true},
-		"run.reject":       {"rejected a held change", true},
-		"verify.now":       {"started a verification", true},
-		"verify.quick":     {"had the files of the copy looked at", true},
-		"verify.rolling":   {"had the next part of the copy read again", true},
-		"verify.sample":    {"had a sample of the copy read again", true},
-		"verify.full":      {"had the whole copy read again", true},
-		"schedule.pause":   {"paused the backups", true},
-		"schedule.resume":  {"let the backups go on", true},
-		"settings.changed": {"changed the settings", true},
-		"source.add":       {"added an EMR", true},
-		"source.test":      {"tested the connection to the EMR", true},
-		"source.key":       {"made a new key for signing in to the EMR", true},
-		"keys.passphrase":  {"set a passphrase", true},
+		"run.now":           {"started a backup", true},
+		"run.stop":          {"stopped what was running", true},
+		"run.accept":        {"accepted a held change", true},
+		"run.reject":        {"rejected a held change", true},
+		"verify.now":        {"started a verification", true},
+		"verify.quick":      {"had the files of the copy looked at", true},
+		"verify.rolling":    {"had the next part of the copy read again", true},
+		"verify.sample":     {"had a sample of the copy read again", true},
+		"verify.full":       {"had the whole copy read again", true},
+		"schedule.pause":    {"paused the backups", true},
+		"schedule.resume":   {"let the backups go on", true},
+		"settings.changed":  {"changed the settings", true},
+		"source.add":        {"added an EMR", true},
+		"source.test":       {"tested the connection to the EMR", true},
+		"source.key":        {"made a new key for signing in to the EMR", true},
+		"keys.passphrase":   {"set a passphrase", true},
+		"keys.sheet":        {"fetched the recovery sheet to print it", true},
+		"keys.sheet.proven": {"proved that the recovery sheet is on paper", true},
 
 		accounts.CodeSetupCode:    {"had a setup code made", true},
 		accounts.CodeSetup:        {"set up the first owner", true},
@@ -218,7 +220,7 @@ func (r *logReader) show(l journal.Line) (viewer.LogLine, error) {
 	case err != nil:
 		out.Note = "(this note is damaged)"
 		return out, nil
-	case !strings.HasPrefix(l.Code, "access."):
+	case !strings.HasPrefix(l.Code, "access.") && !strings.HasPrefix(l.Code, "keys.sheet"):
 		out.Note = note
 		return out, nil
 	}

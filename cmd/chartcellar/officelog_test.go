@@ -425,3 +425,22 @@ func BenchmarkLogCheck(b *testing.B) {
 		logPage(b, o, logOwner, viewer.LogAll, 0, 100)
 	}
 }
+
+// BenchmarkLogPacked: pages of lines that lie in 300 parts, 20 in each.
+func BenchmarkLogPacked(b *testing.B) {
+	o, _ := logOffice(b, 0)
+	for range 300 {
+		for range 20 {
+			journalAll(b, o, store.Event{Code: "run.now", Account: "stan", Note: "a note"})
+		}
+		packLog(b, o)
+	}
+	for _, before := range []uint64{0, 3000} {
+		b.Run(fmt.Sprint("before ", before), func(b *testing.B) {
+			for b.Loop() {
+				o.m.DropCache()
+				logPage(b, o, logOwner, viewer.LogAll, before, 100)
+			}
+		})
+	}
+}
