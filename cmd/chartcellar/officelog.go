@@ -37,6 +37,7 @@ func logWords() map[string]logWord {
 		"removed.list":    {"looked at what the EMR has removed", false},
 		"export":          {"exported records", false},
 		"evidence.export": {"exported the evidence", false},
+		"held.view":       {"looked at examples of a held change", false},
 		"verify.source":   {"compared records with the EMR", false},
 
 		"run.now":           {"started a backup", true},

@@ -376,7 +376,7 @@ func addCodes(used map[string]bool, x ast.Expr) {
 		}
 		text, err := strconv.Unquote(lit.Value)
 		switch {
-		case err != nil || strings.ContainsAny(text, " /"):
+		case err != nil || strings.Trim(text, "abcdefghijklmnopqrstuvwxyz.") != "":
 		case text == "verify.":
 			for _, depth := range []string{"quick", "rolling", "sample", "full"} {
 				used[text+depth] = true
