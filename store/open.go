@@ -469,13 +469,9 @@ type packed struct {
 }
 
 func (m *Mirror) openJournal() error {
-	var p packed
-	b, err := m.index.Meta("journal")
-	if err == nil && b != nil {
-		err = json.Unmarshal(b, &p)
-	}
+	p, err := m.packedEnd()
 	if err != nil {
-		return fmt.Errorf("read where the journal stands: %w", err)
+		return err
 	}
 	j, broken, err := journal.Open(m.fs, m.dir, p.Seq, p.Prev, m.now)
 	if err != nil {

@@ -52,8 +52,18 @@ type Journal struct {
 	segment int       // number of the newest segment
 	seq     int64
 	prev    string
-	bad     bool // a write went wrong: the segment is given up
+	bad     bool  // a write went wrong: the segment is given up
+	written int   // the segment that this process began last; 0: none
+	end     int64 // bytes of it that are durable
 	waiting map[int]waiting
+
+	// reading is held while a segment is open for reading, so that it is not
+	// removed then (Windows refuses to).
+	reading sync.RWMutex
+
+	// checking covers sums: what the last Check found, by segment.
+	checking sync.Mutex
+	sums     map[int]*sum
 }
 
 // A waiting is what a segment holds that is in no part yet.
@@ -223,11 +233,13 @@ func (j *Journal) write(raw []byte) error {
 			return err
 		}
 	}
-	_, err := j.file.Write(append(append(append(raw, '\t'), check(raw)...), '\n'))
+	n, err := j.file.Write(append(append(append(raw, '\t'), check(raw)...), '\n'))
 	if err == nil {
 		err = j.file.Sync()
 	}
-	j.bad = err != nil
+	if j.bad = err != nil; !j.bad {
+		j.end += int64(n)
+	}
 	return err
 }
 
@@ -243,7 +255,7 @@ func (j *Journal) next() error {
 		return err
 	}
 	j.segment++
-	j.file, j.bad = f, false
+	j.file, j.bad, j.written, j.end = f, false, j.segment, 0
 	return j.fs.SyncDir(j.dir)
 }
 
@@ -289,6 +301,8 @@ func (j *Journal) Pack() (Pack, error) {
 func (j *Journal) Forget(segments []string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.reading.Lock()
+	defer j.reading.Unlock()
 	for _, s := range segments {
 		if n, err := strconv.Atoi(s); err != nil || n == j.segment && j.file != nil {
 			continue
@@ -352,6 +366,19 @@ func AuditEvent(raw []byte) ([]byte, error) {
 // Packed returns the number and the hash of the journal line inside a line that
 // AuditEvent made.
 func Packed(event []byte) (seq int64, sum string, ok bool) {
+	raw, ok := written(event)
+	if !ok {
+		return 0, "", false
+	}
+	var l Line
+	if json.Unmarshal(raw, &l) != nil {
+		return 0, "", false
+	}
+	return l.Seq, hash(raw), true
+}
+
+// written returns the journal line inside a line that AuditEvent made.
+func written(event []byte) (raw []byte, ok bool) {
 	var e struct {
 		Entity []struct {
 			Detail []struct {
@@ -360,12 +387,7 @@ func Packed(event []byte) (seq int64, sum string, ok bool) {
 		} `json:"entity"`
 	}
 	if json.Unmarshal(event, &e) != nil || len(e.Entity) != 1 || len(e.Entity[0].Detail) != 1 {
-		return 0, "", false
+		return nil, false
 	}
-	raw := []byte(e.Entity[0].Detail[0].ValueString)
-	var l Line
-	if json.Unmarshal(raw, &l) != nil {
-		return 0, "", false
-	}
-	return l.Seq, hash(raw), true
+	return []byte(e.Entity[0].Detail[0].ValueString), true
 }

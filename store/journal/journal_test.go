@@ -1,7 +1,11 @@
 package journal_test
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -90,5 +94,109 @@ func TestChanged(t *testing.T) {
 				t.Error("not noticed")
 			}
 		})
+	}
+}
+
+// TestInVain: of two lines with one number, the first of which was written in vain, the
+// second counts.
+func TestInVain(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "journal", "000001")
+	j, _ := open(t, dir, 0, "")
+	add := func(codes ...string) {
+		t.Helper()
+		for _, c := range codes {
+			if err := j.Append(journal.Line{Code: c}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		j.Close()
+	}
+	add("1", "2", "3")
+	short, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, append(short, []byte("{\"seq\":4,\"pr")...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	j, _ = open(t, dir, 0, "")
+	add("4")
+	second := filepath.Join(dir, "journal", "000002")
+	vain, err := os.ReadFile(second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, append(short, vain...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(second); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file+"x", short, 0o600); err != nil { // not a segment
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(second, bytes.Replace(vain, []byte(`"code":"4"`), []byte(`"code":"5"`), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	resign(t, second)
+	j, broken := open(t, dir, 0, "")
+	if broken != 0 {
+		t.Fatalf("%d broken lines", broken)
+	}
+	codes := ""
+	if err := j.Back(t.Context(), 0, func(_ []byte, l journal.Line) error { codes += l.Code; return nil }); err != nil || codes != "5321" {
+		t.Errorf("Back gives %s, %v", codes, err)
+	}
+	if c, err := j.Check(t.Context(), func() (int64, string, error) { return 0, "", nil }); err != nil || c.Wrong != 0 {
+		t.Errorf("Check = %+v, %v", c, err)
+	}
+}
+
+// resign puts the right check behind the one line of a segment.
+func resign(t *testing.T, name string) {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, _, _ := bytes.Cut(b, []byte("\t"))
+	sum := sha256.Sum256(raw)
+	if err := os.WriteFile(name, fmt.Appendf(nil, "%s\t%x\n", raw, sum[:8]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestBackAnywhere: long and short lines over many blocks are found from any number.
+func TestBackAnywhere(t *testing.T) {
+	dir := t.TempDir()
+	j, _ := open(t, dir, 0, "")
+	const n = 300
+	for i := range n {
+		size := 10
+		if i%50 == 7 {
+			size = 200_000
+		}
+		if err := j.Append(journal.Line{Code: "x", Note: make([]byte, size)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for before := int64(1); before <= n+1; before += 3 {
+		next := before - 1
+		err := j.Back(t.Context(), before, func(_ []byte, l journal.Line) error {
+			if l.Seq != next {
+				t.Fatalf("before %d: %d stands where %d should", before, l.Seq, next)
+			}
+			if next--; before-next > 20 {
+				return os.ErrProcessDone
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, os.ErrProcessDone) || next > max(0, before-20) {
+			t.Errorf("before %d: %v at %d", before, err, next)
+		}
+	}
+	if c, err := j.Check(t.Context(), func() (int64, string, error) { return 0, "", nil }); err != nil || c.Wrong != 0 || c.Lines != n {
+		t.Errorf("Check = %+v, %v", c, err)
 	}
 }

@@ -436,7 +436,11 @@ type Step struct {
 
 // An AccessLog is who did what.
 type AccessLog interface {
-	// Log returns lines before a number (0: the newest), newest first, at most n.
+	// Log returns lines before a number (0: the newest), newest first, at most n. A
+	// page may have no line though there are older ones: More says so. If older lines
+	// need the key and the copy is locked, LogPage.Locked is set; if there is nothing
+	// else to show, it is ErrLocked. Somebody whose role does not have the scope gets
+	// ErrNotFound.
 	Log(ctx context.Context, a Actor, scope LogScope, before uint64, n int) (LogPage, error)
 }
 
@@ -456,6 +460,9 @@ type LogPage struct {
 	All   int          // lines of the scope; -1: not counted
 	More  uint64       // before which number the next page begins; 0: none
 	Chain health.Check // whether the chain of all lines is unbroken
+	// Locked says that there are older lines, which can be read while somebody who may
+	// see charts is signed in.
+	Locked bool
 }
 
 // A LogLine is one event.

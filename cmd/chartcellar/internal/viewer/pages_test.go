@@ -184,6 +184,22 @@ func TestCounts(t *testing.T) {
 	}
 }
 
+// TestLogGoesOn: a page of the log leads to older lines also if it has none itself, and
+// says who can read what is locked.
+func TestLogGoesOn(t *testing.T) {
+	d := practice()
+	d.log.Locked = true
+	o := newOffice(t, d)
+	token := o.settle()[access.Owner]
+	if text := o.page("/log", token); !strings.Contains(text, "somebody who may see charts is signed in") {
+		t.Error("older lines are locked, and the page does not say so")
+	}
+	d.log = viewer.LogPage{All: -1, More: 77}
+	if text := o.page("/log", token); !strings.Contains(text, "/log?before=77") || strings.Contains(text, "There is no line") {
+		t.Error("a page without lines does not lead to the older ones")
+	}
+}
+
 // TestRunningImprovesNothing: the word stays, "running" stands beside it.
 func TestRunningImprovesNothing(t *testing.T) {
 	d := practice()
