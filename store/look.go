@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -127,8 +128,10 @@ type looker struct {
 	sums map[archive.PartNumber][32]byte // of the parts that are in the index
 	last archive.PartNumber              // that was taken or found missing
 	size int64                           // of the log so far
-	hole bool                            // a part is missing: the log is not whole from there on
-	sure int64                           // size of the log before the first hole
+	// ended says that a run was ended: a checkpoint was signed then.
+	ended bool
+	hole  bool  // a part is missing: the log is not whole from there on
+	sure  int64 // size of the log before the first hole
 	// proven is the size of the log that a signed root was found to fit.
 	proven int64
 	lost   map[archive.PartNumber]bool // parts of which a problem speaks already
@@ -182,10 +185,16 @@ func (l *looker) room(numbers []archive.PartNumber) (size int64) {
 	return 256<<20 + 3*size
 }
 
-// upToEnd cuts off the parts after the last one that ends a run.
+// upToEnd cuts off the parts after the last one that ends a run. What was signed
+// belongs to a run that was ended, also if its end is missing.
 func (l *looker) upToEnd(numbers []archive.PartNumber) []archive.PartNumber {
+	signed := l.signedTo()
 	for i := len(numbers); i > 0; i-- {
 		n := numbers[i-1]
+		if n <= signed {
+			l.m.unfinished = len(numbers) - i
+			return numbers[:i]
+		}
 		if ends, err := l.m.endsRun(n); err != nil {
 			l.gone(n, err)
 		} else if ends {
@@ -194,6 +203,45 @@ func (l *looker) upToEnd(numbers []archive.PartNumber) []archive.PartNumber {
 		}
 	}
 	return numbers
+}
+
+// signedTo returns the last part that a checkpoint names.
+func (l *looker) signedTo() (last archive.PartNumber) {
+	numbers, _ := l.m.checkpointNumbers() // compare says what is wrong with them
+	for _, n := range slices.Backward(numbers) {
+		c, err := l.m.ReadCheckpoint(n)
+		if err != nil {
+			continue
+		}
+		for name := range c.Files {
+			if n, ok := signedPart(name); ok {
+				last = max(last, n)
+			}
+		}
+		return last
+	}
+	return 0
+}
+
+// signedPart returns the number of a part that a checkpoint names.
+func signedPart(name string) (archive.PartNumber, bool) {
+	if !strings.HasPrefix(name, "parts/") {
+		return 0, false
+	}
+	n, temp, ok := archive.ParsePartName(path.Base(name))
+	return n, ok && !temp
+}
+
+// checkpointNumbers lists the checkpoints that are there, in their order.
+func (m *Mirror) checkpointNumbers() (list []int, err error) {
+	entries, err := m.fs.ReadDir(m.path("checkpoints"))
+	for _, e := range entries {
+		n, err := strconv.Atoi(e.Name())
+		if err == nil && filepath.Base(checkpointName(n)) == e.Name() {
+			list = append(list, n)
+		}
+	}
+	return list, err
 }
 
 // endsRun reports whether a part is the closing part of a run.
@@ -259,6 +307,7 @@ func (l *looker) add(s *scannedPart) error {
 		l.lost[s.n] = true
 		l.m.problem(ProblemFile, "Part %d of the archive is damaged: %d lines of %s cannot be read, and an older version of them may stand for the newest.", s.n, n, typ)
 	}
+	l.ended = l.ended || s.commit.Changes.Close != nil
 	l.sums[s.n] = s.commit.Part.SHA256
 	l.size += int64(len(s.commit.Hashes))
 	if !l.hole {
@@ -284,18 +333,14 @@ func (l *looker) mend(s *scannedPart) {
 // compare compares what is here with every checkpoint that was signed.
 func (l *looker) compare(d *index.DB) error {
 	m := l.m
-	entries, err := m.fs.ReadDir(m.path("checkpoints"))
-	if err != nil && len(l.sums) > 0 {
+	numbers, _ := m.checkpointNumbers()
+	if len(numbers) == 0 && l.ended {
 		m.problem(ProblemSigned, "The signed checkpoints are missing: nothing here could be compared with what the office signed.")
 	}
 	var state checkpointState
 	signed := map[archive.PartNumber]bool{}
 	last := 0
-	for _, e := range entries {
-		n, err := strconv.Atoi(e.Name())
-		if err != nil || filepath.Base(checkpointName(n)) != e.Name() {
-			continue
-		}
+	for _, n := range numbers {
 		for last++; last < n; last++ {
 			m.problem(ProblemSigned, "Checkpoint %d is missing.", last)
 		}
@@ -307,7 +352,7 @@ func (l *looker) compare(d *index.DB) error {
 		l.checkpoint(d, c, signed)
 		state.Number = n
 	}
-	err = l.rest(d, signed, len(entries) > 0)
+	err := l.rest(d, signed, len(numbers) > 0)
 	if err == nil {
 		err = d.SetMeta("first statement", []byte(m.first))
 	}
@@ -328,8 +373,8 @@ func (l *looker) checkpoint(d *index.DB, c Checkpoint, signed map[archive.PartNu
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Files)) {
-		n, temp, ok := archive.ParsePartName(name[strings.LastIndexByte(name, '/')+1:])
-		if !ok || temp || !strings.HasPrefix(name, "parts/") {
+		n, ok := signedPart(name)
+		if !ok {
 			continue
 		}
 		signed[n] = true
