@@ -124,6 +124,10 @@ func (e *env) lookingKey(so store.Options, o lookOptions) (id age.Identity, text
 			return nil, "", err
 		}
 		id, err := store.OpenSlotIn(so, &keys.Unlocker{}, password)
+		if errors.Is(err, os.ErrNotExist) {
+			err = &plainError{exitLocked, "There are no passphrases in " + so.Dir + ": a second copy has none.", "Nothing was written.",
+				"Open it with the recovery sheet: --sheet FILE"}
+		}
 		if err != nil {
 			return nil, "", err
 		}
