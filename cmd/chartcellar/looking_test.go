@@ -22,19 +22,19 @@ import (
 	"chartcellar/store/storetest"
 )
 
-// A filled is an office copy with one complete pull, and what opens it.
-type filled struct {
+// A oneCopy is an office copy with one complete pull, and what opens it.
+type oneCopy struct {
 	dir, copy, sheet, box string
 	records, patients     int
 }
 
-const filledPhrase = "four words are enough"
+const copyPhrase = "four words are enough"
 
-// newFilled makes one with the commands that a practice uses.
-func newFilled(t *testing.T) filled {
+// newCopy makes one with the commands that a practice uses.
+func newCopy(t *testing.T) oneCopy {
 	t.Helper()
 	dir := t.TempDir()
-	f := filled{dir: dir, copy: filepath.Join(dir, "copy"), sheet: filepath.Join(dir, "settings", "recovery-sheet.txt"),
+	f := oneCopy{dir: dir, copy: filepath.Join(dir, "copy"), sheet: filepath.Join(dir, "settings", "recovery-sheet.txt"),
 		box: filepath.Join(dir, "settings", "box.key")}
 	emr, err := fakeemr.Start(fakeemr.Options{Practice: fakeemr.Practice{Patients: 4, Seed: 5, Years: 1}, Polls: -1})
 	if err != nil {
@@ -60,11 +60,11 @@ func newFilled(t *testing.T) filled {
 }
 
 // command runs a command that must end well, and returns what it prints.
-func (f filled) command(t *testing.T, args ...string) string {
+func (f oneCopy) command(t *testing.T, args ...string) string {
 	t.Helper()
 	var out, errs bytes.Buffer
 	e := &env{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs, Getenv: func(name string) string {
-		return map[string]string{"CHARTCELLAR_PASSPHRASE": filledPhrase}[name]
+		return map[string]string{"CHARTCELLAR_PASSPHRASE": copyPhrase}[name]
 	}}
 	if code := run(t.Context(), e, append([]string{"--config", filepath.Join(f.dir, "settings", "settings.toml")}, args...)); code != exitGood {
 		t.Fatalf("%s: exit %d: %s%s", args[0], code, out.String(), errs.String())
@@ -73,7 +73,7 @@ func (f filled) command(t *testing.T, args ...string) string {
 }
 
 // carried copies the four folders that a second copy has.
-func (f filled) carried(t *testing.T) string {
+func (f oneCopy) carried(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "usb")
 	for _, name := range []string{"mirror", "parts", "attachments", "checkpoints"} {
@@ -115,7 +115,7 @@ func lookAt(t *testing.T, still *storetest.Still, stdin string, args ...string) 
 	t.Helper()
 	s := &served{t: t, out: &shout{}}
 	s.e = &env{Stdin: strings.NewReader(stdin), Stdout: s.out, Stderr: s.out, disk: still, Getenv: func(name string) string {
-		return map[string]string{"CHARTCELLAR_PASSPHRASE": filledPhrase, "CHARTCELLAR_CONFIG": "/nowhere/settings.toml"}[name]
+		return map[string]string{"CHARTCELLAR_PASSPHRASE": copyPhrase, "CHARTCELLAR_CONFIG": "/nowhere/settings.toml"}[name]
 	}}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan int, 1)
@@ -144,7 +144,7 @@ func (s *served) signsIn() {
 // TestLooking: a plain copy is opened with the sheet, shows what it holds, refuses
 // whatever would change something, and stays as it was.
 func TestLooking(t *testing.T) {
-	f := newFilled(t)
+	f := newCopy(t)
 	dir, still := f.carried(t), &storetest.Still{}
 	before := stateOf(t, dir)
 	s := lookAt(t, still, "", dir, "--sheet", f.sheet)
@@ -224,7 +224,7 @@ func (s *served) crawls() {
 // TestLookingWays: a folder is opened with the lines of the key as they are typed, with
 // a passphrase where the box key is, and beside the daemon that keeps it.
 func TestLookingWays(t *testing.T) {
-	f := newFilled(t)
+	f := newCopy(t)
 	text, err := os.ReadFile(f.sheet)
 	if err != nil {
 		t.Fatal(err)
@@ -264,7 +264,7 @@ func TestLookingWays(t *testing.T) {
 
 // TestLookingRefuses: what cannot be opened is said, with what to do.
 func TestLookingRefuses(t *testing.T) {
-	f, other := newFilled(t), newFilled(t)
+	f, other := newCopy(t), newCopy(t)
 	exchanged := other.carried(t)
 	write := func(name, text string) string {
 		t.Helper()
@@ -303,7 +303,7 @@ func TestLookingRefuses(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			out := &shout{}
 			e := &env{Stdin: strings.NewReader(""), Stdout: out, Stderr: out, disk: &storetest.Still{}, Getenv: func(name string) string {
-				return map[string]string{"CHARTCELLAR_PASSPHRASE": filledPhrase}[name]
+				return map[string]string{"CHARTCELLAR_PASSPHRASE": copyPhrase}[name]
 			}}
 			if code := run(t.Context(), e, append([]string{"serve", "--read-only"}, tt.args...)); code != tt.code || !strings.Contains(out.String(), tt.says) {
 				t.Errorf("exit %d, want %d: %s", code, tt.code, out)
@@ -315,7 +315,7 @@ func TestLookingRefuses(t *testing.T) {
 // TestLookingAtDamage: a damaged part is said on the console and on Home, and what can
 // be read is shown.
 func TestLookingAtDamage(t *testing.T) {
-	f := newFilled(t)
+	f := newCopy(t)
 	dir := f.carried(t)
 	parts, err := filepath.Glob(filepath.Join(dir, "parts", "*", "*.age"))
 	if err != nil || len(parts) < 2 {
