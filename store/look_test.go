@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -352,4 +353,51 @@ func TestLookFirstRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	look(t, p.dir, p.office).has(t, map[string]string{"a": obs("a", 1, "")})
+}
+
+// TestLookLeavesNoTrace: the index of a folder that is only looked at says nothing of
+// a record, and its files have no name once they are open.
+func TestLookLeavesNoTrace(t *testing.T) {
+	const canary = "canary-4711"
+	p := newPractice(t)
+	p.pull(t, `{"resourceType":"Patient","id":"`+canary+`","name":[{"family":"`+canary+`"}]}`, obs(canary, 1, ""))
+	dir, scratch := p.copied(t), t.TempDir()
+	m, err := store.Look(t.Context(), store.Options{Dir: dir, Identity: p.sheet.Recovery, Scratch: scratch})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if runtime.GOOS == "windows" {
+		t.Skip("an open file cannot lose its name here")
+	}
+	err = filepath.WalkDir(scratch, func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			t.Errorf("%s has a name", name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fds, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil || len(fds) == 0 {
+		t.Skip("this system does not show open files")
+	}
+	read := 0
+	for _, fd := range fds {
+		if to, err := os.Readlink(fd); err != nil || !strings.HasPrefix(to, scratch) {
+			continue
+		}
+		b, err := os.ReadFile(fd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read += len(b)
+		if strings.Contains(string(b), canary) {
+			t.Error("the index holds a name in clear")
+		}
+	}
+	if read == 0 {
+		t.Error("no index was found")
+	}
 }
