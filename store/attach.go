@@ -50,7 +50,12 @@ func (m *Mirror) Wants(source string, behind []byte, max int) ([]Want, []byte, e
 }
 
 // DropWants forgets attachments that need no fetching.
-func (m *Mirror) DropWants(wants []Want) error { return m.index.DropWants(wants) }
+func (m *Mirror) DropWants(wants []Want) error {
+	if m.ReadOnly() {
+		return ErrReadOnly
+	}
+	return m.index.DropWants(wants)
+}
 
 // Holds reports whether a record of the source is current in the mirror. It
 // needs no key.

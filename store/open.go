@@ -41,7 +41,11 @@ func (o *Options) fill() {
 // takes the lock. It needs no identity, but returns ErrNeedsUnlock if the index
 // is bad and o.Identity is not set. Errors: ErrNoMirror, *BusyError,
 // ErrNeedsUnlock, ErrNewer, ErrRolledBack, keys.ErrForged, keys.ErrDamaged.
+// With o.ReadOnly it is Look.
 func Open(ctx context.Context, o Options) (*Mirror, error) {
+	if o.ReadOnly {
+		return Look(ctx, o)
+	}
 	o.fill()
 	there, err := disk.Exists(o.FS, filepath.Join(o.Dir, "mirror", "000001.json"))
 	if err != nil {
@@ -185,6 +189,9 @@ func (m *Mirror) secret(name, purpose string) ([]byte, error) {
 }
 
 func (m *Mirror) indexOptions() index.Options {
+	if m.ReadOnly() { // the real disk: what o.FS breaks is the mirror's
+		return index.Options{FS: disk.OS{}, Root: m.scratch.Dir(), MirrorKey: m.mirrorKey, Seal: m.looked, Mirror: m.ID()}
+	}
 	return index.Options{FS: m.fs, Root: m.dir, MirrorKey: m.mirrorKey, Seal: m.box, Mirror: m.ID()}
 }
 
@@ -518,6 +525,9 @@ func (m *Mirror) Space() (free, reserve int64, err error) {
 // CheckSpace returns ErrFull when the disk has reached the reserve, and then
 // gives the ballast up.
 func (m *Mirror) CheckSpace() error {
+	if m.ReadOnly() {
+		return ErrReadOnly
+	}
 	free, reserve, err := m.Space()
 	if err != nil || free >= reserve {
 		return err

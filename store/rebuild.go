@@ -19,6 +19,9 @@ import (
 // RebuildIndex makes the index anew from the archive and puts it in place. The
 // jobs are gone then: each source is in the state "job unknown". It needs a key.
 func (m *Mirror) RebuildIndex(ctx context.Context) error {
+	if m.ReadOnly() {
+		return ErrReadOnly
+	}
 	if !m.runMu.TryLock() {
 		return &BusyError{Holder{Doing: "a run"}}
 	}
@@ -62,6 +65,8 @@ type scannedPart struct {
 	n      archive.PartNumber
 	commit index.Commit
 	packed *packed
+	footer archive.Footer // set by look only
+	lost   map[string]int // lines that look could not read, by type
 	err    error
 	done   chan struct{}
 }
@@ -131,6 +136,15 @@ func (m *Mirror) findCheckpoint(d *index.DB) checkpointState {
 }
 
 func (m *Mirror) readAll(ctx context.Context, r *index.Rebuild, numbers []archive.PartNumber) error {
+	return m.scanAll(ctx, r, numbers, (*partScanner).file, func(ctx context.Context, order chan *scannedPart) error {
+		return m.takeParts(ctx, r, order)
+	})
+}
+
+// scanAll has several workers read the parts, and gives them to take in their order,
+// each once its done is closed.
+func (m *Mirror) scanAll(ctx context.Context, r *index.Rebuild, numbers []archive.PartNumber,
+	read func(*partScanner, *scannedPart) error, take func(context.Context, chan *scannedPart) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -141,7 +155,7 @@ func (m *Mirror) readAll(ctx context.Context, r *index.Rebuild, numbers []archiv
 		wg.Go(func() {
 			w := m.newPartScanner(r.DB())
 			for s := range todo {
-				s.err = w.file(s)
+				s.err = read(w, s)
 				close(s.done)
 			}
 		})
@@ -159,7 +173,7 @@ func (m *Mirror) readAll(ctx context.Context, r *index.Rebuild, numbers []archiv
 			todo <- s
 		}
 	})
-	return m.takeParts(ctx, r, order)
+	return take(ctx, order)
 }
 
 // takeParts adds the parts to the new index, checking that none is missing and
@@ -366,10 +380,19 @@ func (w *partScanner) file(s *scannedPart) error {
 	defer p.Close() // read only
 	s.commit.Part = index.Part{Number: uint32(s.n), Size: size, SHA256: sum, Run: p.Footer.Run}
 	s.commit.Hashes = p.Leaves()
-	if len(p.Changes) > 0 {
-		if err := json.Unmarshal(p.Changes, &s.commit.Changes); err != nil {
-			return fmt.Errorf("part %d: its footer cannot be read: %w", s.n, ErrDamaged)
-		}
+	if err := s.changes(p); err != nil {
+		return err
 	}
 	return w.frames(p, s)
+}
+
+// changes reads what the part changes beside records.
+func (s *scannedPart) changes(p *archive.Part) error {
+	if len(p.Changes) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(p.Changes, &s.commit.Changes); err != nil {
+		return fmt.Errorf("part %d: its footer cannot be read: %w", s.n, ErrDamaged)
+	}
+	return nil
 }

@@ -62,6 +62,9 @@ func (m *Mirror) OpenRun(source string) (n uint32, r index.RunState, ok bool, er
 // Begin starts a run, or continues the one of this source that was never
 // closed. It waits for no other run: a mirror has one at a time.
 func (m *Mirror) Begin(ctx context.Context, spec RunSpec) (*Run, error) {
+	if m.ReadOnly() {
+		return nil, ErrReadOnly
+	}
 	if err := m.CheckSpace(); err != nil {
 		return nil, err
 	}
@@ -384,6 +387,9 @@ func (m *Mirror) Job(source string) (json.RawMessage, error) { return m.index.Jo
 
 // SetJob replaces the job record of a source, durably; nil forgets it.
 func (m *Mirror) SetJob(source string, job json.RawMessage) error {
+	if m.ReadOnly() {
+		return ErrReadOnly
+	}
 	return m.index.SetJob(source, job)
 }
 

@@ -52,6 +52,9 @@ var (
 	ErrFull = errors.New("the disk is nearly full")
 	// ErrRolledBack says that the folder is older than what this computer saw.
 	ErrRolledBack = errors.New("this folder is an older copy of the mirror")
+	// ErrReadOnly is returned by whatever would change a mirror that was opened
+	// only to look.
+	ErrReadOnly = disk.ErrReadOnly
 )
 
 // A BusyError says who holds the mirror.
@@ -94,6 +97,13 @@ type Options struct {
 	// Identity, if set, opens records from the start, and lets Open rebuild a bad
 	// index by itself.
 	Identity age.Identity
+	// ReadOnly opens a folder only to look, as Look says. Box is needed for
+	// passphrases only.
+	ReadOnly bool
+	// Scratch is a folder outside Dir in which a ReadOnly opening keeps its index
+	// while it is open; "": in memory where the system can, else among the
+	// user's temporary files.
+	Scratch string
 }
 
 // A Mirror is an open mirror. All methods may be called from many goroutines.
@@ -115,6 +125,11 @@ type Mirror struct {
 	reserve   int64
 	witness   string
 	cache     *frameCache
+	scratch   *disk.Scratch // of a mirror that is only looked at: where its index is; else nil
+	looked    *keys.Box     // seals that index, and was made for it alone
+
+	// unfinished is how many parts Look left aside.
+	unfinished int
 
 	// runMu is held by the one Run that writes parts.
 	runMu sync.Mutex
@@ -148,6 +163,7 @@ const (
 	ProblemJournal ProblemKind = "journal" // lines are cut short or not chained
 	ProblemIndex   ProblemKind = "index"   // it was bad, and was rebuilt: nothing is lost
 	ProblemReserve ProblemKind = "reserve" // the reserve file for a full disk could not be written
+	ProblemSigned  ProblemKind = "signed"  // of Look: it is not what the office signed, or that cannot be told
 )
 
 // A Problem is something that Open found wrong.
@@ -225,6 +241,9 @@ func (m *Mirror) Close() error {
 		return nil
 	}
 	m.cache.drop()
+	if m.scratch != nil {
+		return errors.Join(m.index.Close(), m.scratch.Close())
+	}
 	err := errors.Join(m.journal.Close(), m.index.SetMeta("clean", []byte{1}), m.index.Close())
 	return errors.Join(err, m.lock.Release())
 }
@@ -241,8 +260,12 @@ type Event struct {
 }
 
 // Journal writes one event. It is durable when Journal returns nil; else what
-// it tells of must not be done (I14).
+// it tells of must not be done (I14). A mirror that is only looked at records
+// nothing, and Journal returns nil: whoever shows one says so.
 func (m *Mirror) Journal(e Event) error {
+	if m.ReadOnly() {
+		return nil
+	}
 	l := journal.Line{Code: e.Code, Account: e.Account, Source: e.Key.Source,
 		Type: e.Key.Type, Run: e.Run, Count: e.Count}
 	if e.Patient != "" {
@@ -267,7 +290,12 @@ func (m *Mirror) Journal(e Event) error {
 
 // JournalWaiting returns the time of the oldest journal line that is not in a part
 // yet, and the size of all of them; zero if there is none.
-func (m *Mirror) JournalWaiting() (oldest time.Time, size int64) { return m.journal.Waiting() }
+func (m *Mirror) JournalWaiting() (oldest time.Time, size int64) {
+	if m.ReadOnly() {
+		return time.Time{}, 0
+	}
+	return m.journal.Waiting()
+}
 
 func (m *Mirror) path(elem ...string) string {
 	return filepath.Join(append([]string{m.dir}, elem...)...)
@@ -276,6 +304,9 @@ func (m *Mirror) path(elem ...string) string {
 // PutSecret seals a small secret of a source with the box key, durably: a
 // signing key, a client secret, a token. It opens no record.
 func (m *Mirror) PutSecret(name string, plain []byte) error {
+	if m.ReadOnly() {
+		return ErrReadOnly
+	}
 	sealed, err := m.box.Seal("secret "+name, plain)
 	if err != nil {
 		return err
@@ -285,11 +316,18 @@ func (m *Mirror) PutSecret(name string, plain []byte) error {
 
 // Unseal opens what the box key of this mirror has sealed for a purpose outside of it.
 func (m *Mirror) Unseal(purpose string, sealed []byte) ([]byte, error) {
+	if m.box == nil {
+		return nil, ErrReadOnly // only what is looked at has none
+	}
 	return m.box.Open(purpose, sealed)
 }
 
-// Secret returns what PutSecret sealed; nil if there is nothing of that name.
+// Secret returns what PutSecret sealed; nil if there is nothing of that name, or
+// the mirror is only looked at.
 func (m *Mirror) Secret(name string) ([]byte, error) {
+	if m.ReadOnly() {
+		return nil, nil
+	}
 	b, err := disk.ReadFile(m.fs, m.path("secrets", name), 1<<20)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -303,6 +341,9 @@ func (m *Mirror) Secret(name string) ([]byte, error) {
 // Slots returns the names of the people who have a passphrase.
 func (m *Mirror) Slots() ([]string, error) {
 	entries, err := m.fs.ReadDir(m.path("slots"))
+	if errors.Is(err, fs.ErrNotExist) && m.ReadOnly() {
+		return nil, nil // a copy has none
+	}
 	if err != nil {
 		return nil, fmt.Errorf("list the passphrases: %w", err)
 	}
@@ -373,6 +414,9 @@ func (m *Mirror) newestSlot(person string) (name string, n int, err error) {
 // AddSlot gives a person a passphrase, or a new one: from then on the old one no
 // longer opens the mirror. The mirror must be unlocked with the office key.
 func (m *Mirror) AddSlot(person, password string) error {
+	if m.ReadOnly() {
+		return ErrReadOnly
+	}
 	id, err := m.key()
 	if err != nil {
 		return err

@@ -23,13 +23,14 @@ import (
 // daemon, and hands the daemon what people ask for. It is a viewer.Backend.
 type office struct {
 	e *env
-	d *daemon // nil: a folder that is only looked at
+	d *daemon // without a scheduler: a folder that is only looked at
 	m *store.Mirror
-	// accounts are who may sign in.
+	// accounts are who may sign in; nil where a lookDoor is.
 	accounts *accounts.Access
 	// recovery is the sealed sheet of the first run, until it is proven.
 	recovery string
 	front    *front
+	looked   time.Time // when a folder that is only looked at was opened
 
 	// judging is held while the status is judged, counting while records are counted.
 	judging, counting sync.Mutex

@@ -44,13 +44,21 @@ func (o *office) Status(context.Context) (viewer.Status, error) {
 	if err != nil {
 		return viewer.Status{}, err
 	}
-	o.judged = judged{at: now, generation: generation, status: shownStatus(in)}
+	o.judged = judged{at: now, generation: generation, status: o.shown(in)}
 	return o.judged.status, nil
 }
 
 // facts gathers what the status is judged from.
 func (o *office) facts(now time.Time) (health.Input, error) {
 	return findFacts(o.d.settings(), o.m, statesOf(o.d.sched, now), now)
+}
+
+// shown is the status, as it is said of a folder of this kind.
+func (o *office) shown(in health.Input) viewer.Status {
+	if o.m.ReadOnly() {
+		return lookedStatus(in, o.looked)
+	}
+	return shownStatus(in)
 }
 
 // shownStatus judges facts, and adds the times that the top of each page shows.

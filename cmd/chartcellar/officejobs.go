@@ -77,12 +77,20 @@ func (o *office) Stop(_ context.Context, a viewer.Actor) error {
 }
 
 // Progress implements viewer.Jobs.
-func (o *office) Progress(context.Context) (viewer.Progress, error) { return o.d.progress(), nil }
+func (o *office) Progress(context.Context) (viewer.Progress, error) {
+	if o.m.ReadOnly() {
+		return viewer.Progress{All: -1}, nil
+	}
+	return o.d.progress(), nil
+}
 
 // Schedule implements viewer.Scheduler.
 func (o *office) Schedule(context.Context) (viewer.Schedule, error) {
 	s := o.d.settings()
 	out := viewer.Schedule{Zone: o.zone().String()}
+	if o.m.ReadOnly() {
+		return out, nil
+	}
 	for _, st := range o.d.sched.Status(0) {
 		if p := st.State.Pause; p.Active(o.now()) && p.Until.After(out.Paused) {
 			out.Paused, out.By = p.Until, p.By

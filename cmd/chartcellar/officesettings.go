@@ -18,6 +18,9 @@ import (
 func (o *office) Settings(context.Context) (viewer.Settings, error) {
 	s := o.d.settings()
 	path, err := o.e.settingsPath()
+	if o.m.ReadOnly() {
+		path, err = "", nil // there are none
+	}
 	if err != nil {
 		return viewer.Settings{}, err
 	}

@@ -32,19 +32,42 @@ It needs no passphrase.
 Where nothing is set up yet it serves the first run, on this computer only, and prints
 the code with which an owner begins.
 
-Stop it with Ctrl-C or SIGTERM: it ends within seconds, also in the middle of a pull.`,
-		cobra.NoArgs, func(ctx context.Context, _ []string) error { return e.serve(ctx, o) })
+Stop it with Ctrl-C or SIGTERM: it ends within seconds, also in the middle of a pull.
+
+With --read-only it only shows a folder: an office copy, also one that another process
+keeps, or a copy of its folders mirror, parts, attachments and checkpoints, on a disk or
+a share that may be read-only. It needs no settings and no EMR, writes nothing into the
+folder, and records no view. The recovery key opens it: the program asks for its lines,
+or --sheet names a file with them. Where the folders slots and a box key are there,
+--box opens it with a passphrase (CHARTCELLAR_PASSPHRASE). Each browser signs in
+with a code from this window. What is missing or damaged is said; the rest is shown.`,
+		cobra.NoArgs, func(ctx context.Context, _ []string) error {
+			if o.look.folder != "" {
+				o.look.listen = o.listen
+				return e.look(ctx, o.look)
+			}
+			if o.look.sheet != "" || o.look.box != "" {
+				return usage("--sheet and --box belong to --read-only")
+			}
+			return e.serve(ctx, o)
+		})
 	c.Flags().StringVar(&o.listen, "listen", "", "where the pages are, instead of what the settings say")
+	c.Flags().StringVar(&o.look.folder, "read-only", "", "only show the copy in this folder; nothing is written there")
+	c.Flags().StringVar(&o.look.sheet, "sheet", "", "with --read-only: file with the recovery key")
+	c.Flags().StringVar(&o.look.box, "box", "", "with --read-only: the box key, so that a passphrase opens the copy")
 	return c
 }
 
-type serveOptions struct{ listen string }
+type serveOptions struct {
+	listen string
+	look   lookOptions
+}
 
 // A daemon is the process that keeps the office's copy.
 type daemon struct {
 	e      *env
 	m      *store.Mirror
-	sched  *schedule.Scheduler
+	sched  *schedule.Scheduler // nil: a folder that is only looked at
 	office *office
 	// changed grows when settings, schedule or jobs change.
 	changed atomic.Uint64

@@ -158,6 +158,7 @@ func (o *office) ask(a ask) *http.Response {
 	}
 	if a.token != "" {
 		r.AddCookie(&http.Cookie{Name: "cc", Value: a.token})
+		r.AddCookie(&http.Cookie{Name: "cc-look", Value: a.token}) // of a copy that is only looked at
 	}
 	if a.change != nil {
 		a.change(r)

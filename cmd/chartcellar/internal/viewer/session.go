@@ -54,6 +54,9 @@ func (s *Server) cookieName() string {
 	if s.o.TLS {
 		return "__Host-cc"
 	}
+	if s.o.ReadOnly { // a browser gives a cookie to every port of a computer
+		return "cc-look"
+	}
 	return "cc"
 }
 
