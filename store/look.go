@@ -195,7 +195,7 @@ func (l *looker) upToEnd(numbers []archive.PartNumber) []archive.PartNumber {
 			l.m.unfinished = len(numbers) - i
 			return numbers[:i]
 		}
-		if ends, err := l.m.endsRun(n); err != nil {
+		if ends, err := l.m.closes(n); err != nil {
 			l.gone(n, err)
 		} else if ends {
 			l.m.unfinished = len(numbers) - i
@@ -244,8 +244,8 @@ func (m *Mirror) checkpointNumbers() (list []int, err error) {
 	return list, err
 }
 
-// endsRun reports whether a part is the closing part of a run.
-func (m *Mirror) endsRun(n archive.PartNumber) (bool, error) {
+// closes reports whether a part is the closing part of a run.
+func (m *Mirror) closes(n archive.PartNumber) (bool, error) {
 	p, err := m.openPart(uint32(n), m.identity)
 	if err != nil {
 		return false, err

@@ -162,7 +162,7 @@ func (o *office) sampleOf(rep fhirsync.Report) health.Check {
 		switch {
 		case r.Number <= rep.Run:
 		case r.Kind == "sync" && r.Source == rep.Source:
-			return health.Check{Answer: health.NotSetUp, Words: "no sample was fetched after this run"}
+			return health.Check{Answer: health.NotSetUp, Words: "No sample was fetched again after this run."}
 		case r.Kind == "check" && r.Source == rep.Source:
 			c := health.Check{Answer: health.Yes, At: r.Ended, Words: "Records were fetched again at random and are the same."}
 			if r.Verdict != sampleEqual {
@@ -171,7 +171,7 @@ func (o *office) sampleOf(rep fhirsync.Report) health.Check {
 			return c
 		}
 	}
-	return health.Check{Answer: health.NotSetUp, Words: "no sample was fetched after this run"}
+	return health.Check{Answer: health.NotSetUp, Words: "No sample was fetched again after this run."}
 }
 
 func typeRow(t fhirsync.TypeRow, c fhirsync.CertifiedType) viewer.TypeRow {

@@ -177,20 +177,17 @@ func modeWords(m string) string {
 	return m
 }
 
-func kindWords(k string) string {
-	switch k {
-	case "sync":
-		return "backup"
-	case "verify":
-		return "check"
-	case "offsite":
-		return "second copy"
-	case "drill":
-		return "restore drill"
-	case "":
-		return "run"
+// kindWords say what a run was, and of what.
+func kindWords(k, source string) string {
+	what := map[string]string{"sync": "backup of ", "verify": "check of ", "check": "sample of ", "decision": "decision about ",
+		"offsite": "second copy of ", "drill": "restore drill of "}[k]
+	if what == "" {
+		what = "run of "
 	}
-	return k
+	if source == "" {
+		source = "the office copy"
+	}
+	return what + clean(source)
 }
 
 // gapName is a kind of gap as people call it.
