@@ -108,6 +108,12 @@ type Source struct {
 	// daily 02:00 and Sun 03:00.
 	Pull string `toml:"pull"`
 	Full string `toml:"full"`
+	// Hours, such as "20:00-05:00", are those to which a rule that the vendor has
+	// published binds this program: what is due outside them waits for them. HoursRule
+	// names the rule, as in "Example EMR, terms of use 4.2". Without such a rule leave
+	// both empty: the practice's own times win.
+	Hours     string `toml:"hours"`
+	HoursRule string `toml:"hours_rule"`
 }
 
 // Alerts say who is told, and how. Every way that is set is used.
@@ -272,6 +278,8 @@ func (s *Source) check() error {
 		return fmt.Errorf("mode = %q: write auto, bulk or search", s.Mode)
 	case s.InFlight < 0 || s.InFlight > 16:
 		return errors.New("in_flight: write how many searches at once, from 1 to 16; 0 for 2")
+	case (s.Hours == "") != (s.HoursRule == ""):
+		return errors.New("hours, hours_rule: write both, the hours and the vendor's rule that asks for them, or none")
 	case s.AttachmentMB < 0:
 		return errors.New("attachment_mb: write a number of megabytes, or 0 for 200")
 	case !slices.Contains([]string{"backend-services", "client-secret-basic", "client-secret-post", "bearer", "none"}, s.Auth):
@@ -390,8 +398,10 @@ rewrite_origin = %v # page links on another host are the EMR's own; only if the 
 attachment_mb = %d  # largest document that is fetched; 0 means 200
 pull = %q          # when changes are pulled: "daily 02:00, 12:30", "every 4 h", "off"
 full = %q          # when everything is compared: "Sun 03:00"
+hours = %q         # "20:00-05:00", only if a published rule of the vendor binds you; "" for none
+hours_rule = %q    # which rule, as it is shown: "Example EMR, terms of use 4.2"
 `, s.Name, s.Base, s.Level, s.Group, s.Mode, s.Canary, quoted(s.Types), s.Auth, s.ClientID, s.TokenURL,
-		quoted(s.Origins), quoted(s.FileOrigins), s.Local, s.CA, s.Overlap.String(), s.Rate, s.InFlight, s.RewriteOrigin, s.AttachmentMB, s.Pull, s.Full)
+		quoted(s.Origins), quoted(s.FileOrigins), s.Local, s.CA, s.Overlap.String(), s.Rate, s.InFlight, s.RewriteOrigin, s.AttachmentMB, s.Pull, s.Full, s.Hours, s.HoursRule)
 }
 
 // quoted returns the inside of a TOML list.

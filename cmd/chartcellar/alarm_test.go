@@ -535,8 +535,4 @@ func TestOfficeAlerts(t *testing.T) {
 			t.Errorf("told: %s", got)
 		}
 	})
-	o := &office{e: i.e}
-	if err := o.SetAlerts(t.Context(), who, viewer.Alerts{}); err != viewer.ErrReadOnly {
-		t.Errorf("a folder that is only looked at: %v", err)
-	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -108,35 +107,34 @@ func (o *office) Schedule(context.Context) (viewer.Schedule, error) {
 
 // planned says what a source's times mean.
 func (o *office) planned(src config.Source, verify string) (viewer.Plan, error) {
-	zone := o.zone()
 	out := viewer.Plan{Source: src.Name, Pull: src.Pull, Full: src.Full, Verify: verify}
-	pull := schedule.Plan{Job: schedule.Job{Source: src.Name, Kind: schedule.Pull}, Zone: zone}
-	full := schedule.Plan{Job: schedule.Job{Source: src.Name, Kind: schedule.Full}, Zone: zone, Covers: []schedule.Kind{schedule.Pull}}
-	check := schedule.Plan{Job: schedule.Job{Kind: schedule.Verify}, Zone: zone}
-	for _, one := range []struct {
-		what, text string
-		plan       *schedule.Plan
-	}{{"Back up what changed", src.Pull, &pull}, {"Compare every record", src.Full, &full}, {"Read the copy again", verify, &check}} {
-		c, err := schedule.ParseCalendar(one.text)
-		if err != nil {
-			return out, &viewer.Refusal{Words: fmt.Sprintf("“%s”: %s Nothing was changed.", one.what, sentence(err.Error()))}
-		}
-		one.plan.Calendar = c
+	pull, full, err := sourcePlans(src, o.zone())
+	if err != nil {
+		return out, &viewer.Refusal{Words: sentence(err.Error()) + " Nothing was changed."}
+	}
+	check, err := schedule.ParseCalendar(verify)
+	if err != nil {
+		return out, &viewer.Refusal{Words: sentence("verify: "+err.Error()) + " Nothing was changed."}
 	}
 	states, err := memory{o.m}.all()
 	if err != nil {
 		return out, err
 	}
 	now := o.now()
-	out.Words = sentence(schedule.Describe(pull, full) + "; the copy is read again " + check.Calendar.Words())
+	out.Words = sentence(schedule.Describe(pull, full) + "; the copy is read again " + check.Words())
 	out.Next = merged(schedule.Upcoming(pull, states[pull.Job.String()], now, 5), schedule.Upcoming(full, states[full.Job.String()], now, 5), 5)
 	out.Buys = sentence(schedule.WorstLoss(pull, typicalRun(o.m, src.Name), now).String())
 	var notes []string
-	if len(check.Calendar) == 0 {
+	if len(check) == 0 {
 		notes = append(notes, "The copy is never read again, so nobody would notice if the disk spoils it; the state is then never good.")
 	}
-	if len(out.Next) > 0 && !schedule.Quiet().Has(schedule.At(out.Next[0].Hour(), out.Next[0].Minute())) {
-		notes = append(notes, "Some of it is in office hours: the EMR may be slower for everybody meanwhile.")
+	if moved := schedule.Moved(pull); moved != "" {
+		notes = append(notes, sentence(moved))
+	}
+	if len(out.Next) > 0 {
+		if c := schedule.Caution(pull, schedule.Quiet(), out.Next[0]); c != "" {
+			notes = append(notes, sentence(c))
+		}
 	}
 	out.Note = strings.Join(notes, " ")
 	return out, nil
@@ -152,7 +150,12 @@ func merged(a, b []time.Time, n int) []time.Time {
 
 // Preview implements viewer.Scheduler.
 func (o *office) Preview(_ context.Context, source, pull, full, verify string) (viewer.Plan, error) {
-	src := config.Source{Name: source, Pull: pull, Full: full}
+	s := o.d.settings()
+	src, err := s.Source(source)
+	if err != nil { // the first run asks before there is one
+		src = config.Source{Name: source}
+	}
+	src.Pull, src.Full = pull, full
 	return o.planned(src, verify)
 }
 

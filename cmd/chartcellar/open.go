@@ -38,6 +38,7 @@ type access struct {
 	doing string // for others that find it busy
 	write bool   // it changes the mirror: it holds it itself, or asks the daemon
 	alone bool   // nobody else may have the mirror open
+	waits bool   // for a short command that has it open just now
 	asks  string // variable of a further secret that the command asks for, if any
 	what  string // that secret, in words; "": the EMR's
 	key   bool   // it reads records
@@ -63,6 +64,10 @@ func (e *env) withMirror(ctx context.Context, a access, f func(context.Context, 
 		err = e.own(ctx, a, s, &secret, f)
 		cause := err
 		var busy *store.BusyError
+		if a.waits && errors.As(err, &busy) && busy.Holder.Doing != "serve" && time.Now().Before(deadline.Add(7*time.Second)) {
+			time.Sleep(50 * time.Millisecond)
+			continue
+		}
 		if !errors.As(err, &busy) || a.write && busy.Holder.Doing != "serve" || busy.Holder.Socket == "" {
 			return err
 		}

@@ -32,6 +32,8 @@ clock. A running "chartcellar serve" takes it over within seconds.`, cobra.NoArg
 	set.Flags().StringVar(&o.pull, "pull", "", "when changes are pulled")
 	set.Flags().StringVar(&o.full, "full", "", "when everything is compared")
 	set.Flags().StringVar(&o.verify, "verify", "", "when a part of the mirror is read again")
+	set.Flags().StringVar(&o.hours, "hours", "", "hours to which a published rule of the vendor binds you, such as 20:00-05:00; \"none\" ends that")
+	set.Flags().StringVar(&o.rule, "hours-rule", "", "which rule: \"Example EMR, terms of use 4.2\"")
 	set.Flags().StringVar(&o.zone, "zone", "", "the practice's time zone")
 	pause := command("pause UNTIL", "Pause the schedule until a time",
 		`pause holds the pulls of an EMR back until a time, such as 2026-03-01 or "2026-03-01 07:00"; a
@@ -46,7 +48,7 @@ pause needs an end. Afterwards one run makes up for what was missed.`, cobra.Exa
 	return c
 }
 
-type scheduleOptions struct{ source, pull, full, verify, zone, why string }
+type scheduleOptions struct{ source, pull, full, verify, hours, rule, zone, why string }
 
 // A shownJob is a row of the schedule.
 type shownJob struct {
@@ -56,6 +58,7 @@ type shownJob struct {
 	Running bool        `json:"running"`
 	Last    time.Time   `json:"lastSuccess,omitzero"`
 	Paused  time.Time   `json:"pausedUntil,omitzero"`
+	Moved   string      `json:"moved,omitempty"` // by a vendor's rule
 }
 
 // A shownSchedule is what `schedule` shows.
@@ -88,7 +91,7 @@ func (e *env) showSchedule(s config.Settings, m *store.Mirror, now time.Time) (s
 			continue
 		}
 		st := states[p.Job.String()]
-		row := shownJob{Job: p.Job.String(), When: p.Calendar.Words(), Next: schedule.Upcoming(p, st, now, 5),
+		row := shownJob{Job: p.Job.String(), When: p.Calendar.Words(), Moved: schedule.Moved(p), Next: schedule.Upcoming(p, st, now, 5),
 			Running: running[p.Job.String()], Last: st.Success}
 		if st.Pause.Active(now) {
 			row.Paused = st.Pause.Until
@@ -137,6 +140,9 @@ func (e *env) scheduleShow(ctx context.Context) error {
 		}
 		for _, j := range out.Jobs {
 			e.printf("%-22s %s\n", j.Job, j.When)
+			if j.Moved != "" {
+				e.printf("%-22s %s\n", "", j.Moved)
+			}
 			if j.Running {
 				e.printf("%-22s is running now\n", "")
 			}
@@ -206,6 +212,11 @@ func (o scheduleOptions) edits(s config.Settings) ([]config.Edit, error) {
 		}
 		edits = append(edits, config.Edit{Section: one.section, Key: one.key, Value: c.String()})
 	}
+	hours, err := o.hoursEdits(s)
+	if err != nil {
+		return nil, err
+	}
+	edits = append(edits, hours...)
 	if o.zone != "" {
 		if _, err := schedule.Zone(o.zone); err != nil {
 			return nil, usage(err.Error())
@@ -213,9 +224,29 @@ func (o scheduleOptions) edits(s config.Settings) ([]config.Edit, error) {
 		edits = append(edits, config.Edit{Key: "zone", Value: o.zone})
 	}
 	if len(edits) == 0 {
-		return nil, usage("say what to change: --pull, --full, --verify or --zone")
+		return nil, usage("say what to change: --pull, --full, --verify, --hours or --zone")
 	}
 	return edits, nil
+}
+
+// hoursEdits are the changes for a vendor's rule: only a rule that has a name binds.
+func (o scheduleOptions) hoursEdits(s config.Settings) ([]config.Edit, error) {
+	if o.hours == "" && o.rule == "" {
+		return nil, nil
+	}
+	src, err := s.Source(o.source)
+	if err != nil {
+		return nil, usage(err.Error())
+	}
+	if o.hours == "none" {
+		o.hours, o.rule = "", ""
+	} else if _, err := schedule.ParseWindow(o.hours); err != nil {
+		return nil, usage(err.Error())
+	} else if o.rule == "" {
+		return nil, usage("name the vendor's published rule with --hours-rule; without one your own times win, and no hours are needed")
+	}
+	section := "source " + src.Name
+	return []config.Edit{{Section: section, Key: "hours", Value: o.hours}, {Section: section, Key: "hours_rule", Value: o.rule}}, nil
 }
 
 // changeSettings changes the settings file: first the journal line, then the file,

@@ -127,7 +127,7 @@ func (e *env) serve(ctx context.Context, o serveOptions) error {
 	if err != nil {
 		return err
 	}
-	err = e.withMirror(ctx, access{doing: "serve", write: true, alone: true}, func(ctx context.Context, s config.Settings, m *store.Mirror) error {
+	err = e.withMirror(ctx, access{doing: "serve", write: true, alone: true, waits: true}, func(ctx context.Context, s config.Settings, m *store.Mirror) error {
 		d, err := e.newDaemon(s, m)
 		if err != nil {
 			return err
@@ -295,15 +295,34 @@ func plansOf(s config.Settings) ([]schedule.Plan, error) {
 		}
 	}
 	for _, src := range s.Sources {
-		for _, p := range schedule.Default(src.Name, zone) {
-			text := map[schedule.Kind]string{schedule.Pull: src.Pull, schedule.Full: src.Full}[p.Job.Kind]
-			if p.Calendar, err = schedule.ParseCalendar(text); err != nil {
-				return nil, fmt.Errorf("source %q, %s: %w", src.Name, p.Job.Kind, err)
-			}
-			plans = append(plans, p)
+		pull, full, err := sourcePlans(src, zone)
+		if err != nil {
+			return nil, fmt.Errorf("source %q: %w", src.Name, err)
 		}
+		plans = append(plans, pull, full)
 	}
 	return plans, nil
+}
+
+// sourcePlans makes the two plans of an EMR.
+func sourcePlans(src config.Source, zone *time.Location) (pull, full schedule.Plan, err error) {
+	plans := schedule.Default(src.Name, zone)
+	pull, full = plans[0], plans[1]
+	if pull.Calendar, err = schedule.ParseCalendar(src.Pull); err != nil {
+		return pull, full, fmt.Errorf("pull: %w", err)
+	}
+	if full.Calendar, err = schedule.ParseCalendar(src.Full); err != nil {
+		return pull, full, fmt.Errorf("full: %w", err)
+	}
+	if src.Hours != "" {
+		w, err := schedule.ParseWindow(src.Hours)
+		if err != nil {
+			return pull, full, fmt.Errorf("hours: %w", err)
+		}
+		pull.Rule = &schedule.Rule{Name: src.HoursRule, From: w.From, To: w.To}
+		full.Rule = pull.Rule
+	}
+	return pull, full, nil
 }
 
 // memory keeps the states of the schedule, sealed, beside the other secrets.

@@ -14,6 +14,22 @@ type Window struct{ From, To Clock }
 // nobody: the doctor's schedule wins.
 func Quiet() Window { return Window{At(20, 0), At(5, 0)} }
 
+// ParseWindow reads "20:00-05:00".
+func ParseWindow(text string) (w Window, err error) {
+	from, to, ok := strings.Cut(text, "-")
+	if !ok {
+		return w, fmt.Errorf("%q are no hours; write them as 20:00-05:00", text)
+	}
+	if w.From, err = ParseClock(strings.TrimSpace(from)); err != nil {
+		return w, err
+	}
+	w.To, err = ParseClock(strings.TrimSpace(to))
+	if err == nil && w.From == w.To {
+		err = fmt.Errorf("%q allow no time at all; write them as 20:00-05:00", text)
+	}
+	return w, err
+}
+
 // String returns "20:00-05:00".
 func (w Window) String() string { return w.From.String() + "-" + w.To.String() }
 
