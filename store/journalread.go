@@ -25,10 +25,14 @@ import (
 // both come at the end, joined to that of fn.
 //
 // It keeps a block of lines in memory, and what the cache of frames keeps anyway;
-// it finds where to begin by halving, not by reading all. A run may go on beside it.
+// it finds where to begin by halving, not by reading all. A run may go on beside it. Of
+// a mirror that is only looked at, the lines in parts are all there is.
 func (m *Mirror) EachJournalLine(ctx context.Context, before int64, fn func(journal.Line) error) error {
 	w := &journalWalk{m: m, below: before, fn: fn}
-	err := m.journal.Back(ctx, before, w.line)
+	var err error
+	if !m.ReadOnly() {
+		err = m.journal.Back(ctx, before, w.line)
+	}
 	if err == nil {
 		err = w.parts(ctx)
 	}
@@ -242,8 +246,12 @@ func (m *Mirror) packedEnd() (p packed, err error) {
 // CheckJournal checks the chain of the journal's lines that wait for a part, and that
 // it begins where the one in the parts ends. It needs no key and does not look into
 // parts, whose bytes package verify checks. What was checked within a minute and has not changed
-// since is not read again.
+// since is not read again. Of a mirror that is only looked at no line waits.
 func (m *Mirror) CheckJournal(ctx context.Context) (journal.Chain, error) {
+	if m.ReadOnly() {
+		p, err := m.packedEnd()
+		return journal.Chain{Newest: p.Seq}, err
+	}
 	return m.journal.Check(ctx, func() (int64, string, error) {
 		p, err := m.packedEnd()
 		return p.Seq, p.Prev, err

@@ -129,9 +129,10 @@ type looker struct {
 	last archive.PartNumber              // that was taken or found missing
 	size int64                           // of the log so far
 	// ended says that a run was ended: a checkpoint was signed then.
-	ended bool
-	hole  bool  // a part is missing: the log is not whole from there on
-	sure  int64 // size of the log before the first hole
+	ended  bool
+	hole   bool    // a part is missing: the log is not whole from there on
+	sure   int64   // size of the log before the first hole
+	packed *packed // where the journal stands in the parts; nil: no line is in one
 	// proven is the size of the log that a signed root was found to fit.
 	proven int64
 	lost   map[archive.PartNumber]bool // parts of which a problem speaks already
@@ -307,6 +308,9 @@ func (l *looker) add(s *scannedPart) error {
 		l.lost[s.n] = true
 		l.m.problem(ProblemFile, "Part %d of the archive is damaged: %d lines of %s cannot be read, and an older version of them may stand for the newest.", s.n, n, typ)
 	}
+	if s.packed != nil {
+		l.packed = s.packed
+	}
 	l.ended = l.ended || s.commit.Changes.Close != nil
 	l.sums[s.n] = s.commit.Part.SHA256
 	l.size += int64(len(s.commit.Hashes))
@@ -356,11 +360,19 @@ func (l *looker) compare(d *index.DB) error {
 	if err == nil {
 		err = d.SetMeta("first statement", []byte(m.first))
 	}
-	b, jerr := json.Marshal(state)
-	if err = errors.Join(err, jerr); err != nil {
-		return err
+	err = errors.Join(err, setMeta(d, "checkpoint", state))
+	if l.packed != nil {
+		err = errors.Join(err, setMeta(d, "journal", l.packed))
 	}
-	return d.SetMeta("checkpoint", b)
+	return err
+}
+
+func setMeta(d *index.DB, name string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("write %s to the index: %w", name, err)
+	}
+	return d.SetMeta(name, b)
 }
 
 // checkpoint compares one.

@@ -159,6 +159,9 @@ func TestLooking(t *testing.T) {
 	c, body = s.post("/sign-in", url.Values{"password": {used}})
 	s.wants(c, body, http.StatusUnprocessableEntity, "not the code")
 
+	c, body = s.get("/log") // of the time before the copy was made
+	s.wants(c, body, http.StatusOK, "added an EMR")
+
 	c, body = s.get("/")
 	s.wants(c, body, http.StatusOK, "Harbour Street", "This copy is only being looked at. It is complete as of", "is <strong>not</strong> recorded")
 	if r, p := s.number(body, "Records"), s.number(body, "Patients"); r != f.records || p != f.patients || p != 4 {

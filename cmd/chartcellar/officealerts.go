@@ -14,7 +14,7 @@ import (
 // SetAlerts implements viewer.Administration: the addresses and the ping. Where mail is
 // handed in is the IT person's, by command.
 func (o *office) SetAlerts(_ context.Context, a viewer.Actor, w viewer.Alerts) error {
-	if o.m.ReadOnly() {
+	if o.d == nil || o.d.sched == nil {
 		return viewer.ErrReadOnly
 	}
 	now := o.d.settings().Alerts
@@ -38,7 +38,7 @@ func (o *office) SetAlerts(_ context.Context, a viewer.Actor, w viewer.Alerts) e
 
 // TestAlert implements viewer.Administration: a test over each way, and how it went.
 func (o *office) TestAlert(ctx context.Context, _ viewer.Actor) (string, error) {
-	if o.m.ReadOnly() {
+	if o.d == nil || o.d.sched == nil {
 		return "", viewer.ErrReadOnly
 	}
 	list := o.d.alarm.test(ctx)

@@ -55,6 +55,7 @@ func logWords() map[string]logWord {
 		"source.add":        {"added an EMR", true},
 		"source.test":       {"tested the connection to the EMR", true},
 		"source.key":        {"made a new key for signing in to the EMR", true},
+		"alerts.password":   {"changed the password for the mail server", true},
 		"keys.passphrase":   {"set a passphrase", true},
 		"keys.sheet":        {"fetched the recovery sheet to print it", true},
 		"keys.sheet.proven": {"proved that the recovery sheet is on paper", true},
