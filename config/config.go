@@ -350,7 +350,9 @@ zone = %q
 # When a part of the mirror is read again; all of it within 30 days.
 verify = %q
 
-# Where the pages will be; this release serves none yet.
+# Where the pages are. Another address than this computer's own, such as
+# "0.0.0.0:8350" for the office network, is served by https: with your own
+# certificate, or with one that is made here.
 listen = %q
 tls_cert = %q
 tls_key = %q
