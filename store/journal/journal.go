@@ -56,6 +56,7 @@ type Journal struct {
 	written int   // the segment that this process began last; 0: none
 	end     int64 // bytes of it that are durable
 	waiting map[int]waiting
+	spoilt  map[int]bool // segments in which a line was damaged when they were packed
 
 	// reading is held while a segment is open for reading, so that it is not
 	// removed then (Windows refuses to).
@@ -103,7 +104,7 @@ func (j *Journal) wait(segment int, at time.Time, size int) {
 // once the chain goes on behind it: its write failed, and nobody was told that it
 // is there.
 func Open(fsys disk.FS, root string, seq int64, prev string, now func() time.Time) (j *Journal, broken int, err error) {
-	j = &Journal{fs: fsys, dir: filepath.Join(root, "journal"), now: now, seq: seq, prev: prev, waiting: map[int]waiting{}}
+	j = &Journal{fs: fsys, dir: filepath.Join(root, "journal"), now: now, seq: seq, prev: prev, waiting: map[int]waiting{}, spoilt: map[int]bool{}}
 	if err := fsys.Mkdir(j.dir); err != nil {
 		return nil, 0, fmt.Errorf("make the journal's folder: %w", err)
 	}
@@ -227,8 +228,11 @@ func (j *Journal) Append(l Line) error {
 	return nil
 }
 
+// segmentSize is how large a segment grows before the next begins.
+const segmentSize = 8 << 20
+
 func (j *Journal) write(raw []byte) error {
-	if j.file == nil || j.bad {
+	if j.file == nil || j.bad || j.end > segmentSize {
 		if err := j.next(); err != nil {
 			return err
 		}
@@ -292,28 +296,42 @@ func (j *Journal) Pack() (Pack, error) {
 		for _, l := range s.lines {
 			p.Lines = append(p.Lines, l.raw)
 		}
+		j.spoilt[n] = s.broken > 0
 		p.Segments = append(p.Segments, fmt.Sprintf("%06d", n))
 	}
 	return p, nil
 }
 
-// Forget removes segments whose lines are in a committed part.
+// Forget removes segments whose lines are in a committed part. One in which a line was
+// damaged goes to the quarantine: that line is nowhere else.
 func (j *Journal) Forget(segments []string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.reading.Lock()
 	defer j.reading.Unlock()
 	for _, s := range segments {
-		if n, err := strconv.Atoi(s); err != nil || n == j.segment && j.file != nil {
+		n, err := strconv.Atoi(s)
+		if err != nil || n == j.segment && j.file != nil {
 			continue
 		}
-		if err := disk.RemoveSpent(j.fs, filepath.Join(j.dir, s)); err != nil {
+		if err := j.remove(n); err != nil {
 			return err
 		}
-		n, _ := strconv.Atoi(s) // it is one: see above
 		delete(j.waiting, n)
 	}
 	return nil
+}
+
+// remove takes a segment away; mu is held.
+func (j *Journal) remove(n int) error {
+	if !j.spoilt[n] {
+		return disk.RemoveSpent(j.fs, j.path(n))
+	}
+	there, err := disk.Exists(j.fs, j.path(n))
+	if err == nil && there {
+		_, err = disk.Quarantine(j.fs, filepath.Dir(j.dir), j.path(n))
+	}
+	return err
 }
 
 // Close closes the segment at hand.

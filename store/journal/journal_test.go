@@ -200,3 +200,48 @@ func TestBackAnywhere(t *testing.T) {
 		t.Errorf("Check = %+v, %v", c, err)
 	}
 }
+
+// TestSpoilt: a segment in which a line was damaged is put aside when it was packed, for
+// that line is nowhere else.
+func TestSpoilt(t *testing.T) {
+	dir := t.TempDir()
+	j, _ := open(t, dir, 0, "")
+	for range 3 {
+		if err := j.Append(journal.Line{Code: "x"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j.Close()
+	file := filepath.Join(dir, "journal", "000001")
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)/2] ^= 1
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	j, _ = open(t, dir, 0, "")
+	if err := j.Append(journal.Line{Code: "whole"}); err != nil {
+		t.Fatal(err)
+	}
+	p, err := j.Pack()
+	if err != nil || len(p.Lines) != 3 || len(p.Segments) != 2 {
+		t.Fatalf("%d lines of %v, %v", len(p.Lines), p.Segments, err)
+	}
+	for range 2 { // also again, as after a crash
+		if err := j.Forget(p.Segments); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept, err := os.ReadFile(filepath.Join(dir, "quarantine", "000001.0001"))
+	if err != nil || !bytes.Equal(kept, b) {
+		t.Errorf("the damaged segment is not kept: %v", err)
+	}
+	if left, err := os.ReadDir(filepath.Join(dir, "journal")); err != nil || len(left) != 0 {
+		t.Errorf("segments stay: %v, %v", left, err)
+	}
+	if aside, err := os.ReadDir(filepath.Join(dir, "quarantine")); err != nil || len(aside) != 1 {
+		t.Errorf("in quarantine: %v, %v", aside, err)
+	}
+}
