@@ -23,7 +23,7 @@ func TestLogHoldsNoSecrets(t *testing.T) {
 	emr.RegisterSecret("office", "secret-canary-9417")
 	token := emr.GiveToken()
 	file := filepath.Join(dir, "log", "chartcellar.log")
-	var screen bytes.Buffer
+	screen := &shout{}
 	cli := func(args ...string) int {
 		vars := map[string]string{"CHARTCELLAR_CONFIG": filepath.Join(dir, "s", "settings.toml"),
 			"CHARTCELLAR_CLIENT_SECRET": "secret-canary-9417", "CHARTCELLAR_PASSPHRASE": "passphrase canary 2203"}
@@ -31,7 +31,7 @@ func TestLogHoldsNoSecrets(t *testing.T) {
 			vars["CHARTCELLAR_CLIENT_SECRET"] = token
 		}
 		var out bytes.Buffer
-		return run(t.Context(), &env{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &screen,
+		return run(t.Context(), &env{Stdin: strings.NewReader(""), Stdout: &out, Stderr: screen,
 			Getenv: func(k string) string { return vars[k] }}, append([]string{"--log", file, "-v"}, args...))
 	}
 	must := func(args ...string) {
