@@ -83,6 +83,7 @@ func TestPagesSayWhatIsThere(t *testing.T) {
 		t.Error("a change since yesterday is known on the first day")
 	}
 	s.reports(o, counts)
+	s.strip(o)
 
 	emr.Set(fakeemr.Faults{ErrorFile: "export failed", ErrorType: "Observation"})
 	s.again(2, "complete with gaps")
@@ -208,24 +209,24 @@ func (s *served) heldRun(emr *fakeemr.EMR, o *office) {
 	}
 }
 
-// TestStrip: a day on which a run was due and none came is missing, one without a due
-// time is not, and nothing is missing from before the first run.
-func TestStrip(t *testing.T) {
-	s, _ := settled(t)
-	d := s.e.daemon.get()
-	s.e.clock = func() time.Time { return time.Now().AddDate(0, 0, 3) }
-	defer func() { s.e.clock = nil }()
-	runs, err := d.m.Runs()
+// strip looks at the days from three days on: a day on which a run was due and none
+// came is missing, the one that is not over is not, and nothing is missing from before
+// the first run.
+func (s *served) strip(o *office) {
+	s.t.Helper()
+	later := *o.e
+	later.clock = func() time.Time { return time.Now().AddDate(0, 0, 3) }
+	runs, err := o.m.Runs()
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	days := d.office.strip(runs, 10)
+	days := (&office{e: &later, d: o.d, m: o.m}).strip(runs, 10)
 	var got []viewer.DayState
 	for _, day := range days[5:] {
 		got = append(got, day.State)
 	}
 	want := []viewer.DayState{viewer.DayNone, viewer.DayComplete, viewer.DayMissing, viewer.DayMissing, viewer.DayNone}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("the last days: %q, want %q", got, want)
+		s.t.Errorf("the last days: %q, want %q", got, want)
 	}
 }
