@@ -58,7 +58,7 @@ func (s *served) number(body, term string) int {
 // one, and holds what the pages say against the store.
 func TestPagesSayWhatIsThere(t *testing.T) {
 	s, emr := settled(t)
-	o := s.e.daemon.get().office
+	o := s.e.daemon.get().office.Load()
 
 	_, home := s.get("/")
 	snap, err := o.m.Now()
@@ -219,7 +219,7 @@ func TestStrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	days := d.office.strip(runs, 10)
+	days := d.office.Load().strip(runs, 10)
 	var got []viewer.DayState
 	for _, day := range days[5:] {
 		got = append(got, day.State)
