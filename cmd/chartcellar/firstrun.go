@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -142,7 +143,7 @@ func (f *firstRun) CreateOwner(ctx context.Context, code string, n viewer.NewOwn
 		return accounts.ErrBadCode
 	}
 	if err := f.make(ctx, n); err != nil {
-		return refusal(err)
+		return refusal(unwritable(err))
 	}
 	close(f.made)
 	select {
@@ -155,6 +156,17 @@ func (f *firstRun) CreateOwner(ctx context.Context, code string, n viewer.NewOwn
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// unwritable puts in words that a file could not be written: the one thing that goes
+// wrong in a first run and that a person can mend.
+func unwritable(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return &viewer.Refusal{Words: path.Path + " cannot be written: " + path.Err.Error() +
+			". Nothing is lost. Make room, or let your IT person allow this program to write there; then send the form again."}
+	}
+	return err
 }
 
 // finishOwner makes the owner if a first run was broken off before it had one.
