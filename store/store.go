@@ -195,7 +195,7 @@ func (m *Mirror) problem(kind ProblemKind, format string, a ...any) {
 }
 
 // Unlock lets records be read with id until Lock. It fails if id is of another
-// mirror.
+// mirror. The office key stays in force where another key comes later.
 func (m *Mirror) Unlock(id age.Identity) error {
 	k, err := keys.OpenMirrorKey(m.statement, id)
 	if err != nil || k != m.mirrorKey {
@@ -203,8 +203,16 @@ func (m *Mirror) Unlock(id age.Identity) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.identity = id
+	if m.identity == nil || !m.isOffice(m.identity) {
+		m.identity = id
+	}
 	return nil
+}
+
+// isOffice reports whether a key is the office key.
+func (m *Mirror) isOffice(id age.Identity) bool {
+	k, ok := id.(*age.X25519Identity)
+	return ok && k.Recipient().String() == m.statement.Recipients[0].Key
 }
 
 // Lock forgets the key and every record in memory. Backups go on.
@@ -422,7 +430,7 @@ func (m *Mirror) AddSlot(person, password string) error {
 		return err
 	}
 	office, ok := id.(*age.X25519Identity)
-	if !ok || office.Recipient().String() != m.statement.Recipients[0].Key {
+	if !ok || !m.isOffice(id) {
 		return errors.New("a passphrase can be added only with the office key, not with the recovery sheet")
 	}
 	slot, err := keys.SealSlot(m.box, office, password)

@@ -70,10 +70,11 @@ func (e *env) withSheet(file string, f func(key string) error) error {
 func (e *env) withAccounts(ctx context.Context, doing string, f func(*accounts.Access) error) error {
 	return e.withMirror(ctx, access{doing: doing, write: true}, func(_ context.Context, s config.Settings, m *store.Mirror) error {
 		if d := e.daemon.get(); d != nil {
-			if d.office == nil {
+			o := d.office.Load()
+			if o == nil {
 				return &plainError{exitFailed, "The pages are not served.", nothingLost, "See what \"chartcellar serve\" said when it started."}
 			}
-			return f(d.office.accounts)
+			return f(o.accounts)
 		}
 		o := &office{e: e, d: &daemon{e: e, m: m, s: s}, m: m}
 		a, err := accounts.Open(o.accountOptions())
@@ -143,7 +144,7 @@ func (e *env) accountsCode(ctx context.Context, draw func(*accounts.Access) (str
 		}
 		e.printCode(code, until)
 		if d := e.daemon.get(); d != nil {
-			e.printf("Type it at %ssetup\n", d.office.front.url())
+			e.printf("Type it at %ssetup/owner\n", d.office.Load().front.url())
 		} else {
 			e.printf("Then start the pages: chartcellar serve\n")
 		}

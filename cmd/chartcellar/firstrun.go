@@ -5,8 +5,11 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +21,7 @@ import (
 	"chartcellar/config"
 	"chartcellar/store"
 	accounts "chartcellar/store/access"
+	"chartcellar/store/disk"
 	"chartcellar/store/keys"
 )
 
@@ -139,16 +143,30 @@ func (f *firstRun) CreateOwner(ctx context.Context, code string, n viewer.NewOwn
 		return accounts.ErrBadCode
 	}
 	if err := f.make(ctx, n); err != nil {
-		return refusal(err)
+		return refusal(unwritable(err))
 	}
 	close(f.made)
 	select {
 	case o := <-f.ready:
+		if o == nil {
+			return &viewer.Refusal{Words: "The office copy is made, but its pages cannot be opened. The window where the program was started says why; start it again when that is mended. Nothing is lost."}
+		}
 		f.office.Store(o)
 		return o.finishOwner(ctx, n)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// unwritable puts in words that a file could not be written: the one thing that goes
+// wrong in a first run and that a person can mend.
+func unwritable(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return &viewer.Refusal{Words: path.Path + " cannot be written: " + path.Err.Error() +
+			". Nothing is lost. Make room, or let your IT person allow this program to write there; then send the form again."}
+	}
+	return err
 }
 
 // finishOwner makes the owner if a first run was broken off before it had one.
@@ -181,6 +199,9 @@ func (f *firstRun) make(ctx context.Context, n viewer.NewOwner) error {
 	if err := plan.free(); err != nil {
 		return err
 	}
+	if err := plan.fresh(); err != nil {
+		return err
+	}
 	if err := plan.fs.Mkdir(plan.s.Data); err != nil {
 		return &viewer.Refusal{Words: fmt.Sprintf("The folder %s cannot be made: %s. Nothing was made yet; choose another one, or let your IT person make it.", n.Folder, reason(err))}
 	}
@@ -194,6 +215,35 @@ func (f *firstRun) make(ctx context.Context, n viewer.NewOwner) error {
 	}
 	return plan.finish()
 }
+
+// fresh checks that the folder holds nothing, but what a first run left that was
+// broken off before there was a mirror.
+func (n *newOffice) fresh() error {
+	list, err := n.fs.ReadDir(n.s.Data)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return &viewer.Refusal{Words: "The folder " + n.s.Data + " cannot be looked at: " + reason(err) + ". Nothing was made yet."}
+	}
+	made, err := disk.Exists(n.fs, filepath.Join(n.s.Data, "mirror", "000001.json"))
+	switch {
+	case err != nil:
+		return err
+	case made:
+		return &viewer.Refusal{Words: "There is an office copy in " + n.s.Data + " already. To go on with it, put its settings and its box key back; to look at it: chartcellar serve --read-only. For a new copy choose another folder. Nothing was changed."}
+	}
+	for _, f := range list {
+		if !slices.Contains(leftovers, f.Name()) {
+			return &viewer.Refusal{Words: "There is something in the folder " + n.s.Data + " already. Choose an empty one, or write a new name behind it. Nothing was made yet."}
+		}
+	}
+	return nil
+}
+
+// leftovers are what a first run may leave in the folder.
+var leftovers = []string{"access.db", "access.db" + disk.TempSuffix, "mirror", "parts", "attachments", "checkpoints", "slots", "secrets",
+	"journal", "quarantine", "index.runs", "lost+found"}
 
 // A mirrorMaker makes the mirror when the first owner's key slot is asked for, once
 // his name and password were found good.

@@ -54,14 +54,22 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) { (*f.pages.Lo
 func (f *front) show(h http.Handler) { f.pages.Store(&h) }
 
 // listen opens an address and answers there. The address of before, if there is one,
-// is given up first.
+// is given up first, and taken back if the other one cannot be had.
 func (f *front) listen(addr string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.l != nil {
-		f.l.Close() // its Serve ends with an error that nobody waits for
+	before := f.l
+	if before != nil {
+		before.Close() // its Serve ends with an error that nobody waits for
+		f.l = nil
 	}
 	l, err := net.Listen("tcp", addr)
+	if err != nil && before != nil {
+		if l, again := net.Listen("tcp", before.Addr().String()); again == nil {
+			f.l = l
+			go f.serve(l)
+		}
+	}
 	if err != nil {
 		return &plainError{exitFailed, fmt.Sprintf("The pages cannot be served at %s: %s.", addr, reason(err)), "Nothing is lost.",
 			"See what else uses that address, or write another one as listen = in the settings."}
@@ -89,6 +97,9 @@ func (f *front) serve(l net.Listener) {
 func (f *front) url() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.l == nil {
+		return ""
+	}
 	at, ok := f.l.Addr().(*net.TCPAddr)
 	if !ok {
 		return ""
@@ -107,7 +118,8 @@ func (f *front) url() string {
 func (f *front) run(ctx context.Context) error {
 	select {
 	case err := <-f.errs:
-		return fmt.Errorf("serve the pages: %w", err)
+		return &plainError{exitFailed, "The pages are no longer served: " + reason(err) + ".", "Nothing is lost. Backups go on.",
+			"Start \"chartcellar serve\" again."}
 	case <-ctx.Done():
 	}
 	sctx, stop := context.WithTimeout(context.WithoutCancel(ctx), stopTime)

@@ -105,9 +105,14 @@ func (e *env) plan(o initOptions) (*newOffice, error) {
 	n.s = config.Settings{Practice: o.practice, Data: data, BoxKey: filepath.Join(filepath.Dir(path), "box.key"),
 		ReserveMB: o.reserve}
 	if o.keyFile != "" {
-		n.s.KeyFile, err = filepath.Abs(o.keyFile)
+		if n.s.KeyFile, err = filepath.Abs(o.keyFile); err != nil {
+			return nil, err
+		}
 	}
-	return n, err
+	if _, err := config.Parse(config.Sample(n.s)); err != nil {
+		return nil, usage("the name of the practice, or that of a folder, has characters that cannot stand in the settings; nothing was made yet")
+	}
+	return n, nil
 }
 
 // files are what init writes, in the order in which they get their names: the

@@ -83,13 +83,11 @@ func (e *env) keysCheck(ctx context.Context, sheet string) error {
 		if err != nil {
 			return err
 		}
-		locked := m.Locked()
-		if err := m.Unlock(id); err != nil {
+		release, err := e.ring.open(m, id)
+		if err != nil {
 			return err
 		}
-		if locked {
-			m.Lock()
-		}
+		release()
 		e.printf("The key is right: it opens this mirror.\n")
 		return nil
 	})

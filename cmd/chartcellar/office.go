@@ -147,7 +147,7 @@ func (s *slots) Add(name, password string) error {
 	if s.o.m.Locked() {
 		id, err := s.o.m.OpenSlot(&s.u, password)
 		if errors.Is(err, keys.ErrWrongPassword) {
-			return &viewer.Refusal{Words: "This office copy was made with \"chartcellar init\". Type the passphrase that was chosen there as your password; you can change it afterwards. Nothing was made yet."}
+			return &viewer.Refusal{Words: "This office copy is there already, and your password must be one that opens it: that of an account of before, or the passphrase that was chosen with \"chartcellar init\". You can change it afterwards. Nothing was made yet."}
 		}
 		if err != nil {
 			return err

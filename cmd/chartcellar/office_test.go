@@ -52,6 +52,21 @@ func serveIn(t *testing.T, dir string) *served {
 // serving starts a command that serves pages, and waits for them.
 func serving(t *testing.T, args ...string) *served {
 	t.Helper()
+	s := starting(t, args...)
+	s.url = s.find(`(http://127\.0\.0\.1:\d+)/`)
+	s.web = s.browser()
+	return s
+}
+
+// servingOnly starts `serve` where there may be no pages.
+func servingOnly(t *testing.T, dir string) *served {
+	t.Helper()
+	return starting(t, "--config", filepath.Join(dir, "settings", "settings.toml"), "serve", "--listen", "127.0.0.1:0")
+}
+
+// starting starts a command that goes on until it is stopped.
+func starting(t *testing.T, args ...string) *served {
+	t.Helper()
 	s := &served{t: t, out: &shout{}}
 	s.e = &env{Stdin: strings.NewReader(""), Stdout: s.out, Stderr: s.out, Getenv: func(string) string { return "" }}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -60,8 +75,6 @@ func serving(t *testing.T, args ...string) *served {
 	once := sync.OnceValue(func() int { cancel(); return <-done })
 	s.stop = once
 	t.Cleanup(func() { once() })
-	s.url = s.find(`(http://127\.0\.0\.1:\d+)/`)
-	s.web = s.browser()
 	return s
 }
 

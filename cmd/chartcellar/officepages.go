@@ -106,7 +106,7 @@ func accountsError(err error) error {
 	if errors.Is(err, accounts.ErrMissing) || errors.Is(err, accounts.ErrDamaged) {
 		return &plainError{exitFailed, "The accounts of the pages cannot be read: access.db is missing or damaged.",
 			"No record is lost: the accounts are no part of the archive.",
-			"With the recovery sheet: chartcellar accounts start-over --sheet FILE"}
+			"Stop \"chartcellar serve\"; then, with the recovery sheet: chartcellar accounts start-over --sheet FILE"}
 	}
 	return err
 }

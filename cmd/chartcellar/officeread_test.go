@@ -58,7 +58,7 @@ func (s *served) number(body, term string) int {
 // one, and holds what the pages say against the store.
 func TestPagesSayWhatIsThere(t *testing.T) {
 	s, emr := settled(t)
-	o := s.e.daemon.get().office
+	o := s.e.daemon.get().office.Load()
 
 	_, home := s.get("/")
 	snap, err := o.m.Now()

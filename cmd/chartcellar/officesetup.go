@@ -80,10 +80,14 @@ func (o *office) Setup(context.Context) (viewer.Setup, error) {
 	if err != nil {
 		return viewer.Setup{}, err
 	}
+	rescue, err := o.accounts.Rescuing()
+	if err != nil {
+		return viewer.Setup{}, err
+	}
 	s := o.d.settings()
 	byHand := !unproven && st.Proven.IsZero()
 	return viewer.Setup{Owner: owner, Sheet: !unproven, EMR: st.EMR, Plan: st.Plan, Alert: st.Alert || len(s.Alerts.MailTo) > 0,
-		Done: st.Done || byHand && owner, Made: true, Practice: s.Practice, Folder: s.Data, Skipped: maps.Clone(st.Skipped)}, nil
+		Done: owner && (st.Done || byHand), Rescue: rescue, Made: true, Practice: s.Practice, Folder: s.Data, Skipped: maps.Clone(st.Skipped)}, nil
 }
 
 // CheckFolder implements viewer.Wizard: the folder stands.

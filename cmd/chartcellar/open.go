@@ -175,6 +175,10 @@ func (e *env) answer(m *store.Mirror) control.Handler {
 
 // shared uses the mirror that this process holds for its main command.
 func (e *env) shared(ctx context.Context, a access, s config.Settings, f func(context.Context, config.Settings, *store.Mirror) error) error {
+	if a.alone && e.daemon.get() != nil {
+		return &plainError{exitBusy, "\"chartcellar serve\" is running and has the office copy open.", nothingLost,
+			"Stop it for as long as this command takes, then start it again."}
+	}
 	if a.write && e.daemon.get() == nil || a.alone {
 		return &store.BusyError{Holder: store.Holder{PID: os.Getpid(), Doing: "another command"}}
 	}

@@ -10,9 +10,12 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -60,6 +63,7 @@ func TestScripts(t *testing.T) {
 			"equal": equalNDJSON,
 			"needs": needs,
 			"sumof": sumOf,
+			"owner": ownerBy,
 		},
 	})
 }
@@ -106,6 +110,27 @@ func sumOf(ts *testscript.TestScript, _ bool, args []string) {
 	want := fmt.Sprintf("%x", sha256.Sum256([]byte(content)))
 	if !strings.Contains(ts.ReadFile(args[1]), want) {
 		ts.Fatalf("the checkpoint does not carry %s", want)
+	}
+}
+
+// drawn are the code and the page that `accounts code` prints.
+var drawn = regexp.MustCompile(`(?s)Setup code: (\S+).*Type it at (\S+)`)
+
+// ownerBy makes an owner on the pages, with the code that stood last in the output:
+// owner NAME PASSWORD
+func ownerBy(ts *testscript.TestScript, neg bool, args []string) {
+	if m := drawn.FindStringSubmatch(ts.ReadFile("stdout")); m != nil {
+		ts.Setenv("CODE", m[1])
+		ts.Setenv("PAGE", m[2])
+	}
+	form := url.Values{"code": {ts.Getenv("CODE")}, "name": {args[0]}, "display": {"Dr. " + args[0]}, "password": {args[1]}, "again": {args[1]}}
+	web := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	r, err := web.PostForm(ts.Getenv("PAGE"), form)
+	ts.Check(err)
+	defer r.Body.Close()
+	made := r.StatusCode == http.StatusSeeOther && r.Header.Get("Location") == "/"
+	if made == neg {
+		ts.Fatalf("owner %s: %s, to %q", args[0], r.Status, r.Header.Get("Location"))
 	}
 }
 

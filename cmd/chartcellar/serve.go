@@ -67,8 +67,8 @@ type serveOptions struct {
 type daemon struct {
 	e      *env
 	m      *store.Mirror
-	sched  *schedule.Scheduler // nil: a folder that is only looked at
-	office *office
+	sched  *schedule.Scheduler    // nil: a folder that is only looked at
+	office atomic.Pointer[office] // nil while there are no pages
 	// changed grows when settings, schedule or jobs change.
 	changed atomic.Uint64
 	starts  atomic.Uint64 // how many jobs have begun
@@ -169,17 +169,30 @@ func (d *daemon) run(ctx context.Context, first *firstRun) error {
 	g.Go(func() error { return d.sched.Run(ctx) })
 	g.Go(func() error { return d.watchSettings(ctx) })
 	g.Go(func() error { return d.alarm.run(ctx) })
-	var err error
-	if d.office, err = d.openPages(first); err != nil { // the copy is kept all the same
-		explain(err).print(d.e)
-	} else {
-		g.Go(func() error { return d.office.run(ctx) })
-	}
-	err = g.Wait()
+	g.Go(func() error { return d.keepPages(ctx, first) })
+	err := g.Wait()
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}
 	return err
+}
+
+// keepPages serves the pages. The copy is kept also without them.
+func (d *daemon) keepPages(ctx context.Context, first *firstRun) error {
+	o, err := d.openPages(first)
+	if err == nil {
+		d.office.Store(o)
+		err = o.run(ctx)
+	}
+	if err != nil && ctx.Err() == nil {
+		d.e.logger().ErrorContext(ctx, "pages not served", "cause", explain(err).What)
+		explain(err).print(d.e)
+		if first != nil {
+			close(first.ready) // whoever waits for the office hears that there is none
+			return first.front.run(ctx)
+		}
+	}
+	return nil
 }
 
 // settings returns the settings in force.
@@ -358,7 +371,14 @@ func (d *daemon) watch(fn func(fhirsync.Event)) (stop func()) {
 // runNow asks for a pull, or joins the one that is under way, and waits for its
 // end.
 func (d *daemon) runNow(ctx context.Context, job schedule.Job, tell func(fhirsync.Event)) (*fhirsync.Report, error) {
-	defer d.watch(tell)()
+	// A person who lets the output wait must not have the pull wait too.
+	events := make(chan fhirsync.Event, 4096)
+	defer d.watch(func(ev fhirsync.Event) {
+		select {
+		case events <- ev:
+		default:
+		}
+	})()
 	end := make(chan pulled, 1)
 	d.mu.Lock()
 	d.waiting[job.String()] = append(d.waiting[job.String()], end)
@@ -366,11 +386,18 @@ func (d *daemon) runNow(ctx context.Context, job schedule.Job, tell func(fhirsyn
 	if err := d.sched.RunNow(job); err != nil && !errors.Is(err, schedule.ErrRunning) {
 		return nil, err
 	}
-	select {
-	case p := <-end:
-		return p.report, p.err
-	case <-ctx.Done():
-		return nil, ctx.Err() // the pull goes on
+	for {
+		select {
+		case ev := <-events:
+			tell(ev)
+		case p := <-end:
+			for len(events) > 0 {
+				tell(<-events)
+			}
+			return p.report, p.err
+		case <-ctx.Done():
+			return nil, ctx.Err() // the pull goes on
+		}
 	}
 }
 

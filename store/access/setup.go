@@ -62,6 +62,17 @@ func (a *Access) Rescue(key string) (code string, until time.Time, err error) {
 	return a.setupCode(CodeRescue, true)
 }
 
+// Rescuing reports whether a code of Rescue may be used now.
+func (a *Access) Rescuing() (ok bool, err error) {
+	err = a.file.view(func(tx *bolt.Tx) error {
+		var row setupRow
+		there, err := getJSON(tx, bMeta, kSetup, &row)
+		ok = there && row.Rescue && !passed(a.o.Now(), row.Made, SetupTime)
+		return err
+	})
+	return ok, err
+}
+
 func (a *Access) setupCode(event string, rescue bool) (code string, until time.Time, err error) {
 	if err := a.journal(Event{Code: event, Alert: rescue}); err != nil {
 		return "", until, err

@@ -509,6 +509,7 @@ type Setup struct {
 	Plan     bool // a schedule was chosen
 	Alert    bool // somebody is told
 	Done     bool
+	Rescue   bool   // a code waits with which one more owner is made at this computer
 	Made     bool   // the office copy is there already: it was made with init
 	Practice string // its name, if it is there
 	Folder   string // proposed, or chosen

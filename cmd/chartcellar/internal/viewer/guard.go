@@ -210,7 +210,8 @@ func (s *Server) look(r *request, quiet bool) error {
 }
 
 // admitSetup lets the first run happen: at this computer by anyone until there is an
-// owner, then by an owner until it is done.
+// owner, then by an owner until it is done. With a rescue code one more owner is made
+// at this computer.
 func (s *Server) admitSetup(r *request, owner bool) error {
 	if s.o.ReadOnly {
 		return ErrReadOnly
@@ -220,6 +221,11 @@ func (s *Server) admitSetup(r *request, owner bool) error {
 			return errElsewhere
 		}
 		return nil
+	}
+	if r.URL.Path == ownerStep && s.local(r) {
+		if u, err := s.o.Backend.Setup(r.Context()); err != nil || u.Rescue {
+			return err
+		}
 	}
 	switch {
 	case r.session.Account.ID == "":

@@ -72,8 +72,14 @@ func (u Setup) next() string {
 	return "finish"
 }
 
+// ownerStep is the page on which an owner is made.
+const ownerStep = "/setup/owner"
+
 func (s *Server) setup(r *request) (Setup, error) {
 	u, err := s.o.Backend.Setup(r.Context())
+	if err == nil && u.Rescue && r.URL.Path == ownerStep { // that page is there once more
+		u.Owner, u.Done = false, false
+	}
 	if err == nil && u.Done {
 		err = ErrNotFound // setup is gone
 	}
@@ -215,11 +221,18 @@ func (s *Server) doSetupOwner(r *request) error {
 	token, _, err := s.o.Access.SignIn(r.Context(), o.Name, o.Password, limitKey(r.address))
 	if err != nil { // the account is made; the person signs in by himself
 		s.o.Log.WarnContext(r.Context(), "first sign-in failed", "request", r.id, "err", err)
-		s.redirect(r, "/sign-in?next=/setup")
+		s.redirect(r, "/sign-in")
 		return nil
 	}
+	if r.token != "" { // never two sessions in one browser
+		s.o.Access.SignOut(r.token)
+	}
 	s.setCookie(r, token)
-	s.redirect(r, "/setup/sheet")
+	to := "/setup/sheet"
+	if u, err := s.o.Backend.Setup(r.Context()); err == nil && u.Done { // the rest was done before
+		to = "/"
+	}
+	s.redirect(r, to)
 	return nil
 }
 

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	accounts "chartcellar/store/access"
+)
+
+// owned goes through the first run up to the proven sheet, and returns the key of the
+// sheet as a person types it into a file.
+func owned(t *testing.T) (s *served, dir, sheet string) {
+	t.Helper()
+	dir = t.TempDir()
+	s = serveIn(t, dir)
+	c, body := s.post("/setup/owner", ownerForm(s.find(`Setup code: (\S+)`), filepath.Join(dir, "copy")))
+	s.wants(c, body, http.StatusSeeOther, "/setup/sheet")
+	_, body = s.get("/setup/sheet?show=yes")
+	for _, l := range regexp.MustCompile(`<th scope="row">(\d+)</th><td><code>([^<]+)</code></td><td><code>(\w\w)</code>`).FindAllStringSubmatch(body, -1) {
+		sheet += l[1] + ". " + l[2] + " [" + l[3] + "]\n"
+	}
+	s.provesSheet(filepath.Join(dir, "copy"))
+	file := filepath.Join(dir, "sheet.txt")
+	if err := os.WriteFile(file, []byte(sheet), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return s, dir, file
+}
+
+// command runs another command with the settings of a daemon, and returns what it says.
+func (s *served) command(dir string, want int, args ...string) string {
+	s.t.Helper()
+	out := &shout{}
+	e := &env{Stdin: strings.NewReader(""), Stdout: out, Stderr: out, Getenv: func(string) string { return "" }}
+	if code := run(s.t.Context(), e, append([]string{"--config", filepath.Join(dir, "settings", "settings.toml")}, args...)); code != want {
+		s.t.Fatalf("%v: exit %d, want %d\n%s", args, code, want, out)
+	}
+	return out.String()
+}
+
+// codeIn finds a setup code in what a command said.
+func codeIn(t *testing.T, text string) string {
+	t.Helper()
+	m := regexp.MustCompile(`Setup code: (\S+)`).FindStringSubmatch(text)
+	if m == nil {
+		t.Fatalf("no code in %q", text)
+	}
+	return m[1]
+}
+
+func (s *served) finishesWithoutEMR() {
+	s.t.Helper()
+	for _, step := range []string{"emr", "schedule", "alerts"} {
+		c, body := s.post("/setup/skip", url.Values{"step": {step}})
+		s.wants(c, body, http.StatusSeeOther)
+	}
+	c, body := s.post("/setup/finish", url.Values{})
+	s.wants(c, body, http.StatusSeeOther, "/")
+}
+
+// TestRescue: with the recovery key one more owner is let in while the pages are
+// served, once, and nobody without the code.
+func TestRescue(t *testing.T) {
+	s, dir, sheet := owned(t)
+	s.finishesWithoutEMR()
+	s.web = s.browser()
+	c, body := s.get("/setup/owner")
+	s.wants(c, body, http.StatusSeeOther, "/sign-in")
+	said := s.command(dir, exitGood, "accounts", "rescue", "--sheet", sheet)
+	code := codeIn(t, said)
+	if !strings.Contains(said, s.url+"/setup/owner") {
+		t.Errorf("it does not say where the code is typed: %s", said)
+	}
+	c, body = s.get("/setup/owner")
+	s.wants(c, body, http.StatusOK, "name=\"code\"")
+	for _, path := range []string{"/setup", "/setup/sheet", "/setup/emr", "/setup/sheet.pdf"} {
+		c, body = s.get(path)
+		s.wants(c, body, http.StatusSeeOther, "/sign-in")
+	}
+	form := ownerForm(code, "")
+	form.Set("name", "second")
+	wrong := ownerForm("AAAAA-AAAAA-AAAAA-AAAAA", "")
+	c, body = s.post("/setup/owner", wrong)
+	s.wants(c, body, http.StatusUnprocessableEntity, "code")
+	c, body = s.post("/setup/owner", form)
+	s.wants(c, body, http.StatusSeeOther)
+	if body != "/" {
+		t.Errorf("the new owner is led to %s, where the setup is over", body)
+	}
+	c, body = s.get("/settings/accounts")
+	s.wants(c, body, http.StatusOK, "second", "reyes")
+	s.web = s.browser()
+	form.Set("name", "third")
+	c, body = s.post("/setup/owner", form) // the same code again
+	s.wants(c, body, http.StatusSeeOther, "/sign-in")
+	if list, err := s.e.daemon.get().office.Load().accounts.Accounts(); err != nil || len(list) != 2 {
+		t.Errorf("accounts: %v, %v", list, err)
+	}
+}
+
+// TestStartOver: accounts that are damaged close the pages, never the backups; with the
+// recovery key the practice begins with new ones, though its first run is long over.
+func TestStartOver(t *testing.T) {
+	s, dir, sheet := owned(t)
+	s.finishesWithoutEMR()
+	s.stop()
+	file := filepath.Join(dir, "copy", "access.db")
+	if err := os.WriteFile(file, []byte("nonsense"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	broken := servingOnly(t, dir)
+	broken.find(`(accounts start-over)`)
+	said := broken.command(dir, exitFailed, "accounts")
+	if !strings.Contains(said, "not served") {
+		t.Errorf("accounts says %s", said)
+	}
+	said = broken.command(dir, exitBusy, "accounts", "start-over", "--sheet", sheet)
+	if !strings.Contains(said, "chartcellar serve") {
+		t.Errorf("while serve runs it says %s", said)
+	}
+	broken.command(dir, exitGood, "schedule")
+	broken.stop()
+	s.command(dir, exitGood, "accounts", "start-over", "--sheet", sheet)
+
+	s = serveIn(t, dir)
+	c, body := s.get("/")
+	s.wants(c, body, http.StatusSeeOther, "/setup")
+	c, body = s.get("/setup")
+	s.wants(c, body, http.StatusSeeOther, "/setup/owner")
+	c, body = s.get("/setup/owner")
+	s.wants(c, body, http.StatusOK)
+	c, body = s.post("/setup/owner", ownerForm(s.find(`Setup code: (\S+)`), ""))
+	s.wants(c, body, http.StatusSeeOther)
+	if body != "/" {
+		t.Errorf("the new owner is led to %s, where the setup is over", body)
+	}
+	c, body = s.get("/settings")
+	s.wants(c, body, http.StatusOK, "Dr. Reyes")
+	if list, err := s.e.daemon.get().office.Load().accounts.Accounts(); err != nil || len(list) != 1 || list[0].Role != accounts.Owner {
+		t.Errorf("accounts: %v, %v", list, err)
+	}
+}
+
+// TestSheetBesideOwner: a check of the sheet, while an owner is signed in or comes in at
+// that moment, neither locks the mirror under his hands, nor leaves it open, nor puts
+// the key of the sheet in the place of the office key.
+func TestSheetBesideOwner(t *testing.T) {
+	s, dir, sheet := owned(t)
+	s.finishesWithoutEMR()
+	s.command(dir, exitGood, "keys", "check-sheet", sheet)
+	c, body := s.post("/confirm", url.Values{"password": {ownerPassword}})
+	s.wants(c, body, http.StatusSeeOther)
+	c, body = s.post("/settings/accounts", url.Values{"name": {"stan"}, "role": {"staff"}, "password": {"four other words here"}, "again": {"four other words here"}})
+	s.wants(c, body, http.StatusSeeOther)
+	m := s.e.daemon.get().m
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			for range 20 {
+				s.command(dir, exitGood, "keys", "check-sheet", sheet)
+			}
+		})
+	}
+	for range 4 {
+		c, body = s.post("/lock", nil)
+		s.wants(c, body, http.StatusSeeOther)
+		c, body = s.post("/unlock", url.Values{"password": {ownerPassword}})
+		s.wants(c, body, http.StatusSeeOther)
+		if m.Locked() {
+			t.Error("the owner is signed in and the mirror is locked")
+		}
+	}
+	c, body = s.post("/lock", nil)
+	s.wants(c, body, http.StatusSeeOther)
+	wg.Wait()
+	if !m.Locked() {
+		t.Error("nobody is signed in and the mirror is open")
+	}
+}
+
+// TestPortTaken: pages that cannot be opened to the network stay where they were, and
+// backups go on.
+func TestPortTaken(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.2:0")
+	if err != nil {
+		t.Skip(err)
+	}
+	defer l.Close()
+	dir := t.TempDir()
+	s := serveIn(t, dir)
+	c, body := s.post("/setup/owner", ownerForm(s.find(`Setup code: (\S+)`), filepath.Join(dir, "copy")))
+	s.wants(c, body, http.StatusSeeOther)
+	o := s.e.daemon.get().office.Load()
+	if err := o.front.listen(l.Addr().String()); err == nil {
+		t.Fatal("a port that is taken was opened")
+	}
+	c, body = s.get("/setup/sheet")
+	s.wants(c, body, http.StatusOK)
+	s.web = s.browser() // a connection of its own
+	c, body = s.get("/sign-in")
+	s.wants(c, body, http.StatusOK)
+
+	// The listener breaks: the copy is kept all the same.
+	o.front.mu.Lock()
+	o.front.l.Close()
+	o.front.mu.Unlock()
+	s.find(`(The pages are no longer served)`)
+	s.command(dir, exitGood, "schedule")
+	if s.stop() != exitGood {
+		t.Errorf("serve ended badly:\n%s", s.out)
+	}
+}
