@@ -25,6 +25,10 @@ func (m *Mirror) Parts() ([]index.Part, error) {
 	return list, err
 }
 
+// PartSizes returns how large each part is, with the attachments that it is the first to
+// name, in order. The list must not be modified.
+func (m *Mirror) PartSizes() []index.PartSize { return m.index.PartSizes() }
+
 // SumFile returns the length and the SHA-256 of a file below the data folder.
 func (m *Mirror) SumFile(name string) (size int64, sum [32]byte, err error) {
 	return archive.Sum(m.fs, m.path(filepath.FromSlash(name)))

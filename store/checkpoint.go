@@ -11,6 +11,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -97,10 +98,8 @@ func (m *Mirror) checkpoint() error {
 
 func (m *Mirror) writeCheckpoint(state checkpointState, last index.Part) error {
 	var parts []index.Part
-	err := m.index.EachPart(func(p index.Part) error {
-		if p.Number > state.Part {
-			parts = append(parts, p)
-		}
+	err := m.index.EachPartAfter(state.Part, func(p index.Part) error {
+		parts = append(parts, p)
 		return nil
 	})
 	if err != nil {
@@ -170,19 +169,34 @@ func (m *Mirror) Certificate(run uint32) ([]byte, Checkpoint, error) {
 	if err != nil {
 		return nil, Checkpoint{}, err
 	}
-	for n := last; n > 0; n-- {
-		c, err := m.ReadCheckpoint(n)
-		if err != nil {
-			return nil, Checkpoint{}, err
-		}
-		if sum, ok := c.Certificates[run]; ok {
-			if sum != sha256.Sum256(r.Certificate) {
-				return nil, c, fmt.Errorf("the certificate of run %d is not the one that was signed: %w", run, ErrDamaged)
-			}
-			return r.Certificate, c, nil
-		}
+	part, ok, err := m.index.Part(r.Closing)
+	if err == nil && !ok {
+		err = fmt.Errorf("part %d, which closes run %d, is not in the index: %w", r.Closing, run, ErrDamaged)
 	}
-	return nil, Checkpoint{}, fmt.Errorf("the certificate of run %d was never signed: %w", run, ErrDamaged)
+	if err != nil {
+		return nil, Checkpoint{}, err
+	}
+	// The first one whose log holds the closing part carries the sum.
+	c := Checkpoint{}
+	n := 1 + sort.Search(last, func(i int) bool {
+		if err == nil {
+			c, err = m.ReadCheckpoint(i + 1)
+		}
+		return err != nil || c.Size >= part.Leaves
+	})
+	if err == nil && n <= last && c.Number != n {
+		c, err = m.ReadCheckpoint(n)
+	}
+	if err != nil {
+		return nil, Checkpoint{}, err
+	}
+	switch sum, ok := c.Certificates[run]; {
+	case !ok:
+		return nil, Checkpoint{}, fmt.Errorf("the certificate of run %d was never signed: %w", run, ErrDamaged)
+	case sum != sha256.Sum256(r.Certificate):
+		return nil, c, fmt.Errorf("the certificate of run %d is not the one that was signed: %w", run, ErrDamaged)
+	}
+	return r.Certificate, c, nil
 }
 
 // sameFile accepts a checkpoint that a crash left written but not noted.

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -100,4 +101,64 @@ func TestCountsAddUp(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestCountsAt: one walk through the index counts for each run what AsOf counts: changed,
+// removed and come back, held, accepted later.
+func TestCountsAt(t *testing.T) {
+	p := newPractice(t)
+	p.pull(t, dated("a", 1, 1, false), dated("b", 1, 1, false), dated("c", 1, 1, false))
+	p.pull(t, dated("a", 2, 2, false), dated("d", 1, 1, false))
+	r, err := p.m.Begin(t.Context(), store.RunSpec{Source: "emr", Kind: "sync"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"b", "c"} {
+		if err := r.Tombstone(t.Context(), store.Tombstone{Type: "Observation", ID: id, Kind: "deleted", Detector: "bulk-deleted"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	held := index.RunStates{All: index.Applied, Types: map[string]index.State{"Observation": index.Held}}
+	if err := r.Close(t.Context(), store.Closing{States: held}); err != nil {
+		t.Fatal(err)
+	}
+	p.pull(t, `{"resourceType":"Patient","id":"p"}`)
+	compare := func(when string) {
+		t.Helper()
+		runs, err := p.m.Runs()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var numbers []uint32
+		for _, r := range runs { // newest first: any order is good
+			numbers = append(numbers, r.Number)
+		}
+		got, err := p.m.CountsAt(t.Context(), numbers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, n := range numbers {
+			snap, err := p.m.AsOf(n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := snap.Counts("emr")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if fmt.Sprint(got[i]["emr"]) != fmt.Sprint(want) {
+				t.Errorf("%s, run %d: %v, AsOf counts %v", when, n, got[i]["emr"], want)
+			}
+		}
+	}
+	compare("held")
+	if err := p.m.Decide(t.Context(), index.Decision{Run: 3, Type: "Observation", Accept: true, By: "reyes"}); err != nil {
+		t.Fatal(err)
+	}
+	compare("accepted")
+	p.pull(t, dated("b", 5, 9, false))
+	compare("one came back")
+	if _, err := p.m.CountsAt(t.Context(), []uint32{99}); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a run that never was: %v, want ErrNotFound", err)
+	}
 }

@@ -30,6 +30,83 @@ func (s *Snapshot) Counts(source string) (map[string]int, error) {
 	return counts, err
 }
 
+// CountsAt returns, for each of the runs, what AsOf(run) and Counts give, by source and
+// type. The runs must be closed. It goes through the index once.
+func (m *Mirror) CountsAt(ctx context.Context, runs []uint32) ([]map[string]map[string]int, error) {
+	closings := make([]uint32, len(runs))
+	for i, n := range runs {
+		r, ok := m.index.Head(n)
+		if !ok || r.Closing == 0 {
+			return nil, fmt.Errorf("run %d was never closed: %w", n, ErrNotFound)
+		}
+		closings[i] = r.Closing
+	}
+	of := slices.Clone(closings)
+	slices.Sort(closings)
+	sourceOf := map[uint32]string{}
+	for _, r := range m.index.Runs() {
+		sourceOf[r.Number] = r.Source
+	}
+	// news[i] is by how much the counts at closings[i] differ from those before.
+	news := make([]map[string]*[256]int, len(runs)+1)
+	add := func(i int, e *index.Entry, n int) {
+		if news[i] == nil {
+			news[i] = map[string]*[256]int{}
+		}
+		source := sourceOf[e.Run]
+		if news[i][source] == nil {
+			news[i][source] = &[256]int{}
+		}
+		news[i][source][e.Key.Type()] += n
+	}
+	err := m.index.EachGroup(ctx, m.index.States(), func(list []index.Entry) {
+		last, from := (*index.Entry)(nil), 0
+		for i := range list {
+			at, _ := slices.BinarySearch(closings, list[i].Part)
+			if last != nil && last.Flags&index.Tombstone == 0 && at > from {
+				add(from, last, 1)
+				add(at, last, -1)
+			}
+			last, from = &list[i], at
+		}
+		if last.Flags&index.Tombstone == 0 {
+			add(from, last, 1)
+		}
+	})
+	sums := summed(news[:len(runs)])
+	list := make([]map[string]map[string]int, len(runs))
+	for i, part := range of {
+		at, _ := slices.BinarySearch(closings, part)
+		list[i] = sums[at]
+	}
+	return list, err
+}
+
+// summed adds up what each run changed.
+func summed(news []map[string]*[256]int) []map[string]map[string]int {
+	sums, list := map[string]*[256]int{}, make([]map[string]map[string]int, len(news))
+	for i, bySource := range news {
+		for source, types := range bySource {
+			if sums[source] == nil {
+				sums[source] = &[256]int{}
+			}
+			for typ, n := range types {
+				sums[source][typ] += n
+			}
+		}
+		list[i] = map[string]map[string]int{}
+		for source, types := range sums {
+			list[i][source] = map[string]int{}
+			for typ, n := range types {
+				if n != 0 {
+					list[i][source][index.TypeName(byte(typ))] = n
+				}
+			}
+		}
+	}
+	return list
+}
+
 // Dated returns how many records of a type of one source the snapshot holds whose
 // lastUpdated is before t, tombstones left out.
 func (s *Snapshot) Dated(source, typ string, t time.Time) (int, error) {

@@ -405,8 +405,15 @@ func (m *Mirror) settle(ctx context.Context) error {
 // removeSpentRuns removes run files that no committed part names, and what
 // listings of closed or broken off runs have seen. No run is being written.
 func (m *Mirror) removeSpentRuns() error {
+	entries, err := m.fs.ReadDir(m.path("index.runs"))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
 	keep := map[string]bool{}
-	err := m.index.EachPart(func(p index.Part) error {
+	err = m.index.EachPart(func(p index.Part) error {
 		if p.RunFile != ([32]byte{}) {
 			keep[fmt.Sprintf("%d.run", p.Number)] = true
 		}
@@ -415,13 +422,6 @@ func (m *Mirror) removeSpentRuns() error {
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	entries, err := m.fs.ReadDir(m.path("index.runs"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sort"
 	"sync"
 	"time"
 
@@ -100,12 +99,10 @@ func (m *Mirror) begin(ctx context.Context, spec RunSpec) (*Run, error) {
 }
 
 func (m *Mirror) nextRun() (uint32, error) {
-	var last uint32
-	err := m.index.EachRun(func(n uint32, _ index.RunState) error {
-		last = n
-		return nil
-	})
-	return last + 1, err
+	if runs := m.index.Runs(); len(runs) > 0 {
+		return runs[0].Number + 1, nil
+	}
+	return 1, nil
 }
 
 // Number returns the run's number: it keeps it over restarts.
@@ -350,16 +347,9 @@ func (m *Mirror) Record(ctx context.Context, spec RunSpec, verdict string, recor
 	return r.Number(), r.Close(ctx, Closing{States: index.RunStates{All: index.Applied}, Verdict: verdict, Record: raw})
 }
 
-// Runs returns all runs, newest first, without their records.
-func (m *Mirror) Runs() ([]RunInfo, error) {
-	var list []RunInfo
-	err := m.index.EachRun(func(n uint32, r index.RunState) error {
-		list = append(list, RunInfo{n, r})
-		return nil
-	})
-	sort.Slice(list, func(i, j int) bool { return list[i].Number > list[j].Number })
-	return list, err
-}
+// Runs returns all runs, newest first, without their records. The list and what it holds
+// must not be modified.
+func (m *Mirror) Runs() ([]RunInfo, error) { return m.index.Runs(), nil }
 
 // Waiting returns, by type, the newest run of a source that holds changes which
 // still wait for a decision.
@@ -375,10 +365,7 @@ func (m *Mirror) Waiting(source string) (map[string]uint32, error) {
 }
 
 // A RunInfo is a run with its number.
-type RunInfo struct {
-	Number uint32
-	index.RunState
-}
+type RunInfo = index.RunInfo
 
 // Job, SetJob and Cursors are those of the index.
 

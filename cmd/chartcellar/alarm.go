@@ -72,7 +72,9 @@ func (e *env) openAlarm(s config.Settings, m *store.Mirror) (*alarm, error) {
 	if a.fs == nil {
 		a.fs = disk.OS{}
 	}
-	a.facts = func(now time.Time) (health.Input, error) { return findFacts(a.settings(), m, statesOf(nil, now), now) }
+	a.facts = func(now time.Time) (health.Input, error) {
+		return findFacts(a.settings(), m, statesOf(nil, now), now, nil)
+	}
 	a.center = notify.NewCenter(notify.Options{Now: a.now})
 	a.use(s)
 	if a.notes, err = readNotes(a.fs, s, box.Open); err == nil && len(a.notes.Center) > 0 {

@@ -63,7 +63,7 @@ func (e *env) coverage(ctx context.Context, source string) error {
 		if err != nil {
 			return usage(err.Error())
 		}
-		c, err := cover(m, src.Name)
+		c, err := cover(m, src.Name, nil)
 		if err != nil {
 			return err
 		}
@@ -75,8 +75,9 @@ func (e *env) coverage(ctx context.Context, source string) error {
 	})
 }
 
-// cover gathers the coverage of one source.
-func cover(m *store.Mirror, source string) (coverage, error) {
+// cover gathers the coverage of one source. Counts are how many records are here, by
+// type; nil: they are counted.
+func cover(m *store.Mirror, source string, counts map[string]int) (coverage, error) {
 	c := coverage{Source: source, Outside: outside, Filed: "none; filing one is not set up", Types: []coveredType{}}
 	rep, err := lastReport(m, source)
 	if err != nil || rep.Run == 0 {
@@ -99,13 +100,14 @@ func cover(m *store.Mirror, source string) (coverage, error) {
 		r := row(t.Type)
 		r.Mode, r.Why, r.Granted = t.Mode, t.Why, t.Mode != ""
 	}
-	snap, err := m.Now()
-	if err != nil {
-		return c, err
-	}
-	counts, err := snap.Counts(source)
-	if err != nil {
-		return c, err
+	if counts == nil {
+		snap, err := m.Now()
+		if err != nil {
+			return c, err
+		}
+		if counts, err = snap.Counts(source); err != nil {
+			return c, err
+		}
 	}
 	for t, n := range counts {
 		row(t).Here = n

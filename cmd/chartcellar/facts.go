@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"chartcellar/cmd/chartcellar/internal/health"
@@ -29,12 +30,14 @@ type factFinder struct {
 	m    *store.Mirror
 	now  time.Time
 	runs []store.RunInfo // newest first
+	read *readings       // nil: none are kept
 	in   health.Input
 }
 
-// findFacts gathers the facts as of now.
-func findFacts(s config.Settings, m *store.Mirror, states scheduleStates, now time.Time) (health.Input, error) {
-	f := &factFinder{s: s, m: m, now: now}
+// findFacts gathers the facts as of now. What it learns of verifications it keeps in
+// read, unless that is nil.
+func findFacts(s config.Settings, m *store.Mirror, states scheduleStates, now time.Time, read *readings) (health.Input, error) {
+	f := &factFinder{s: s, m: m, now: now, read: read}
 	var err error
 	if f.runs, err = m.Runs(); err != nil {
 		return f.in, err
@@ -245,6 +248,44 @@ func resultOf(m *store.Mirror, r store.RunInfo) verify.Result {
 	return result
 }
 
+// A readWhat is what a verification read.
+type readWhat struct {
+	depth verify.Depth
+	days  uint32 // a bit for each thirtieth
+}
+
+// Readings are what the verifications read that were looked at already: the record of a
+// run never changes once it has ended, and each is some bytes here.
+type readings struct {
+	mu    sync.Mutex
+	byRun map[uint32]readWhat
+}
+
+// of returns what a run read. It may be called on nil.
+func (k *readings) of(m *store.Mirror, r store.RunInfo) readWhat {
+	if k != nil {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if w, known := k.byRun[r.Number]; known {
+			return w
+		}
+	}
+	result := resultOf(m, r)
+	w := readWhat{depth: result.Depth}
+	for _, day := range result.Days {
+		if day >= 0 {
+			w.days |= 1 << (day % schedule.Thirtieths)
+		}
+	}
+	if k != nil && result.Depth != "" { // what could not be read is tried again
+		if k.byRun == nil {
+			k.byRun = map[uint32]readWhat{}
+		}
+		k.byRun[r.Number] = w
+	}
+	return w
+}
+
 // A reread is when the mirror was read again, and what that found.
 type reread struct {
 	last    *store.RunInfo                 // the newest check that read files again and found nothing wrong
@@ -267,7 +308,7 @@ func (f *factFinder) reread() (r reread) {
 			}
 			continue
 		}
-		switch result := resultOf(f.m, *run); result.Depth {
+		switch result := f.read.of(f.m, *run); result.depth {
 		case verify.Full:
 			r.looked(run)
 			r.full = run.Ended
@@ -277,8 +318,10 @@ func (f *factFinder) reread() (r reread) {
 			return r
 		case verify.Rolling:
 			r.looked(run)
-			for _, day := range result.Days {
-				r.read(day, run.Ended)
+			for day := range r.slices {
+				if result.days&(1<<day) != 0 {
+					r.read(day, run.Ended)
+				}
 			}
 		}
 	}
@@ -323,9 +366,9 @@ func (f *factFinder) disk() {
 // daysLeft says for how many days the disk has room; known is false before there
 // is a week to judge by.
 func daysLeft(m *store.Mirror, runs []store.RunInfo, now time.Time) (days int, known bool, err error) {
-	parts, err := m.Parts()
-	if err != nil || len(parts) == 0 || len(runs) == 0 {
-		return 0, false, err
+	parts := m.PartSizes()
+	if len(parts) == 0 || len(runs) == 0 {
+		return 0, false, nil
 	}
 	ended := map[uint32]time.Time{}
 	first := now
@@ -344,7 +387,7 @@ func daysLeft(m *store.Mirror, runs []store.RunInfo, now time.Time) (days int, k
 		if now.Sub(ended[p.Run]) > span || ended[p.Run].Equal(first) {
 			continue // the first pull is no growth
 		}
-		added += partSize(p)
+		added += p.Bytes
 	}
 	free, reserve, err := m.Space()
 	if err != nil {

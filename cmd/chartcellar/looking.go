@@ -203,6 +203,7 @@ func (e *env) showLooked(ctx context.Context, l lookedAt, s config.Settings) err
 	if err != nil {
 		return err
 	}
+	o.d.recount(ctx)
 	o.front.show(pages.Handler())
 	if err := o.front.listen(s.Listen); err != nil {
 		return err

@@ -32,10 +32,9 @@ type office struct {
 	front    *front
 	looked   time.Time // when a folder that is only looked at was opened
 
-	// judging is held while the status is judged, counting while records are counted.
-	judging, counting sync.Mutex
-	judged            judged
-	counted           counted
+	// judging is held while the status is judged.
+	judging sync.Mutex
+	judged  judged
 
 	// mu covers what follows.
 	mu     sync.Mutex

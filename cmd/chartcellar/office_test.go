@@ -33,7 +33,7 @@ func (s *shout) String() string              { s.mu.Lock(); defer s.mu.Unlock();
 
 // A served is a daemon in this process, with its pages on a free port.
 type served struct {
-	t    *testing.T
+	t    testing.TB
 	e    *env
 	out  *shout
 	url  string
@@ -44,13 +44,13 @@ type served struct {
 const ownerPassword = "grey herons over water"
 
 // serveIn starts `serve` with settings in a folder and waits for its pages.
-func serveIn(t *testing.T, dir string) *served {
+func serveIn(t testing.TB, dir string) *served {
 	t.Helper()
 	return serving(t, "--config", filepath.Join(dir, "settings", "settings.toml"), "serve", "--listen", "127.0.0.1:0")
 }
 
 // serving starts a command that serves pages, and waits for them.
-func serving(t *testing.T, args ...string) *served {
+func serving(t testing.TB, args ...string) *served {
 	t.Helper()
 	s := starting(t, args...)
 	s.url = s.find(`(http://127\.0\.0\.1:\d+)/`)
@@ -65,7 +65,7 @@ func servingOnly(t *testing.T, dir string) *served {
 }
 
 // starting starts a command that goes on until it is stopped.
-func starting(t *testing.T, args ...string) *served {
+func starting(t testing.TB, args ...string) *served {
 	t.Helper()
 	s := &served{t: t, out: &shout{}}
 	s.e = &env{Stdin: strings.NewReader(""), Stdout: s.out, Stderr: s.out, Getenv: func(string) string { return "" }}

@@ -50,7 +50,7 @@ func (o *office) Status(context.Context) (viewer.Status, error) {
 
 // facts gathers what the status is judged from.
 func (o *office) facts(now time.Time) (health.Input, error) {
-	return findFacts(o.d.settings(), o.m, statesOf(o.d.sched, now), now)
+	return findFacts(o.d.settings(), o.m, statesOf(o.d.sched, now), now, &o.d.readings)
 }
 
 // shown is the status, as it is said of a folder of this kind.
@@ -96,9 +96,7 @@ func (o *office) Home(ctx context.Context) (viewer.Home, error) {
 		return h, err
 	}
 	h.Days = o.strip(runs, 90)
-	if h.Totals, err = o.totals(runs); err != nil {
-		return h, err
-	}
+	h.Totals = o.totals(runs)
 	h.Changes, err = o.recentChanges(ctx)
 	return h, err
 }
@@ -178,90 +176,9 @@ func dayState(v fhirsync.Verdict) viewer.DayState {
 	return viewer.DayFailed
 }
 
-// A counted is what the mirror held after a run.
-type counted struct {
-	run    uint32
-	totals viewer.Totals
-}
-
-// totals counts what is here, once for each run that was closed: counting goes through
-// the whole index.
-func (o *office) totals(runs []store.RunInfo) (viewer.Totals, error) {
-	none := viewer.Totals{Patients: -1, Records: -1, Documents: -1, Bytes: -1}
-	i := slices.IndexFunc(runs, func(r store.RunInfo) bool { return r.Closing != 0 && (r.Kind == "sync" || r.Kind == "decision") })
-	if i < 0 {
-		return none, nil
-	}
-	o.counting.Lock()
-	defer o.counting.Unlock()
-	if o.counted.run == runs[i].Number {
-		return o.counted.totals, nil
-	}
-	t, err := o.count(runs[i])
-	if err != nil {
-		return none, err
-	}
-	if before, err := o.countBefore(runs, t.AsOf.Add(-24*time.Hour)); err == nil && before.Run != 0 {
-		t.Known = true
-		t.MorePatients, t.MoreRecords = t.Patients-before.Patients, t.Records-before.Records
-		t.MoreDocuments, t.MoreBytes = t.Documents-before.Documents, t.Bytes-before.Bytes
-	}
-	o.counted = counted{run: runs[i].Number, totals: t}
-	return t, nil
-}
-
-// count goes through the index as it stood after a run.
-func (o *office) count(r store.RunInfo) (viewer.Totals, error) {
-	t := viewer.Totals{AsOf: r.Ended, Run: r.Number}
-	snap, err := o.m.AsOf(r.Number)
-	if err != nil {
-		return t, err
-	}
-	counts, err := snap.Counts("")
-	if err != nil {
-		return t, err
-	}
-	for typ, n := range counts {
-		t.Records += n
-		switch typ {
-		case "Patient":
-			t.Patients = n
-		case "DocumentReference":
-			t.Documents = n
-		}
-	}
-	t.Bytes, err = sizeUpTo(o.m, r.Closing)
-	return t, err
-}
-
-// countBefore counts what was here at a time, by the last pull that was closed then.
-func (o *office) countBefore(runs []store.RunInfo, at time.Time) (viewer.Totals, error) {
-	for _, r := range runs { // newest first
-		if r.Closing != 0 && r.Kind == "sync" && !r.Ended.After(at) {
-			return o.count(r)
-		}
-	}
-	return viewer.Totals{}, nil
-}
-
-// sizeUpTo adds the files of the parts up to one.
-func sizeUpTo(m *store.Mirror, last uint32) (n int64, err error) {
-	parts, err := m.Parts()
-	for _, p := range parts {
-		if uint32(p.Number) <= last {
-			n += partSize(p)
-		}
-	}
-	return n, err
-}
-
 // Storage implements viewer.Runs.
 func (o *office) Storage(context.Context) (viewer.Storage, error) {
 	out := viewer.Storage{Folder: o.m.Dir(), PerMonth: -1, DaysLeft: -1}
-	parts, err := o.m.Parts()
-	if err != nil {
-		return out, err
-	}
 	runs, err := o.m.Runs()
 	if err != nil {
 		return out, err
@@ -278,11 +195,11 @@ func (o *office) Storage(context.Context) (viewer.Storage, error) {
 		ended[r.Number] = r.Ended
 	}
 	months := map[time.Time]int64{}
-	for _, p := range parts {
-		out.Used += partSize(p)
+	zone := o.zone()
+	for _, p := range o.m.PartSizes() {
+		out.Used += p.Bytes
 		if at := ended[p.Run]; !at.IsZero() {
-			at = at.In(o.zone())
-			months[time.Date(at.Year(), at.Month(), 1, 0, 0, 0, 0, at.Location())] += partSize(p)
+			months[firstOf(at.In(zone))] += p.Bytes
 		}
 	}
 	out.Months = grown(months)
@@ -372,18 +289,8 @@ func (o *office) monthOf(out *viewer.MonthReport, from, to time.Time) error {
 	if err != nil {
 		return err
 	}
-	none := viewer.Totals{Patients: -1, Records: -1, Documents: -1, Bytes: -1}
-	for _, one := range []struct {
-		t  *viewer.Totals
-		at time.Time
-	}{{&out.Start, from}, {&out.End, to}} {
-		if *one.t, err = o.countBefore(runs, one.at); err != nil {
-			return err
-		}
-		if one.t.Run == 0 {
-			*one.t = none
-		}
-	}
+	c := o.d.counted(runs)
+	out.Start, out.End = c.before(runs, from), c.before(runs, to)
 	for _, r := range runs {
 		if r.Ended.Before(from) || !r.Ended.Before(to) {
 			continue

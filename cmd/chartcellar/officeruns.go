@@ -212,9 +212,17 @@ func (o *office) Gaps(context.Context) (viewer.Gaps, error) {
 
 // Coverage implements viewer.Runs.
 func (o *office) Coverage(context.Context) ([]viewer.Coverage, error) {
+	runs, err := o.m.Runs()
+	if err != nil {
+		return nil, err
+	}
+	var here map[string]map[string]int
+	if c := o.d.counted(runs); c != nil {
+		here = c.types
+	}
 	var list []viewer.Coverage
 	for _, src := range o.d.settings().Sources {
-		c, err := cover(o.m, src.Name)
+		c, err := cover(o.m, src.Name, here[src.Name])
 		if err != nil {
 			return nil, err
 		}

@@ -16,7 +16,6 @@ import (
 	"chartcellar/fhirsync"
 	"chartcellar/fhirsync/schedule"
 	"chartcellar/store"
-	"chartcellar/store/index"
 	"chartcellar/store/verify"
 )
 
@@ -157,7 +156,7 @@ func makeReport(s config.Settings, m *store.Mirror, from, to time.Time) (practic
 		}
 		r.Sources = append(r.Sources, one)
 	}
-	err = r.size(m, runs, inside)
+	r.size(m, runs, inside)
 	if n, nerr := m.Checkpoints(); nerr == nil && n > 0 {
 		if c, cerr := m.ReadCheckpoint(n); cerr == nil {
 			r.Root = c.ShortRoot()
@@ -167,29 +166,17 @@ func makeReport(s config.Settings, m *store.Mirror, from, to time.Time) (practic
 }
 
 // size adds the files up.
-func (r *practiceReport) size(m *store.Mirror, runs []store.RunInfo, inside func(time.Time) bool) error {
+func (r *practiceReport) size(m *store.Mirror, runs []store.RunInfo, inside func(time.Time) bool) {
 	ended := map[uint32]time.Time{}
 	for _, run := range runs {
 		ended[run.Number] = run.Ended
 	}
-	parts, err := m.Parts()
-	for _, p := range parts {
-		size := partSize(p)
-		r.Bytes += size
+	for _, p := range m.PartSizes() {
+		r.Bytes += p.Bytes
 		if inside(ended[p.Run]) {
-			r.Added += size
+			r.Added += p.Bytes
 		}
 	}
-	return err
-}
-
-// partSize is the size of a part with the attachments that it is the first to name.
-func partSize(p index.Part) int64 {
-	size := p.Size
-	for _, f := range p.Files {
-		size += f.Size
-	}
-	return size
 }
 
 // reportSource adds one EMR's runs up; they come newest first.

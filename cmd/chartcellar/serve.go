@@ -73,6 +73,9 @@ type daemon struct {
 	changed atomic.Uint64
 	starts  atomic.Uint64 // how many jobs have begun
 	alarm   *alarm
+	// What pages ask for and is not looked up twice.
+	counter  counter
+	readings readings
 
 	// changing is held while the settings are changed or taken over. It is taken
 	// before mu.
@@ -142,7 +145,8 @@ func (e *env) serve(ctx context.Context, o serveOptions) error {
 
 // newDaemon readies everything; nothing runs yet.
 func (e *env) newDaemon(s config.Settings, m *store.Mirror) (*daemon, error) {
-	d := &daemon{e: e, m: m, s: s, watchers: map[int]func(fhirsync.Event){}, waiting: map[string][]chan pulled{}}
+	d := &daemon{e: e, m: m, s: s, watchers: map[int]func(fhirsync.Event){}, waiting: map[string][]chan pulled{},
+		counter: counter{wake: make(chan struct{}, 1)}}
 	plans, err := plansOf(s)
 	if err != nil {
 		return nil, usage(err.Error())
@@ -156,7 +160,7 @@ func (e *env) newDaemon(s config.Settings, m *store.Mirror) (*daemon, error) {
 		return nil, err
 	}
 	d.alarm.facts = func(now time.Time) (health.Input, error) {
-		return findFacts(d.settings(), m, statesOf(d.sched, now), now)
+		return findFacts(d.settings(), m, statesOf(d.sched, now), now, &d.readings)
 	}
 	return d, d.alarm.sinceLast()
 }
@@ -170,6 +174,7 @@ func (d *daemon) run(ctx context.Context, first *firstRun) error {
 	g.Go(func() error { return d.watchSettings(ctx) })
 	g.Go(func() error { return d.alarm.run(ctx) })
 	g.Go(func() error { return d.keepPages(ctx, first) })
+	g.Go(func() error { return d.keepCounting(ctx) })
 	err := g.Wait()
 	if errors.Is(err, context.Canceled) {
 		return nil
@@ -424,6 +429,7 @@ func (d *daemon) do(ctx context.Context, s schedule.Start) schedule.Outcome {
 	log := d.e.logger()
 	log.InfoContext(ctx, "job begun", "job", s.Job.String(), "why", string(s.Why))
 	out, err := d.job(ctx, s)
+	d.recount(ctx) // before the job is over: the next page shows what it brought
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
@@ -507,7 +513,7 @@ func (d *daemon) verify(ctx context.Context) (schedule.Outcome, error) {
 	if err != nil {
 		return schedule.Outcome{}, err
 	}
-	f := &factFinder{m: d.m, now: time.Now(), runs: runs}
+	f := &factFinder{m: d.m, now: time.Now(), runs: runs, read: &d.readings}
 	days := schedule.Slices(f.reread().slices, f.now, time.Time{})
 	err = d.check(ctx, verify.Options{Depth: verify.Rolling, Days: days})
 	return schedule.Outcome{Success: err == nil}, err

@@ -95,7 +95,7 @@ func (e *env) health(s config.Settings, m *store.Mirror) (health.Status, error) 
 	if d := e.daemon.get(); d != nil {
 		sched = d.sched
 	}
-	in, err := findFacts(s, m, statesOf(sched, now), now)
+	in, err := findFacts(s, m, statesOf(sched, now), now, nil)
 	return health.Judge(in), err
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -22,6 +23,20 @@ type Part struct {
 	RunFile [32]byte `json:"runFile"` // SHA-256 of index.runs/N.run; zero once merged
 	// Files are the attachment files that this part is the first to name.
 	Files []File `json:"files,omitempty"`
+}
+
+// A PartSize is how large a part is, with the attachments that it is the first to name.
+type PartSize struct {
+	Number, Run uint32
+	Bytes       int64
+}
+
+func (p Part) brief() PartSize {
+	s := PartSize{p.Number, p.Run, p.Size}
+	for _, f := range p.Files {
+		s.Bytes += f.Size
+	}
+	return s
 }
 
 // A File is an attachment with a file of its own.
@@ -59,6 +74,7 @@ func (d *DB) Commit(c Commit) error {
 	if c.Part.RunFile != ([32]byte{}) {
 		d.files[c.Part.Number] = true
 	}
+	d.sizes = append(d.sizes, c.Part.brief())
 	return d.view(func(tx *bolt.Tx) error {
 		d.refresh(tx)
 		return d.rehead(tx, &c)
@@ -77,7 +93,7 @@ func (d *DB) rehead(tx *bolt.Tx, c *Commit) error {
 			return err
 		}
 		if ok {
-			d.heads[n] = r.head()
+			d.heads[n], d.list = r.head(), nil
 		}
 	}
 	return nil
@@ -337,6 +353,31 @@ func eachPart(tx *bolt.Tx, fn func(Part) error) error {
 // EachPart calls fn for every part in order.
 func (d *DB) EachPart(fn func(Part) error) error {
 	return d.view(func(tx *bolt.Tx) error { return eachPart(tx, fn) })
+}
+
+// EachPartAfter calls fn for every part with a number above n, in order.
+func (d *DB) EachPartAfter(n uint32, fn func(Part) error) error {
+	return d.view(func(tx *bolt.Tx) error {
+		c := tx.Bucket(bParts).Cursor()
+		for k, v := c.Seek(partKey(n + 1)); k != nil; k, v = c.Next() {
+			p, err := parsePart(k, v)
+			if err == nil {
+				err = fn(p)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// PartSizes returns how large each part is, in order, from memory. The list must not be
+// modified.
+func (d *DB) PartSizes() []PartSize {
+	d.stateMu.Lock()
+	defer d.stateMu.Unlock()
+	return slices.Clip(d.sizes)
 }
 
 // LastPart returns the newest part; ok is false in an empty mirror.

@@ -106,6 +106,8 @@ type DB struct {
 	stateMu sync.Mutex
 	states  States
 	heads   map[uint32]RunState // of all runs, without Record and Certificate
+	list    []RunInfo           // of heads, newest first; nil: to be made again
+	sizes   []PartSize          // of all parts, in order; grows only
 	files   map[uint32]bool     // parts whose entries are still in a run file
 	pending bool                // whether the bucket pending holds anything
 	empty   bool                // whether the bucket current holds nothing
@@ -216,6 +218,7 @@ func (d *DB) create(tx *bolt.Tx) error {
 // load reads what is kept in memory and checks that the file is ours.
 func (d *DB) load() error {
 	d.states, d.heads = States{}, map[uint32]RunState{}
+	d.list, d.sizes = nil, nil
 	d.files = map[uint32]bool{}
 	return d.db.View(func(tx *bolt.Tx) error {
 		if err := checkFormat(tx); err != nil {
@@ -258,6 +261,7 @@ func (d *DB) loadState(tx *bolt.Tx) error {
 		if p.RunFile != ([32]byte{}) {
 			d.files[p.Number] = true
 		}
+		d.sizes = append(d.sizes, p.brief())
 		return nil
 	})
 	d.refresh(tx)

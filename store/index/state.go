@@ -1,12 +1,12 @@
 package index
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -250,14 +250,32 @@ func (r RunState) head() RunState {
 	return r
 }
 
+// A RunInfo is a run with its number.
+type RunInfo struct {
+	Number uint32
+	RunState
+}
+
+// Runs returns all runs, newest first, without Record and Certificate, from memory. The
+// list and what it holds must not be modified.
+func (d *DB) Runs() []RunInfo {
+	d.stateMu.Lock()
+	defer d.stateMu.Unlock()
+	if d.list == nil {
+		d.list = make([]RunInfo, 0, len(d.heads))
+		for n, r := range d.heads {
+			d.list = append(d.list, RunInfo{n, r})
+		}
+		slices.SortFunc(d.list, func(a, b RunInfo) int { return cmp.Compare(b.Number, a.Number) })
+	}
+	return slices.Clip(d.list)
+}
+
 // EachRun calls fn for every run in the order of their numbers, without Record
 // and Certificate: they are read from memory.
 func (d *DB) EachRun(fn func(uint32, RunState) error) error {
-	d.stateMu.Lock()
-	heads := maps.Clone(d.heads)
-	d.stateMu.Unlock()
-	for _, n := range slices.Sorted(maps.Keys(heads)) {
-		if err := fn(n, heads[n]); err != nil {
+	for _, r := range slices.Backward(d.Runs()) {
+		if err := fn(r.Number, r.RunState); err != nil {
 			return err
 		}
 	}

@@ -276,3 +276,32 @@ func (d *DB) EachCurrent(typ byte, part uint32, states States, fn func(*Entry) e
 		})
 	})
 }
+
+// EachGroup calls fn for every record with its versions that count, in the order of
+// their commits; those without any are left out. The list is valid during the call.
+func (d *DB) EachGroup(ctx context.Context, states States, fn func([]Entry)) error {
+	d.stateMu.Lock()
+	files := d.fileList(true)
+	d.stateMu.Unlock()
+	return d.view(func(tx *bolt.Tx) error {
+		in := d.entrySources(tx, nil, 0)
+		for _, n := range files {
+			r, err := d.openRunFile(n)
+			if err != nil {
+				return err
+			}
+			defer r.f.Close() // read only
+			in = append(in, r.source())
+		}
+		return eachGroup(ctx, in, func(list []Entry) error {
+			if len(files) > 0 {
+				Mark(list)
+			}
+			list = slices.DeleteFunc(list, func(e Entry) bool { return !states.Counts(&e) })
+			if len(list) > 0 {
+				fn(list)
+			}
+			return nil
+		})
+	})
+}
