@@ -2,9 +2,10 @@
 // broken rule of the content policy, nothing from elsewhere, no fault that axe knows
 // (light, dark, telephone), no sideways scroll, keyboard, no JavaScript, print.
 //
-//   npm ci && node run.mjs [--shots FOLDER]
+//   npm ci && node run.mjs [--shots FOLDER] [--only STEP,STEP]
 //
-// It builds the test binary of the pages and lets it serve invented practices.
+// It builds the program and goes through its setup and its demo (real.mjs), and the test
+// binary of the pages, which serves invented practices in states that take years.
 import { chromium } from "playwright-core";
 import { spawn, execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -12,6 +13,7 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import readline from "node:readline";
+import { real } from "./real.mjs";
 
 const here = import.meta.dirname;
 const root = path.resolve(here, "../..");
@@ -337,8 +339,11 @@ async function screens() {
 	await c.close();
 }
 
+const { realWizard, realDemo } = real({ root, work, shots, context, watch, look, runAxe, shot, want, signIn });
+const only = process.argv.includes("--only") ? process.argv[process.argv.indexOf("--only") + 1].split(",") : [];
 try {
-	for (const [name, step] of Object.entries({ wizard, practicePages, keyboard, aRun, lockAndBack, noScript, print, screens })) {
+	for (const [name, step] of Object.entries({ realWizard, realDemo, wizard, practicePages, keyboard, aRun, lockAndBack, noScript, print, screens })) {
+		if (only.length && !only.includes(name)) continue;
 		const t = Date.now();
 		try { await step(); } catch (e) { say(name, e.message.split("\n").slice(0, 4).join(" | ")); }
 		console.log(`${name}: ${((Date.now() - t) / 1000).toFixed(1)} s`);
