@@ -140,7 +140,7 @@ export function real({ root, work, shots, context, watch, look, runAxe, shot, wa
 			await setup(page, site, seen, { base: emr.found[0], ca: readFileSync(path.join(work, "emr", emr.found[1]), "utf8") });
 			await page.click("text=Start the first backup");
 			await page.waitForURL("**/backups?done=setup");
-			await page.waitForSelector("#progress p");
+			await page.waitForSelector("#progress p", { timeout: 3000 }).catch(async () => { want(false, "real first backup", "no progress: " + (await page.locator("main").innerText()).slice(0, 600)); });
 			const numbers = [];
 			page.on("response", async (r) => { if (r.url().endsWith("/backups/progress") && r.ok()) numbers.push(await r.text().catch(() => "")); });
 			await shot(page, "backups-running");

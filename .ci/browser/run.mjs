@@ -59,6 +59,7 @@ const launched = await chromium.launch({
 function watch(page, origin) {
 	const seen = [];
 	page.on("console", (m) => { if (m.type() === "error" && !/status of 4\d\d/.test(m.text())) seen.push("console: " + m.text()); });
+	page.on("response", (r) => { if (r.status() >= 500) seen.push(r.status() + " from " + r.request().method() + " " + r.url().slice(origin.length)); });
 	page.on("pageerror", (e) => seen.push("script: " + e.message));
 	page.on("request", (r) => { if (!r.url().startsWith(origin + "/") && !r.url().startsWith("data:")) seen.push("asked elsewhere: " + r.url()); });
 	return seen;
