@@ -32,7 +32,7 @@ const surroundings = (home) => ({ PATH: process.env.PATH, HOME: home, XDG_CONFIG
 
 const digits = (s) => Number(s.replaceAll(",", ""));
 
-export function real({ root, work, shots, context, watch, look, runAxe, shot, want, signIn }) {
+export function real({ root, work, shots, context, watch, look, shot, want, signIn }) {
 	const bin = path.join(work, "chartcellar");
 	const status = (home, settings) => JSON.parse(execFileSync(bin, ["status", "--json", ...(settings ? ["--config", settings] : [])],
 		{ env: surroundings(home), stdio: ["ignore", "pipe", "inherit"] }));
@@ -75,6 +75,7 @@ export function real({ root, work, shots, context, watch, look, runAxe, shot, wa
 		};
 		await type();
 		await page.fill("#folder", "/srv/chartcellar");
+		await page.evaluate(() => document.activeElement.blur());
 		await shot(page, "setup-owner");
 		await page.fill("#folder", folder);
 		await page.click("text=Look at this folder");
@@ -143,7 +144,7 @@ export function real({ root, work, shots, context, watch, look, runAxe, shot, wa
 			await page.waitForSelector("#progress p", { timeout: 3000 }).catch(async () => { want(false, "real first backup", "no progress: " + (await page.locator("main").innerText()).slice(0, 600)); });
 			const numbers = [];
 			page.on("response", async (r) => { if (r.url().endsWith("/backups/progress") && r.ok()) numbers.push(await r.text().catch(() => "")); });
-			await shot(page, "backups-running");
+			await shot(page, "first-backup", { fullPage: false });
 			await page.waitForSelector("#progress", { state: "detached", timeout: 60000 }).catch(() => want(false, "real first backup", "its progress does not end"));
 			want(new Set(numbers.filter((n) => n.includes("began"))).size >= 1, "real first backup", "no live progress: " + numbers.length + " answers");
 			await finish(page, "real first backup", seen);
@@ -168,7 +169,7 @@ export function real({ root, work, shots, context, watch, look, runAxe, shot, wa
 			c = await context(site);
 			const page = await c.newPage(), seen = watch(page, site.url);
 			await page.goto("/sign-in");
-			await look(page, "demo /sign-in", seen);
+			await shot(page, "sign-in", { fullPage: false });
 			await signIn(page, site);
 			await sameCounts(page, "demo /", status(home, demo.found[1]));
 			await look(page, "demo /", seen);
@@ -203,11 +204,11 @@ export function real({ root, work, shots, context, watch, look, runAxe, shot, wa
 		want((await page.locator("text=Nothing was changed yet").count()) === 1, "demo schedule", "no preview");
 		want((await page.inputValue("#pull0")) === "daily 03:00, 12:30", "demo schedule", "the preview forgets what was typed");
 		await look(page, "demo schedule preview", seen);
+		await page.setViewportSize({ width: 1100, height: 1000 });
 		await shot(page, "schedule");
 		await page.click("button:text-is('Save')");
 		await page.waitForURL("**/backups/schedule?done=schedule");
 		want((await page.inputValue("#pull0")) === "daily 03:00, 12:30", "demo schedule", "was not kept");
-		await look(page, "demo schedule saved", seen);
 	}
 
 	async function pause(page, seen) {
@@ -218,8 +219,6 @@ export function real({ root, work, shots, context, watch, look, runAxe, shot, wa
 		await page.waitForURL("**/backups?done=*");
 		want((await page.locator("text=Paused until").count()) >= 1, "demo pause", "is not told");
 		await look(page, "demo paused", seen);
-		await page.goto("/");
-		await look(page, "demo / paused", seen);
 		await page.goto("/backups");
 		await page.click("text=End the pause now");
 		await page.waitForURL("**/backups?done=*");
@@ -252,7 +251,6 @@ export function real({ root, work, shots, context, watch, look, runAxe, shot, wa
 		await page.fill("#password", site.password);
 		await page.keyboard.press("Enter");
 		await page.waitForSelector("[role=alert]");
-		await look(page, "demo /lock, the old password", seen);
 		await page.fill("#password", fresh);
 		await page.keyboard.press("Enter");
 		await page.waitForURL(site.url + "/backups");
@@ -266,15 +264,15 @@ export function real({ root, work, shots, context, watch, look, runAxe, shot, wa
 
 	async function pictures(page, run) {
 		if (!shots) return;
-		await page.setViewportSize({ width: 1100, height: 800 });
+		await page.setViewportSize({ width: 1100, height: 1000 });
 		for (const [name, p] of [["home", "/"], ["backups", "/backups"], ["run", run]]) {
 			await page.goto(p);
-			await shot(page, name);
+			await shot(page, name, { fullPage: name === "backups" });
 			if (name !== "backups") await page.pdf({ path: path.join(shots, name + ".pdf"), format: "A4" });
 		}
 		await page.setViewportSize({ width: 390, height: 844 });
 		await page.goto("/");
-		await shot(page, "home-phone");
+		await shot(page, "home-phone", { fullPage: false });
 		await page.setViewportSize({ width: 1200, height: 900 });
 	}
 
