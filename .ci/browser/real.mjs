@@ -144,6 +144,7 @@ export function real({ root, work, shots, context, watch, look, shot, want, sign
 			await page.waitForSelector("#progress p", { timeout: 3000 }).catch(async () => { want(false, "real first backup", "no progress: " + (await page.locator("main").innerText()).slice(0, 600)); });
 			const numbers = [];
 			page.on("response", async (r) => { if (r.url().endsWith("/backups/progress") && r.ok()) numbers.push(await r.text().catch(() => "")); });
+			if (shots) await page.waitForFunction(() => /\d,\d{3}/.test(document.querySelector("#progress")?.textContent), null, { timeout: 8000 }).catch(() => {});
 			await shot(page, "first-backup", { fullPage: false });
 			await page.waitForSelector("#progress", { state: "detached", timeout: 60000 }).catch(() => want(false, "real first backup", "its progress does not end"));
 			want(new Set(numbers.filter((n) => n.includes("began"))).size >= 1, "real first backup", "no live progress: " + numbers.length + " answers");

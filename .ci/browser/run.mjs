@@ -282,7 +282,6 @@ async function wizard() {
 	await page.click("text=I have it on paper");
 	await page.waitForURL("**/setup/emr");
 	await look(page, "/setup/emr", seen);
-	await page.fill("#source", "main");
 	await page.fill("#base", "https://emr.example/fhir");
 	await page.click("text=Save and test");
 	await page.waitForSelector(".tests");
