@@ -2,9 +2,10 @@
 // broken rule of the content policy, nothing from elsewhere, no fault that axe knows
 // (light, dark, telephone), no sideways scroll, keyboard, no JavaScript, print.
 //
-//   npm ci && node run.mjs [--shots FOLDER]
+//   npm ci && node run.mjs [--shots FOLDER] [--only STEP,STEP]
 //
-// It builds the test binary of the pages and lets it serve invented practices.
+// It builds the program and goes through its setup and its demo (real.mjs), and the test
+// binary of the pages, which serves invented practices in states that take years.
 import { chromium } from "playwright-core";
 import { spawn, execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -12,6 +13,7 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import readline from "node:readline";
+import { real } from "./real.mjs";
 
 const here = import.meta.dirname;
 const root = path.resolve(here, "../..");
@@ -57,6 +59,7 @@ const launched = await chromium.launch({
 function watch(page, origin) {
 	const seen = [];
 	page.on("console", (m) => { if (m.type() === "error" && !/status of 4\d\d/.test(m.text())) seen.push("console: " + m.text()); });
+	page.on("response", (r) => { if (r.status() >= 500) seen.push(r.status() + " from " + r.request().method() + " " + r.url().slice(origin.length)); });
 	page.on("pageerror", (e) => seen.push("script: " + e.message));
 	page.on("request", (r) => { if (!r.url().startsWith(origin + "/") && !r.url().startsWith("data:")) seen.push("asked elsewhere: " + r.url()); });
 	return seen;
@@ -81,9 +84,10 @@ async function signIn(page, site) {
 
 const sideways = () => document.documentElement.scrollWidth - document.documentElement.clientWidth;
 
-async function runAxe(page, where) {
-	await page.evaluate(axe); // not a script element: the policy of the page would refuse it
-	const r = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+async function runAxe(page, where, rules) {
+	// Not a script element: the policy of the page would refuse it.
+	if (!(await page.evaluate(() => Boolean(window.axe)))) await page.evaluate(axe);
+	const r = await page.evaluate((rules) => window.axe.run(document, { resultTypes: ["violations"], ...(rules && { runOnly: rules }) }), rules);
 	for (const v of r.violations) say(where, `axe ${v.id} (${v.impact}): ${v.nodes.slice(0, 3).map((n) => n.target.join(" ")).join(", ")}`);
 }
 
@@ -94,7 +98,7 @@ async function look(page, where, seen) {
 	await page.emulateMedia({ colorScheme: "light" });
 	await runAxe(page, where + " light");
 	await page.emulateMedia({ colorScheme: "dark" });
-	await runAxe(page, where + " dark");
+	await runAxe(page, where + " dark", ["color-contrast", "link-in-text-block"]); // what colours can change
 	await page.emulateMedia({ colorScheme: "light" });
 	for (const width of [390, 320]) {
 		await page.setViewportSize({ width, height: 844 });
@@ -108,11 +112,12 @@ async function look(page, where, seen) {
 	for (const s of seen.splice(0)) say(where, s);
 }
 
-async function shot(page, name, options = {}) {
+const shotIn = (folder) => async (page, name, options = {}) => {
 	if (!shots) return;
-	mkdirSync(shots, { recursive: true });
-	await page.screenshot({ path: path.join(shots, name + ".png"), fullPage: true, ...options });
-}
+	mkdirSync(folder, { recursive: true });
+	await page.screenshot({ path: path.join(folder, name + ".png"), fullPage: true, ...options });
+};
+const shot = shotIn(path.join(shots, "double"));
 
 // reach tells whether the keyboard comes to an element within so many steps.
 async function reach(page, selector, steps = 60) {
@@ -277,7 +282,6 @@ async function wizard() {
 	await page.click("text=I have it on paper");
 	await page.waitForURL("**/setup/emr");
 	await look(page, "/setup/emr", seen);
-	await page.fill("#source", "main");
 	await page.fill("#base", "https://emr.example/fhir");
 	await page.click("text=Save and test");
 	await page.waitForSelector(".tests");
@@ -337,8 +341,11 @@ async function screens() {
 	await c.close();
 }
 
+const { realWizard, realDemo } = real({ root, work, shots, context, watch, look, shot: shotIn(shots), want, signIn });
+const only = process.argv.includes("--only") ? process.argv[process.argv.indexOf("--only") + 1].split(",") : [];
 try {
-	for (const [name, step] of Object.entries({ wizard, practicePages, keyboard, aRun, lockAndBack, noScript, print, screens })) {
+	for (const [name, step] of Object.entries({ realWizard, realDemo, wizard, practicePages, keyboard, aRun, lockAndBack, noScript, print, screens })) {
+		if (only.length && !only.includes(name)) continue;
 		const t = Date.now();
 		try { await step(); } catch (e) { say(name, e.message.split("\n").slice(0, 4).join(" | ")); }
 		console.log(`${name}: ${((Date.now() - t) / 1000).toFixed(1)} s`);

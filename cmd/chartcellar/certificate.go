@@ -96,7 +96,7 @@ func (e *env) findCertificate(s config.Settings, m *store.Mirror, run uint32, so
 }
 
 // basisWords say how the EMR's number was found.
-var basisWords = map[string]string{"count": "it was asked", "manifest": "announced, and came",
+var basisWords = map[string]string{"count": "the EMR was asked", "manifest": "announced, and came",
 	"listing": "listed to the end", "none": "cannot be told"}
 
 // remark is what stands behind a row.

@@ -79,7 +79,7 @@ func TestPagesSayWhatIsThere(t *testing.T) {
 	if got := s.number(home, "Patients"); got != counts["Patient"] || got != 4 {
 		t.Errorf("Home says %d patients, the store has %d", got, counts["Patient"])
 	}
-	if !strings.Contains(home, "change since yesterday not known") {
+	if !strings.Contains(home, "What changed since yesterday is not known") {
 		t.Error("a change since yesterday is known on the first day")
 	}
 	s.reports(o, counts)

@@ -206,7 +206,7 @@ func (v *view) When(t time.Time) template.HTML {
 	if t.IsZero() {
 		return "not known"
 	}
-	return template.HTML(fmt.Sprintf(`<time datetime="%s"><span class="nb">%s</span> <span class="ago">(%s)</span></time>`,
+	return template.HTML(fmt.Sprintf(`<time datetime="%s"><span class="nb">%s</span><span class="ago"> (%s)</span></time>`,
 		t.UTC().Format(time.RFC3339), v.Time(t), v.Ago(t)))
 }
 
