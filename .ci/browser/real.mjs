@@ -223,7 +223,7 @@ export function real({ root, work, shots, context, watch, look, shot, want, sign
 		await page.goto("/backups");
 		await page.click("text=End the pause now");
 		await page.waitForURL("**/backups?done=*");
-		want((await page.locator("text=Paused until").count()) === 0, "demo pause", "does not end");
+		want((await page.locator("text=Paused until").count()) === 0, "demo pause", "does not end at once");
 	}
 
 	async function runNow(page, seen) {

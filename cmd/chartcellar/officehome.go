@@ -20,7 +20,8 @@ var (
 // A judged is a status with the facts it was judged from.
 type judged struct {
 	at         time.Time
-	generation uint64
+	generation uint64 // of the mirror
+	changed    uint64 // how often the daemon had started, ended or paused something
 	status     viewer.Status
 }
 
@@ -35,16 +36,17 @@ const (
 func (o *office) Status(context.Context) (viewer.Status, error) {
 	o.judging.Lock()
 	defer o.judging.Unlock()
-	now, generation := o.now(), o.m.Generation()+o.d.changed.Load()
+	now, generation, changed := o.now(), o.m.Generation(), o.d.changed.Load()
 	age := now.Sub(o.judged.at)
-	if fresh := age >= 0 && (age < judgedStale || age < judgedLife && generation == o.judged.generation); fresh && !o.judged.at.IsZero() {
+	fresh := age >= 0 && (age < judgedStale || age < judgedLife && generation == o.judged.generation)
+	if fresh && changed == o.judged.changed && !o.judged.at.IsZero() {
 		return o.judged.status, nil
 	}
 	in, err := o.facts(now)
 	if err != nil {
 		return viewer.Status{}, err
 	}
-	o.judged = judged{at: now, generation: generation, status: o.shown(in)}
+	o.judged = judged{at: now, generation: generation, changed: changed, status: o.shown(in)}
 	return o.judged.status, nil
 }
 
