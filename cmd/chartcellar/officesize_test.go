@@ -17,7 +17,7 @@ const mostPage, mostScripts = 60_000, 60_000
 // quickly over a poor line.
 func TestPageSizes(t *testing.T) {
 	s, _ := settled(t)
-	h := s.e.daemon.get().office.front
+	h := s.e.daemon.get().office.Load().front
 	for _, path := range pagePaths(1) {
 		if strings.HasSuffix(path, ".pdf") || strings.HasSuffix(path, ".json") {
 			continue
@@ -26,7 +26,7 @@ func TestPageSizes(t *testing.T) {
 			t.Errorf("%s has %d bytes of HTML", path, n)
 		}
 	}
-	c, body := s.get("/reports/" + time.Now().In(s.e.daemon.get().office.zone()).Format("2006-01"))
+	c, body := s.get("/reports/" + time.Now().In(s.e.daemon.get().office.Load().zone()).Format("2006-01"))
 	s.wants(c, body, http.StatusOK)
 	_, body = s.get("/")
 	var packed bytes.Buffer
@@ -60,7 +60,7 @@ func TestPageSizesOverYears(t *testing.T) {
 		if strings.HasSuffix(path, ".pdf") || strings.HasSuffix(path, ".json") {
 			continue
 		}
-		if n := s.fetch(s.e.daemon.get().office.front, path); n > mostPage {
+		if n := s.fetch(s.e.daemon.get().office.Load().front, path); n > mostPage {
 			t.Errorf("%s has %d bytes of HTML", path, n)
 		}
 	}
