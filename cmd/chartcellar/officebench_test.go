@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -247,11 +246,14 @@ func (d *decadeMaker) pull(n int, full bool) {
 	d.must(r.Close(ctx, store.Closing{States: index.RunStates{All: index.Applied}, Verdict: string(rep.Verdict), Record: record, Certificate: certificate}))
 }
 
+// chunk is how many records are brought in at a time.
+const chunk = 1000
+
 // fill cuts n into chunks.
 func fill(n int) func(func(int) bool) {
 	return func(yield func(int) bool) {
-		for const1 := 1000; n > 0; n -= const1 {
-			if !yield(min(n, const1)) {
+		for ; n > 0; n -= chunk {
+			if !yield(min(n, chunk)) {
 				return
 			}
 		}
@@ -275,5 +277,3 @@ func (d *decadeMaker) lines(n int) []byte {
 	}
 	return b
 }
-
-var _ = context.Background

@@ -91,8 +91,12 @@ func (c *counter) set(now *counts) {
 }
 
 // keepCounting counts when a page asks for it, until ctx ends. It begins with what the
-// first pages after a start show.
+// first pages after a start show, and with what their status is judged from.
 func (d *daemon) keepCounting(ctx context.Context) error {
+	if runs, err := d.m.Runs(); err == nil {
+		f := &factFinder{m: d.m, now: d.e.now(), runs: runs, read: &d.readings}
+		f.reread()
+	}
 	for {
 		d.recount(ctx)
 		select {
