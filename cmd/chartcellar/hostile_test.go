@@ -9,8 +9,13 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"chartcellar/fhirsync"
+	"chartcellar/fhirsync/fakeemr"
+	"chartcellar/fhirsync/schedule"
 	accounts "chartcellar/store/access"
 )
 
@@ -215,5 +220,117 @@ func TestPortTaken(t *testing.T) {
 	s.command(dir, exitGood, "schedule")
 	if s.stop() != exitGood {
 		t.Errorf("serve ended badly:\n%s", s.out)
+	}
+}
+
+// TestSlowScreen: somebody who lets the output of a command wait holds nobody up.
+func TestSlowScreen(t *testing.T) {
+	s, emr := settled(t)
+	if _, err := emr.Changes(1); err != nil {
+		t.Fatal(err)
+	}
+	d := s.e.daemon.get()
+	wait := make(chan struct{})
+	done := make(chan error, 1)
+	go func() {
+		_, err := d.runNow(t.Context(), schedule.Job{Source: "emr", Kind: schedule.Full}, func(fhirsync.Event) { <-wait })
+		done <- err
+	}()
+	for range 1000 {
+		if runs, err := d.m.Runs(); err == nil && len(runs) > 1 && !runs[0].Ended.IsZero() {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	s.idle()
+	select {
+	case err := <-done:
+		t.Fatalf("the command ended, though its output waits: %v", err)
+	default:
+	}
+	close(wait)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestStopInMidPull: with a pull under way, a browser that keeps its connection, one
+// that has sent half a request and a page that is being made, serve ends in time.
+func TestStopInMidPull(t *testing.T) {
+	s, emr := settled(t)
+	c, body := s.post("/backups/stop", nil) // nothing runs
+	s.wants(c, body, http.StatusSeeOther)
+	emr.Set(fakeemr.Faults{Drip: 10})
+	var busy, led atomic.Int32
+	var wg sync.WaitGroup
+	for range 4 { // four at once: one begins
+		wg.Go(func() {
+			r, err := s.web.PostForm(s.url+"/backups/run", url.Values{"full": {"yes"}})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			r.Body.Close()
+			if r.StatusCode == http.StatusSeeOther {
+				led.Add(1)
+			} else if r.StatusCode == http.StatusConflict {
+				busy.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if led.Load() == 0 || led.Load()+busy.Load() != 4 {
+		t.Errorf("Run now four times: %d led on, %d refused", led.Load(), busy.Load())
+	}
+	c, body = s.get("/backups")
+	s.wants(c, body, http.StatusOK, "/backups/progress")
+	half, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer half.Close()
+	if _, err := half.Write([]byte("POST /backups/run HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 50\r\n\r\nhalf")); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if code := s.stop(); code != exitGood {
+		t.Errorf("serve ended with %d:\n%s", code, s.out)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it took %v to stop", took)
+	}
+}
+
+// TestStopInTest: serve stops while the connection is tested to a computer that takes
+// the call and says nothing; no secret is in the log.
+func TestStopInTest(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	s, _, _ := owned(t)
+	form := url.Values{"source": {"emr"}, "base": {"https://" + l.Addr().String() + "/fhir"}, "client": {"office"},
+		"auth": {"client-secret-basic"}, "secret": {"emr-secret-9"}, "local": {"yes"}}
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		if r, err := s.web.PostForm(s.url+"/setup/emr", form); err == nil {
+			r.Body.Close()
+		}
+	}()
+	if _, err := l.Accept(); err != nil { // it is being tested
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if code := s.stop(); code != exitGood {
+		t.Errorf("serve ended with %d:\n%s", code, s.out)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it took %v to stop", took)
+	}
+	<-gone
+	if strings.Contains(s.out.String(), "emr-secret-9") {
+		t.Errorf("the secret of the EMR is in the log:\n%s", s.out)
 	}
 }
