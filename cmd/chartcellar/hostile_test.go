@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"chartcellar/config"
 	"chartcellar/fhirsync"
 	"chartcellar/fhirsync/fakeemr"
 	"chartcellar/fhirsync/schedule"
@@ -332,5 +334,110 @@ func TestStopInTest(t *testing.T) {
 	<-gone
 	if strings.Contains(s.out.String(), "emr-secret-9") {
 		t.Errorf("the secret of the EMR is in the log:\n%s", s.out)
+	}
+}
+
+// TestHostileForms: what is typed into a form stays a value: it adds no line to the
+// settings, names no file elsewhere, and is refused before anything is written.
+func TestHostileForms(t *testing.T) {
+	s, dir, _ := owned(t)
+	settings := filepath.Join(dir, "settings", "settings.toml")
+	o := s.e.daemon.get().office.Load()
+	form := url.Values{"source": {"../../evil"}, "base": {"https://127.0.0.1:1/fhir"}, "client": {"a\"\nlisten = \"0.0.0.0:1\""},
+		"auth": {"client-secret-basic"}, "secret": {"emr-secret-9"}, "group": {"../../Group?x=1#\"\n[[source]]"}, "local": {"yes"}}
+	if c, body := s.post("/setup/emr", form); c >= http.StatusInternalServerError {
+		t.Fatalf("%d\n%s", c, body)
+	}
+	if got, err := s.e.settings(); err != nil || len(got.Sources) > 1 || got.Listen != o.d.settings().Listen && got.Listen != config.DefaultListen {
+		t.Fatalf("the settings are now %+v, %v", got, err)
+	}
+	ca := filepath.Join(dir, "settings", "emr-ca.pem")
+	good, err := makeCertificate([]string{"emr.example"}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	form.Set("client", "office")
+	form.Set("group", "all")
+	form.Set("ca", string(good))
+	if c, body := s.post("/setup/emr", form); c >= http.StatusInternalServerError {
+		t.Fatalf("%d\n%s", c, body)
+	}
+	before, err := os.ReadFile(ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := makeCertificate([]string{"other.example"}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	form.Set("ca", string(other))
+	form.Set("base", "ftp://nowhere")
+	c, body := s.post("/setup/emr", form)
+	s.wants(c, body, http.StatusUnprocessableEntity)
+	if after, err := os.ReadFile(ca); err != nil || string(after) != string(before) {
+		t.Errorf("a form that was refused put another authority in place: %v", err)
+	}
+
+	// The settings are edited to nonsense: what was in force stays, and the pages say so.
+	sane, err := os.ReadFile(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(settings, []byte("verify = \"at teatime\"\nnonsense = 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, body = s.post("/setup/schedule", url.Values{"pull": {"every 4 h"}})
+	s.wants(c, body, http.StatusUnprocessableEntity, "Nothing is lost")
+	if got := o.d.settings(); got.Practice != "Harbour Street" || len(got.Sources) != 1 {
+		t.Errorf("in force are %+v", got)
+	}
+	if err := os.WriteFile(settings, sane, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, body = s.post("/setup/schedule", url.Values{"pull": {"every 4 h"}})
+	s.wants(c, body, http.StatusSeeOther)
+}
+
+// TestForged: a foreign name, a foreign page, a form that is too large, and one in
+// pieces that never ends.
+func TestForged(t *testing.T) {
+	s, _, _ := owned(t)
+	ask := func(change func(*http.Request)) int {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/setup/skip", strings.NewReader("step=emr"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		change(r)
+		res, err := s.web.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		return res.StatusCode
+	}
+	for _, row := range []struct {
+		name   string
+		want   int
+		change func(*http.Request)
+	}{
+		{"a foreign name", http.StatusMisdirectedRequest, func(r *http.Request) { r.Host = "evil.example" }},
+		{"a name that ends like ours", http.StatusMisdirectedRequest, func(r *http.Request) { r.Host = "127.0.0.1.evil.example" }},
+		{"a foreign page", http.StatusForbidden, func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") }},
+		{"a page of nowhere", http.StatusForbidden, func(r *http.Request) { r.Header.Set("Origin", "null") }},
+		{"another port", http.StatusForbidden, func(r *http.Request) { r.Header.Set("Origin", "http://127.0.0.1:1") }},
+		{"a foreign site", http.StatusForbidden, func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }},
+		{"too large", http.StatusRequestEntityTooLarge, func(r *http.Request) {
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader("step="+strings.Repeat("x", 70<<10))), 5+(70<<10)
+		}},
+		{"too large, in pieces", http.StatusRequestEntityTooLarge, func(r *http.Request) {
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader("step="+strings.Repeat("x", 70<<10))), -1
+		}},
+		{"ours", http.StatusSeeOther, func(*http.Request) {}},
+	} {
+		if got := ask(row.change); got != row.want {
+			t.Errorf("%s: %d, want %d", row.name, got, row.want)
+		}
 	}
 }
