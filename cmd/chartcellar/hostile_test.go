@@ -396,6 +396,9 @@ func TestHostileForms(t *testing.T) {
 	}
 	c, body = s.post("/setup/schedule", url.Values{"pull": {"every 4 h"}})
 	s.wants(c, body, http.StatusSeeOther)
+	if got := o.d.settings().Listen; got != "127.0.0.1:0" {
+		t.Errorf("after a change of the settings the pages are thought at %s, not where --listen said", got)
+	}
 }
 
 // TestForged: a foreign name, a foreign page, a form that is too large, and one in
