@@ -93,6 +93,19 @@ func (f *front) serve(l net.Listener) {
 	}
 }
 
+// names are those under which the pages answer, where they are served at a host: an
+// address that the computer got since its certificate was made too.
+func (f *front) names(host string) []string {
+	names := f.id.names()
+	if f.id != nil {
+		names = append(names, ownNames()...)
+	}
+	if ip, err := netip.ParseAddr(host); host != "" && (err != nil || !ip.IsUnspecified()) {
+		names = append(names, host)
+	}
+	return names
+}
+
 // url is where a person finds the pages.
 func (f *front) url() string {
 	f.mu.Lock()

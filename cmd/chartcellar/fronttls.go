@@ -72,34 +72,40 @@ func (id *identity) certificate() (*tls.Certificate, error) {
 	if id.s.TLSCert != "" {
 		return id.own()
 	}
-	if id.fresh() {
+	if id.fresh(id.cert) {
 		return id.cert, nil
 	}
+	c, err := id.renewed()
+	switch {
+	case err == nil:
+		id.cert = c
+	case id.cert == nil || !id.now().Before(id.cert.Leaf.NotAfter):
+		return nil, err
+	}
+	return id.cert, nil // where it could not be renewed it counts for some days yet
+}
+
+// renewed returns the certificate that is kept, or makes another one.
+func (id *identity) renewed() (*tls.Certificate, error) {
 	b, err := id.m.Secret(tlsSecret)
 	if err != nil {
 		return nil, err
 	}
-	if b != nil {
-		if c, err := parseCertificate(b, b); err == nil {
-			id.cert = c
-		}
+	if c, err := parseCertificate(b, b); err == nil && id.fresh(c) {
+		return c, nil
 	}
-	if id.fresh() {
-		return id.cert, nil
-	}
-	b, err = makeCertificate(ownNames(), id.now())
-	if err != nil {
+	if b, err = makeCertificate(ownNames(), id.now()); err != nil {
 		return nil, err
 	}
-	if id.cert, err = parseCertificate(b, b); err != nil {
+	if err := id.m.PutSecret(tlsSecret, b); err != nil {
 		return nil, err
 	}
-	return id.cert, id.m.PutSecret(tlsSecret, b)
+	return parseCertificate(b, b)
 }
 
-// fresh reports whether the one at hand counts for long enough.
-func (id *identity) fresh() bool {
-	return id.cert != nil && id.now().Before(id.cert.Leaf.NotAfter.Add(-certificateRenew))
+// fresh reports whether a certificate counts for long enough.
+func (id *identity) fresh(c *tls.Certificate) bool {
+	return c != nil && id.now().Before(c.Leaf.NotAfter.Add(-certificateRenew))
 }
 
 // own reads the practice's own certificate when its file is new. A file that cannot be

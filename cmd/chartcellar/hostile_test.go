@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -9,8 +10,14 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"chartcellar/config"
+	"chartcellar/fhirsync"
+	"chartcellar/fhirsync/fakeemr"
+	"chartcellar/fhirsync/schedule"
 	accounts "chartcellar/store/access"
 )
 
@@ -215,5 +222,225 @@ func TestPortTaken(t *testing.T) {
 	s.command(dir, exitGood, "schedule")
 	if s.stop() != exitGood {
 		t.Errorf("serve ended badly:\n%s", s.out)
+	}
+}
+
+// TestSlowScreen: somebody who lets the output of a command wait holds nobody up.
+func TestSlowScreen(t *testing.T) {
+	s, emr := settled(t)
+	if _, err := emr.Changes(1); err != nil {
+		t.Fatal(err)
+	}
+	d := s.e.daemon.get()
+	wait := make(chan struct{})
+	done := make(chan error, 1)
+	go func() {
+		_, err := d.runNow(t.Context(), schedule.Job{Source: "emr", Kind: schedule.Full}, func(fhirsync.Event) { <-wait })
+		done <- err
+	}()
+	for range 1000 {
+		if runs, err := d.m.Runs(); err == nil && len(runs) > 1 && !runs[0].Ended.IsZero() {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	s.idle()
+	select {
+	case err := <-done:
+		t.Fatalf("the command ended, though its output waits: %v", err)
+	default:
+	}
+	close(wait)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestStopInMidPull: with a pull under way, a browser that keeps its connection, one
+// that has sent half a request and a page that is being made, serve ends in time.
+func TestStopInMidPull(t *testing.T) {
+	s, emr := settled(t)
+	c, body := s.post("/backups/stop", nil) // nothing runs
+	s.wants(c, body, http.StatusSeeOther)
+	emr.Set(fakeemr.Faults{Drip: 10})
+	var busy, led atomic.Int32
+	var wg sync.WaitGroup
+	for range 4 { // four at once: one begins
+		wg.Go(func() {
+			r, err := s.web.PostForm(s.url+"/backups/run", url.Values{"full": {"yes"}})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			r.Body.Close()
+			if r.StatusCode == http.StatusSeeOther {
+				led.Add(1)
+			} else if r.StatusCode == http.StatusConflict {
+				busy.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if led.Load() == 0 || led.Load()+busy.Load() != 4 {
+		t.Errorf("Run now four times: %d led on, %d refused", led.Load(), busy.Load())
+	}
+	c, body = s.get("/backups")
+	s.wants(c, body, http.StatusOK, "/backups/progress")
+	half, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer half.Close()
+	if _, err := half.Write([]byte("POST /backups/run HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 50\r\n\r\nhalf")); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if code := s.stop(); code != exitGood {
+		t.Errorf("serve ended with %d:\n%s", code, s.out)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it took %v to stop", took)
+	}
+}
+
+// TestStopInTest: serve stops while the connection is tested to a computer that takes
+// the call and says nothing; no secret is in the log.
+func TestStopInTest(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	s, _, _ := owned(t)
+	form := url.Values{"source": {"emr"}, "base": {"https://" + l.Addr().String() + "/fhir"}, "client": {"office"},
+		"auth": {"client-secret-basic"}, "secret": {"emr-secret-9"}, "local": {"yes"}}
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		if r, err := s.web.PostForm(s.url+"/setup/emr", form); err == nil {
+			r.Body.Close()
+		}
+	}()
+	if _, err := l.Accept(); err != nil { // it is being tested
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if code := s.stop(); code != exitGood {
+		t.Errorf("serve ended with %d:\n%s", code, s.out)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it took %v to stop", took)
+	}
+	<-gone
+	if strings.Contains(s.out.String(), "emr-secret-9") {
+		t.Errorf("the secret of the EMR is in the log:\n%s", s.out)
+	}
+}
+
+// TestHostileForms: what is typed into a form stays a value: it adds no line to the
+// settings, names no file elsewhere, and is refused before anything is written.
+func TestHostileForms(t *testing.T) {
+	s, dir, _ := owned(t)
+	settings := filepath.Join(dir, "settings", "settings.toml")
+	o := s.e.daemon.get().office.Load()
+	form := url.Values{"source": {"../../evil"}, "base": {"https://127.0.0.1:1/fhir"}, "client": {"a\"\nlisten = \"0.0.0.0:1\""},
+		"auth": {"client-secret-basic"}, "secret": {"emr-secret-9"}, "group": {"../../Group?x=1#\"\n[[source]]"}, "local": {"yes"}}
+	if c, body := s.post("/setup/emr", form); c >= http.StatusInternalServerError {
+		t.Fatalf("%d\n%s", c, body)
+	}
+	if got, err := s.e.settings(); err != nil || len(got.Sources) > 1 || got.Listen != o.d.settings().Listen && got.Listen != config.DefaultListen {
+		t.Fatalf("the settings are now %+v, %v", got, err)
+	}
+	ca := filepath.Join(dir, "settings", "emr-ca.pem")
+	good, err := makeCertificate([]string{"emr.example"}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	form.Set("client", "office")
+	form.Set("group", "all")
+	form.Set("ca", string(good))
+	if c, body := s.post("/setup/emr", form); c >= http.StatusInternalServerError {
+		t.Fatalf("%d\n%s", c, body)
+	}
+	before, err := os.ReadFile(ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := makeCertificate([]string{"other.example"}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	form.Set("ca", string(other))
+	form.Set("base", "ftp://nowhere")
+	c, body := s.post("/setup/emr", form)
+	s.wants(c, body, http.StatusUnprocessableEntity)
+	if after, err := os.ReadFile(ca); err != nil || string(after) != string(before) {
+		t.Errorf("a form that was refused put another authority in place: %v", err)
+	}
+
+	// The settings are edited to nonsense: what was in force stays, and the pages say so.
+	sane, err := os.ReadFile(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(settings, []byte("verify = \"at teatime\"\nnonsense = 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, body = s.post("/setup/schedule", url.Values{"pull": {"every 4 h"}})
+	s.wants(c, body, http.StatusUnprocessableEntity, "Nothing is lost")
+	if got := o.d.settings(); got.Practice != "Harbour Street" || len(got.Sources) != 1 {
+		t.Errorf("in force are %+v", got)
+	}
+	if err := os.WriteFile(settings, sane, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, body = s.post("/setup/schedule", url.Values{"pull": {"every 4 h"}})
+	s.wants(c, body, http.StatusSeeOther)
+	if got := o.d.settings().Listen; got != "127.0.0.1:0" {
+		t.Errorf("after a change of the settings the pages are thought at %s, not where --listen said", got)
+	}
+}
+
+// TestForged: a foreign name, a foreign page, a form that is too large, and one in
+// pieces that never ends.
+func TestForged(t *testing.T) {
+	s, _, _ := owned(t)
+	ask := func(change func(*http.Request)) int {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/setup/skip", strings.NewReader("step=emr"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		change(r)
+		res, err := s.web.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		return res.StatusCode
+	}
+	for _, row := range []struct {
+		name   string
+		want   int
+		change func(*http.Request)
+	}{
+		{"a foreign name", http.StatusMisdirectedRequest, func(r *http.Request) { r.Host = "evil.example" }},
+		{"a name that ends like ours", http.StatusMisdirectedRequest, func(r *http.Request) { r.Host = "127.0.0.1.evil.example" }},
+		{"a foreign page", http.StatusForbidden, func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") }},
+		{"a page of nowhere", http.StatusForbidden, func(r *http.Request) { r.Header.Set("Origin", "null") }},
+		{"another port", http.StatusForbidden, func(r *http.Request) { r.Header.Set("Origin", "http://127.0.0.1:1") }},
+		{"a foreign site", http.StatusForbidden, func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }},
+		{"too large", http.StatusRequestEntityTooLarge, func(r *http.Request) {
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader("step="+strings.Repeat("x", 70<<10))), 5+(70<<10)
+		}},
+		{"too large, in pieces", http.StatusRequestEntityTooLarge, func(r *http.Request) {
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader("step="+strings.Repeat("x", 70<<10))), -1
+		}},
+		{"ours", http.StatusSeeOther, func(*http.Request) {}},
+	} {
+		if got := ask(row.change); got != row.want {
+			t.Errorf("%s: %d, want %d", row.name, got, row.want)
+		}
 	}
 }

@@ -46,7 +46,7 @@ func (o *office) show(first *firstRun) error {
 	}
 	pages, err := viewer.New(viewer.Options{Backend: o, Access: o.accounts, Now: o.e.clock, Zone: o.zone(), Log: o.e.logger(),
 		Practice: func() string { return o.d.settings().Practice }, Version: release, TLS: o.front.id != nil,
-		Hosts: append(o.front.id.names(), host)})
+		Hosts: o.front.names(host)})
 	if err != nil {
 		return err
 	}

@@ -103,10 +103,13 @@ func (o *office) Connect(_ context.Context, a viewer.Actor, c viewer.NewConnecti
 		return err
 	}
 	src.Pull, src.Full = st.Pull, st.Full
+	s := o.d.settings()
+	if _, err := config.Parse(append(config.Sample(s), config.Block(src)...)); err != nil { // before anything is written
+		return refusal(usage(err.Error()))
+	}
 	if src.CA, err = o.keepCA(c); err != nil {
 		return err
 	}
-	s := o.d.settings()
 	if _, err := s.Source(c.Source); err == nil {
 		return o.reconnect(a, src, c.Secret)
 	}

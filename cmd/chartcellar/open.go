@@ -27,10 +27,15 @@ func (e *env) settings() (config.Settings, error) {
 	}
 	s, err := config.Load(path)
 	if err != nil && !errors.Is(err, config.ErrMissing) {
-		return s, &plainError{exitUsage, "The settings cannot be used: " + err.Error() + ".", nothingLost,
-			"Correct that line; see: chartcellar config sample"}
+		return s, badSettings(err)
 	}
 	return s, err
+}
+
+// badSettings says that the settings file was edited to nonsense.
+func badSettings(err error) error {
+	return &plainError{exitUsage, "The settings cannot be used: " + err.Error() + ".", nothingLost,
+		"Correct that line; see: chartcellar config sample"}
 }
 
 // An access is how a command uses the mirror.

@@ -260,6 +260,10 @@ func (e *env) changeSettings(m *store.Mirror, by string, edits ...config.Edit) e
 	if err != nil {
 		return fmt.Errorf("read the settings: %w", err)
 	}
+	c := notice{code: "settings.changed", by: by}
+	if c.before, err = config.Parse(old); err != nil {
+		return badSettings(err)
+	}
 	changed, err := config.Apply(old, edits...)
 	if err != nil {
 		return usage(err.Error())
@@ -267,10 +271,6 @@ func (e *env) changeSettings(m *store.Mirror, by string, edits ...config.Edit) e
 	var keys []string
 	for _, ed := range edits {
 		keys = append(keys, strings.TrimSpace(ed.Section+" "+ed.Key))
-	}
-	c := notice{code: "settings.changed", by: by}
-	if c.before, err = config.Parse(old); err != nil {
-		return usage(err.Error())
 	}
 	if c.after, err = config.Parse(changed); err != nil {
 		return usage(err.Error())

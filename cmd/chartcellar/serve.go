@@ -73,6 +73,7 @@ type daemon struct {
 	changed atomic.Uint64
 	starts  atomic.Uint64 // how many jobs have begun
 	alarm   *alarm
+	listen  string // where the pages are, instead of what the settings say; "": as they say
 	// What pages ask for and is not looked up twice.
 	counter  counter
 	readings readings
@@ -136,7 +137,7 @@ func (e *env) serve(ctx context.Context, o serveOptions) error {
 			return err
 		}
 		if o.listen != "" {
-			d.s.Listen = o.listen
+			d.listen, d.s.Listen = o.listen, o.listen
 		}
 		return d.run(ctx, first)
 	})
@@ -287,8 +288,12 @@ func (d *daemon) takeOver() error {
 	if err := d.sched.SetPlans(plans); err != nil {
 		return err
 	}
+	here := s
+	if d.listen != "" {
+		here.Listen = d.listen
+	}
 	d.mu.Lock()
-	d.s = s
+	d.s = here
 	d.mu.Unlock()
 	d.changed.Add(1)
 	d.alarm.use(s)

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -206,4 +207,35 @@ func TestHeldFile(t *testing.T) {
 	o := owned(t)
 	_, err := access.Open(o.options())
 	want(t, "Open twice", err, access.ErrHeld)
+}
+
+// TestCutWhileOpen: a file that is cut from outside while it is in use is an error of
+// whoever asks, not the end of the process that also makes the backups.
+func TestCutWhileOpen(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("elsewhere a file in use cannot be cut, or reads as before")
+	}
+	o := staffed(t)
+	token := o.in("olivia", ownerPassword)
+	if err := os.Truncate(o.file(), 100); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := o.a.HasOwner(); !errors.Is(err, access.ErrDamaged) {
+			t.Errorf("HasOwner() = %v", err)
+		}
+		if _, err := o.a.Use(token); err == nil {
+			t.Error("a session of accounts that are gone may go on")
+		}
+		if _, _, err := o.a.NewSetupCode(); err == nil {
+			t.Error("a code was drawn")
+		}
+		o.a.Sweep()
+	}
+	if n := o.a.Held(); n != 0 {
+		t.Errorf("%d sessions hold the key", n)
+	}
+	if err := o.a.Close(); !errors.Is(err, access.ErrDamaged) {
+		t.Errorf("Close() = %v", err)
+	}
 }

@@ -54,6 +54,7 @@ type file struct {
 	fs     disk.FS
 	bolt   *bolt.DB
 	broken atomic.Bool // a write went wrong: nothing more is written
+	fault  atomic.Bool // the file was cut while it was open
 }
 
 // boltOptions are those of deps.md 7; the file that bbolt opens is noted in f,
@@ -237,21 +238,50 @@ func digest(tx *bolt.Tx) []byte {
 
 func seal(tx *bolt.Tx) error { return put(tx, bMeta, kDigest, digest(tx)) }
 
-// view runs fn in a short read transaction.
-func (f *file) view(fn func(*bolt.Tx) error) error { return f.bolt.View(fn) }
+// view runs fn in a short read transaction. A file that was cut from outside is an
+// error, not the end of the process.
+func (f *file) view(fn func(*bolt.Tx) error) (err error) {
+	if f.fault.Load() {
+		return fmt.Errorf("read the accounts: the file was cut: %w", ErrDamaged)
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer f.cut(&err)
+	return f.bolt.View(fn)
+}
+
+// cut makes ErrDamaged of a fault that came from reading where nothing is any more.
+func (f *file) cut(err *error) {
+	switch r := recover(); {
+	case r == nil:
+	case isFault(r):
+		f.broken.Store(true)
+		f.fault.Store(true)
+		*err = fmt.Errorf("read the accounts: %v: %w", r, ErrDamaged)
+	default:
+		panic(r)
+	}
+}
+
+// isFault tells a fault of memory from a panic of ours.
+func isFault(r any) bool {
+	_, ok := r.(interface{ Addr() uintptr })
+	return ok
+}
 
 // update runs fn in a transaction that is durable when update returns nil. If
 // it returns an error that is not fn's, the change may have been written all the
 // same; nothing that is kept in memory may depend on it.
-func (f *file) update(fn func(*bolt.Tx) error) error {
+func (f *file) update(fn func(*bolt.Tx) error) (err error) {
 	if f.broken.Load() {
 		return ErrBroken
 	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer f.cut(&err)
 	if err := f.fs.Point("before access commit"); err != nil {
 		return fmt.Errorf("write the accounts: %w", err)
 	}
 	var own error
-	err := f.bolt.Update(func(tx *bolt.Tx) error {
+	err = f.bolt.Update(func(tx *bolt.Tx) error {
 		own = fn(tx)
 		if own == nil {
 			own = seal(tx)
@@ -271,7 +301,14 @@ func (f *file) update(fn func(*bolt.Tx) error) error {
 	return nil
 }
 
-func (f *file) close() error { return f.bolt.Close() }
+// close closes the file. One that was cut stays open until the process ends: bbolt
+// may hold its own locks for ever.
+func (f *file) close() error {
+	if f.fault.Load() {
+		return ErrDamaged
+	}
+	return f.bolt.Close()
+}
 
 // sum is a CRC over bucket, key and value, because bbolt has none.
 func sum(bucket string, key, value []byte) uint32 {
