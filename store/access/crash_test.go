@@ -2,6 +2,7 @@ package access_test
 
 import (
 	"bufio"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -192,7 +193,7 @@ func TestKilled(t *testing.T) {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilled$", "-test.v")
 		cmd.Env = append(os.Environ(), "CHARTCELLAR_ACCESS_CHILD="+o.dir,
 			fmt.Sprintf("CHARTCELLAR_ACCESS_SLOTS=%s", slices.Collect(maps.Keys(o.slots))[0]),
-			fmt.Sprintf("CHARTCELLAR_ACCESS_LOOP=%d", loop), fmt.Sprintf("CHARTCELLAR_ACCESS_MARK=%s", o.mark))
+			fmt.Sprintf("CHARTCELLAR_ACCESS_LOOP=%d", loop), fmt.Sprintf("CHARTCELLAR_ACCESS_MARK=%x", o.mark))
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -231,7 +232,11 @@ func TestKilled(t *testing.T) {
 // child makes accounts until it is killed.
 func child(t *testing.T, dir string) {
 	o := newOffice(t)
-	o.dir, o.mark = dir, []byte(os.Getenv("CHARTCELLAR_ACCESS_MARK"))
+	mark, err := hex.DecodeString(os.Getenv("CHARTCELLAR_ACCESS_MARK"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.dir, o.mark = dir, mark
 	o.slots[os.Getenv("CHARTCELLAR_ACCESS_SLOTS")] = ownerPassword
 	o.open()
 	token := o.in("olivia", ownerPassword)
