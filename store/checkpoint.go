@@ -11,7 +11,6 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
-	"sort"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -165,28 +164,7 @@ func (m *Mirror) Certificate(run uint32) ([]byte, Checkpoint, error) {
 	if !ok || len(r.Certificate) == 0 {
 		return nil, Checkpoint{}, ErrNotFound
 	}
-	last, err := m.Checkpoints()
-	if err != nil {
-		return nil, Checkpoint{}, err
-	}
-	part, ok, err := m.index.Part(r.Closing)
-	if err == nil && !ok {
-		err = fmt.Errorf("part %d, which closes run %d, is not in the index: %w", r.Closing, run, ErrDamaged)
-	}
-	if err != nil {
-		return nil, Checkpoint{}, err
-	}
-	// The first one whose log holds the closing part carries the sum.
-	c := Checkpoint{}
-	n := 1 + sort.Search(last, func(i int) bool {
-		if err == nil {
-			c, err = m.ReadCheckpoint(i + 1)
-		}
-		return err != nil || c.Size >= part.Leaves
-	})
-	if err == nil && n <= last && c.Number != n {
-		c, err = m.ReadCheckpoint(n)
-	}
+	c, err := m.CheckpointOf(run)
 	if err != nil {
 		return nil, Checkpoint{}, err
 	}
@@ -197,6 +175,37 @@ func (m *Mirror) Certificate(run uint32) ([]byte, Checkpoint, error) {
 		return nil, c, fmt.Errorf("the certificate of run %d is not the one that was signed: %w", run, ErrDamaged)
 	}
 	return r.Certificate, c, nil
+}
+
+// CheckpointOf returns the checkpoint that was signed when a run was closed: the first
+// one whose log holds its closing part. If there is none its Number is 0. ErrNotFound
+// if the run was not closed.
+func (m *Mirror) CheckpointOf(run uint32) (c Checkpoint, err error) {
+	r, ok := m.index.Head(run)
+	if !ok || r.Closing == 0 {
+		return c, fmt.Errorf("run %d was never closed: %w", run, ErrNotFound)
+	}
+	part, ok, err := m.index.Part(r.Closing)
+	if err == nil && !ok {
+		err = fmt.Errorf("part %d, which closes run %d, is not in the index: %w", r.Closing, run, ErrDamaged)
+	}
+	if err != nil {
+		return c, err
+	}
+	last, err := m.Checkpoints()
+	for low, high := 1, last+1; low < high && err == nil; {
+		var one Checkpoint
+		mid := low + (high-low)/2
+		if one, err = m.ReadCheckpoint(mid); one.Size < part.Leaves {
+			low = mid + 1
+		} else {
+			high, c = mid, one
+		}
+	}
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	return c, nil
 }
 
 // sameFile accepts a checkpoint that a crash left written but not noted.

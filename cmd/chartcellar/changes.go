@@ -10,6 +10,7 @@ import (
 
 	"chartcellar/config"
 	"chartcellar/store"
+	"chartcellar/store/index"
 )
 
 func changesCommand(e *env) *cobra.Command {
@@ -66,55 +67,75 @@ func (e *env) changes(ctx context.Context, o changesOptions) error {
 		if err != nil {
 			return usage(err.Error())
 		}
-		list, first, err := addChanges(m, src.Name, since)
+		t, err := addChanges(m, src.Name, since)
 		if err != nil {
 			return err
 		}
 		if o.list {
-			if err := e.nameRemoved(ctx, m, src.Name, since, list); err != nil {
+			if err := e.nameRemoved(ctx, m, src.Name, since, t.types); err != nil {
 				return err
 			}
 		}
 		if e.json {
-			return e.printJSON(slices.Collect(maps.Values(list)))
+			return e.printJSON(slices.Collect(maps.Values(t.types)))
 		}
-		e.printChanges(list, since, first)
+		e.printChanges(t.types, since, t.first)
 		return nil
 	})
 }
 
-// addChanges adds the counts of the runs that ended since a time; the first pull
-// of the mirror is no change and is left out. first is its number.
-func addChanges(m *store.Mirror, source string, since time.Time) (list map[string]*change, first uint32, err error) {
-	list = map[string]*change{}
+// A tally is what the runs of an EMR have brought since a time, by type.
+type tally struct {
+	first uint32 // number of the first pull, which is no change; 0: there was none
+	later bool   // there was one since
+	types map[string]*change
+}
+
+// addChanges adds the counts of the runs that ended since a time. What seems to be gone
+// and waits is only in the report of the last one.
+func addChanges(m *store.Mirror, source string, since time.Time) (t tally, err error) {
+	t.types = map[string]*change{}
 	runs, err := m.Runs()
+	if err != nil {
+		return t, err
+	}
+	var last store.RunInfo
 	for i := len(runs) - 1; i >= 0; i-- {
 		r := runs[i]
-		if r.Source != source || r.Kind != "sync" || r.Closing == 0 {
-			continue
-		}
-		if first == 0 {
-			first = r.Number
-			continue
-		}
-		if r.Ended.Before(since) {
-			continue
-		}
-		rep, err := readReport(m, r)
-		if err != nil {
-			return nil, 0, err
-		}
-		for _, t := range rep.Types {
-			c := list[t.Type]
-			if c == nil {
-				c = &change{Type: t.Type}
-				list[t.Type] = c
-			}
-			c.New, c.Changed, c.Removed = c.New+t.New, c.Changed+t.Changed, c.Removed+t.Removed
-			c.Silent, c.Back, c.Waiting = c.Silent+t.Silent, c.Back+t.Regressed, max(0, t.Lacking-t.Removed)
+		switch {
+		case r.Source != source || r.Kind != "sync" || r.Closing == 0:
+		case t.first == 0:
+			t.first = r.Number
+		case !r.Ended.Before(since):
+			t.later, last = true, r
+			t.add(r.Counts)
 		}
 	}
-	return list, first, err
+	if !t.later {
+		return t, nil
+	}
+	rep, err := readReport(m, last)
+	for _, row := range rep.Types {
+		if n := row.Lacking - row.Removed; n > 0 {
+			t.of(row.Type).Waiting = n
+		}
+	}
+	return t, err
+}
+
+func (t *tally) add(counts index.Counts) {
+	for typ, n := range counts {
+		c := t.of(typ)
+		c.New, c.Changed, c.Removed = c.New+n.New, c.Changed+n.Changed, c.Removed+n.Removed
+		c.Silent, c.Back = c.Silent+n.Silent, c.Back+n.Regressed
+	}
+}
+
+func (t *tally) of(typ string) *change {
+	if t.types[typ] == nil {
+		t.types[typ] = &change{Type: typ}
+	}
+	return t.types[typ]
 }
 
 // nameRemoved adds the records to the counts.

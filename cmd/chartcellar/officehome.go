@@ -12,10 +12,7 @@ import (
 	"chartcellar/store"
 )
 
-var (
-	_ viewer.Overview = (*office)(nil)
-	_ viewer.Months   = (*office)(nil)
-)
+var _ viewer.Overview = (*office)(nil)
 
 // A judged is a status with the facts it was judged from.
 type judged struct {
@@ -230,83 +227,4 @@ func grown(months map[time.Time]int64) []viewer.MonthSize {
 		list[i].Bytes += list[i-1].Bytes
 	}
 	return list[max(0, len(list)-36):]
-}
-
-// Months implements viewer.Months: those since the first run.
-func (o *office) Months(context.Context) ([]time.Time, error) {
-	runs, err := o.m.Runs()
-	if err != nil || len(runs) == 0 {
-		return nil, err
-	}
-	now, first := o.now().In(o.zone()), runs[len(runs)-1].Started.In(o.zone())
-	var list []time.Time
-	for m := firstOf(now); !m.Before(firstOf(first)); m = m.AddDate(0, -1, 0) {
-		list = append(list, m)
-	}
-	return list, nil
-}
-
-func firstOf(t time.Time) time.Time {
-	return time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, t.Location())
-}
-
-// Month implements viewer.Months. It is the report that `report --month` makes.
-func (o *office) Month(ctx context.Context, month time.Time) (viewer.MonthReport, error) {
-	months, err := o.Months(ctx)
-	if err != nil {
-		return viewer.MonthReport{}, err
-	}
-	from := firstOf(month.In(o.zone()))
-	if !slices.ContainsFunc(months, from.Equal) {
-		return viewer.MonthReport{}, viewer.ErrNotFound
-	}
-	to, unfinished := from.AddDate(0, 1, 0), false
-	if to.After(o.now()) {
-		to, unfinished = o.now().In(o.zone()), true
-	}
-	r, err := makeReport(o.d.settings(), o.m, from, to)
-	if err != nil {
-		return viewer.MonthReport{}, err
-	}
-	out := viewer.MonthReport{Practice: r.Practice, Month: from, Made: o.now(), Unfinished: unfinished, Root: r.Root, LongestGap: -1, OpenGaps: -1}
-	for _, src := range r.Sources {
-		out.Due, out.OnTime = out.Due+src.Nights, out.OnTime+src.Complete
-		out.Complete += src.Runs[string(fhirsync.Complete)]
-		out.WithGaps += src.Runs[string(fhirsync.WithGaps)]
-		out.HeldRuns += src.Runs[string(fhirsync.HeldVerdict)]
-		out.Failed += src.Runs[string(fhirsync.FailedRun)] + src.Runs[string(fhirsync.Interrupted)]
-		out.New, out.Changed, out.Removed = out.New+src.New, out.Changed+src.Changed, out.Removed+src.Removed
-		out.LongestGap = max(out.LongestGap, src.Longest)
-		if unfinished { // gaps are known as they are now, not as they were
-			out.OpenGaps = max(0, out.OpenGaps) + src.OpenGaps
-		}
-	}
-	return out, o.monthOf(&out, from, to)
-}
-
-// monthOf adds what was here at the beginning and at the end, and what was checked and
-// decided.
-func (o *office) monthOf(out *viewer.MonthReport, from, to time.Time) error {
-	runs, err := o.m.Runs()
-	if err != nil {
-		return err
-	}
-	c := o.d.counted(runs)
-	out.Start, out.End = c.before(runs, from), c.before(runs, to)
-	for _, r := range runs {
-		if r.Ended.Before(from) || !r.Ended.Before(to) {
-			continue
-		}
-		switch r.Kind {
-		case "verify":
-			c := health.Check{Answer: health.Yes, At: r.Ended, Words: string(resultOf(o.m, r).Depth)}
-			if r.Verdict != verifiedGood {
-				c.Answer = health.No
-			}
-			out.Verifications = append(out.Verifications, c)
-		case "decision":
-			out.Decisions = append(out.Decisions, viewer.SettingChange{At: r.Ended, What: decisionWords(o.m, r)})
-		}
-	}
-	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"chartcellar/fhirsync"
 	"chartcellar/fhirsync/fakeemr"
 	accounts "chartcellar/store/access"
+	"chartcellar/store/journal"
 )
 
 // settled goes through the first run and returns when the first copy is complete.
@@ -170,6 +171,23 @@ func (s *served) reports(o *office, counts map[string]int) {
 	}
 }
 
+// viewsOfHeld looks that whoever saw examples left a line for each patient, and that
+// their number is that of the examples.
+func (s *served) viewsOfHeld(o *office) {
+	s.t.Helper()
+	seen, patients := 0, map[string]bool{}
+	err := o.m.EachJournalLine(s.t.Context(), 0, func(l journal.Line) error {
+		if l.Code == "held.view" && l.Account == "reyes" {
+			seen += l.Count
+			patients[l.Patient] = true
+		}
+		return nil
+	})
+	if err != nil || seen != 10 || patients[""] || len(patients) == 0 {
+		s.t.Errorf("views of held records: %d, of %d patients, %v", seen, len(patients), err)
+	}
+}
+
 // heldRun has the EMR lose records, looks at what waits, and rejects it.
 func (s *served) heldRun(emr *fakeemr.EMR, o *office) {
 	s.t.Helper()
@@ -191,6 +209,16 @@ func (s *served) heldRun(emr *fakeemr.EMR, o *office) {
 	s.idle()
 	c, body = s.get("/backups/held")
 	s.wants(c, body, http.StatusOK, "Gone: 30", "is no longer at the EMR")
+	snap, err := o.m.Now()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	here, err := snap.CountOf("emr", "Observation")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.wants(c, body, http.StatusOK, fmt.Sprintf("Current records: %d.", here))
+	s.viewsOfHeld(o)
 	held, err := o.Held(s.t.Context(), viewer.Actor{Role: accounts.IT})
 	if err != nil || len(held) != 1 || len(held[0].Examples) != 0 || held[0].Removed != 30 || held[0].Why == "" {
 		s.t.Fatalf("held, for IT: %+v, %v", held, err)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -90,6 +91,9 @@ func (o *office) Run(_ context.Context, number uint32) (viewer.RunReport, error)
 		return out, nil
 	case r.Kind == "verify":
 		result := resultOf(o.m, r)
+		if c := verified(result, r); c.Words != "" {
+			out.Notes = append(out.Notes, c.Words)
+		}
 		for _, d := range result.Damage {
 			out.Notes = append(out.Notes, "Damaged: "+d.File+": "+d.What)
 		}
@@ -100,7 +104,8 @@ func (o *office) Run(_ context.Context, number uint32) (viewer.RunReport, error)
 	case r.Kind == "decision":
 		out.Notes = strings.Split(strings.TrimSpace(decisionWords(o.m, r)), "\n")
 		return out, nil
-	case r.Kind != "sync":
+	case r.Kind == "check":
+		out.Sample = sampledWords(r)
 		return out, nil
 	}
 	rep, err := readReport(o.m, r)
@@ -164,11 +169,7 @@ func (o *office) sampleOf(rep fhirsync.Report) health.Check {
 		case r.Kind == "sync" && r.Source == rep.Source:
 			return health.Check{Answer: health.NotSetUp, Words: "No sample was fetched again after this run."}
 		case r.Kind == "check" && r.Source == rep.Source:
-			c := health.Check{Answer: health.Yes, At: r.Ended, Words: "Records were fetched again at random and are the same."}
-			if r.Verdict != sampleEqual {
-				c.Answer, c.Words = health.No, r.Verdict
-			}
-			return c
+			return sampledWords(r)
 		}
 	}
 	return health.Check{Answer: health.NotSetUp, Words: "No sample was fetched again after this run."}
@@ -252,12 +253,12 @@ func (o *office) Coverage(context.Context) ([]viewer.Coverage, error) {
 func (o *office) Changes(_ context.Context, since time.Time) (viewer.Changes, error) {
 	out := viewer.Changes{Since: since, First: true}
 	for _, src := range o.d.settings().Sources {
-		list, _, err := addChanges(o.m, src.Name, since)
+		t, err := addChanges(o.m, src.Name, since)
 		if err != nil {
 			return out, err
 		}
-		for _, c := range list {
-			out.First = false
+		out.First = out.First && !t.later
+		for _, c := range t.types {
 			if c.New+c.Changed+c.Removed+c.Waiting > 0 {
 				out.Types = append(out.Types, viewer.ChangedType{Source: src.Name, Type: c.Type, New: c.New, Changed: c.Changed,
 					Silent: c.Silent, Back: c.Back, Removed: c.Removed, Waiting: c.Waiting})
@@ -272,6 +273,11 @@ func (o *office) Changes(_ context.Context, since time.Time) (viewer.Changes, er
 
 // Held implements viewer.Held.
 func (o *office) Held(ctx context.Context, a viewer.Actor) ([]viewer.HeldType, error) {
+	runs, err := o.m.Runs()
+	if err != nil {
+		return nil, err
+	}
+	counted := o.d.counted(runs)
 	var list []viewer.HeldType
 	for _, src := range o.d.settings().Sources {
 		held, err := o.m.Held(src.Name)
@@ -279,9 +285,12 @@ func (o *office) Held(ctx context.Context, a viewer.Actor) ([]viewer.HeldType, e
 			return nil, err
 		}
 		for typ, h := range held {
-			one := viewer.HeldType{Run: h.Run, Source: src.Name, Type: typ, Changed: h.Changed, Removed: h.Removed, Locked: o.m.Locked()}
+			one := viewer.HeldType{Run: h.Run, Source: src.Name, Type: typ, Changed: h.Changed, Removed: h.Removed, Here: -1, Locked: o.m.Locked()}
 			if err := o.why(&one); err != nil {
 				return nil, err
+			}
+			if counted != nil {
+				one.Here = counted.types[src.Name][typ]
 			}
 			if a.Charts && !one.Locked {
 				if one.Examples, err = o.examples(ctx, a, src.Name, typ, h); err != nil {
@@ -308,17 +317,15 @@ func (o *office) why(h *viewer.HeldType) error {
 	h.Since = r.Ended
 	for _, t := range rep.Types {
 		if t.Type == h.Type {
-			h.Why, h.Here = t.Held, t.Mirror
+			h.Why = t.Held
 		}
 	}
 	return nil
 }
 
-// examples are some of what is held, once the journal has it that they were looked at.
+// examples are some of what is held, once the journal has it whose records were looked
+// at (I14).
 func (o *office) examples(ctx context.Context, a viewer.Actor, source, typ string, h store.HeldCount) ([]viewer.Example, error) {
-	if err := o.m.Journal(store.Event{Code: "held.view", Account: a.Account, Key: store.Key{Source: source, Type: typ}, Run: h.Run}); err != nil {
-		return nil, err
-	}
 	snap, err := o.m.Now()
 	if err != nil {
 		return nil, err
@@ -328,12 +335,31 @@ func (o *office) examples(ctx context.Context, a viewer.Actor, source, typ strin
 		return nil, err
 	}
 	var list []viewer.Example
+	patients := map[string]int{}
 	for _, r := range records {
 		e := viewer.Example{Ref: typ + "/" + r.ID}
 		e.Before, e.After = heldWords(r)
 		list = append(list, e)
+		patients[patientOfHeld(typ, r)]++
+	}
+	for _, id := range slices.Sorted(maps.Keys(patients)) {
+		ev := store.Event{Code: "held.view", Account: a.Account, Key: store.Key{Source: source, Type: typ}, Patient: id, Run: h.Run, Count: patients[id]}
+		if err := o.m.Journal(ev); err != nil {
+			return nil, err
+		}
 	}
 	return list, nil
+}
+
+// patientOfHeld is the patient that a held record belongs to; "" if it names none.
+func patientOfHeld(typ string, r store.HeldRecord) string {
+	if typ == "Patient" {
+		return r.ID
+	}
+	if r.Before != nil {
+		return patientOf(r.Before)
+	}
+	return patientOf(r.After)
 }
 
 // heldWords say how a record would change.

@@ -53,7 +53,7 @@ type practiceReport struct {
 	Decisions int    `json:"decisions"` // held types that a person decided about
 	Bytes     int64  `json:"bytes"`     // of the archive, sealed
 	Added     int64  `json:"added"`     // of them in this time
-	Root      string `json:"root"`      // short root of the archive now
+	Root      string `json:"root"`      // short root of the archive at the end
 }
 
 // A sourceReport is one EMR's part.
@@ -65,6 +65,8 @@ type sourceReport struct {
 	// Longest is the longest time between two complete copies, as far as it lies in
 	// this time; the time until now counts.
 	Longest               time.Duration `json:"longest"`
+	LongestFrom           time.Time     `json:"longestFrom,omitzero"`
+	LongestTo             time.Time     `json:"longestTo,omitzero"`
 	New, Changed, Removed int
 	OpenGaps, HeldNow     int
 	LastComplete          time.Time `json:"lastComplete,omitzero"`
@@ -156,24 +158,32 @@ func makeReport(s config.Settings, m *store.Mirror, from, to time.Time) (practic
 		}
 		r.Sources = append(r.Sources, one)
 	}
-	r.size(m, runs, inside)
-	if n, nerr := m.Checkpoints(); nerr == nil && n > 0 {
-		if c, cerr := m.ReadCheckpoint(n); cerr == nil {
+	r.size(m, runs)
+	for _, run := range runs {
+		if run.Closing == 0 || !run.Ended.Before(to) {
+			continue
+		}
+		if c, err := m.CheckpointOf(run.Number); err == nil && c.Number > 0 {
 			r.Root = c.ShortRoot()
 		}
+		break
 	}
-	return r, err
+	return r, nil
 }
 
-// size adds the files up.
-func (r *practiceReport) size(m *store.Mirror, runs []store.RunInfo, inside func(time.Time) bool) {
+// size adds up the files that runs of before its end have brought.
+func (r *practiceReport) size(m *store.Mirror, runs []store.RunInfo) {
 	ended := map[uint32]time.Time{}
 	for _, run := range runs {
 		ended[run.Number] = run.Ended
 	}
 	for _, p := range m.PartSizes() {
+		at := ended[p.Run]
+		if at.IsZero() || !at.Before(r.To) {
+			continue
+		}
 		r.Bytes += p.Bytes
-		if inside(ended[p.Run]) {
+		if !at.Before(r.From) {
 			r.Added += p.Bytes
 		}
 	}
@@ -195,8 +205,9 @@ func reportSource(m *store.Mirror, name string, runs []store.RunInfo, from, to t
 			if one.LastComplete.IsZero() {
 				one.LastComplete = run.Ended
 			}
-			if gap := next.Sub(later(run.Ended, from)); next.After(from) && gap > one.Longest {
-				one.Longest = gap
+			since := later(run.Ended, from)
+			if gap := next.Sub(since); next.After(from) && gap > one.Longest {
+				one.Longest, one.LongestFrom, one.LongestTo = gap, since, next
 			}
 			next = run.Ended
 		}

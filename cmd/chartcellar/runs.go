@@ -124,17 +124,31 @@ func (e *env) showCheck(m *store.Mirror, r store.RunInfo) error {
 	return nil
 }
 
-// decisionWords say what was decided.
-func decisionWords(m *store.Mirror, r store.RunInfo) string {
+// decisionsOf are the decisions that a run records; none if it cannot be read.
+func decisionsOf(m *store.Mirror, r store.RunInfo) []index.Decision {
 	var record struct{ Decisions []index.Decision }
 	raw, err := m.RunRecord(r.Number)
 	if err != nil || json.Unmarshal(raw, &record) != nil {
+		return nil
+	}
+	return record.Decisions
+}
+
+// decided says what a decision was.
+func decided(d index.Decision) string {
+	what := map[bool]string{true: "accepted", false: "rejected"}[d.Accept]
+	return fmt.Sprintf("%s of run %d was %s", d.Type, d.Run, what)
+}
+
+// decisionWords say what was decided.
+func decisionWords(m *store.Mirror, r store.RunInfo) string {
+	list := decisionsOf(m, r)
+	if len(list) == 0 {
 		return fmt.Sprintf("Run %d records a decision.\n", r.Number)
 	}
 	s := ""
-	for _, d := range record.Decisions {
-		what := map[bool]string{true: "accepted", false: "rejected"}[d.Accept]
-		s += fmt.Sprintf("Run %d: %s of run %d was %s by %s on %s.\n", r.Number, d.Type, d.Run, what, d.By, d.At.Local().Format("2006-01-02 15:04"))
+	for _, d := range list {
+		s += fmt.Sprintf("Run %d: %s by %s on %s.\n", r.Number, decided(d), d.By, d.At.Local().Format("2006-01-02 15:04"))
 	}
 	return s
 }

@@ -369,7 +369,7 @@ type MonthReport struct {
 	Month         time.Time       `json:"month"`
 	Made          time.Time       `json:"made"`
 	Unfinished    bool            `json:"unfinished"` // the month is not over
-	Due           int             `json:"runsDue"`
+	Due           int             `json:"runsDue"`    // pulls; -1, with OnTime: the schedule of then is not known
 	OnTime        int             `json:"runsOnTime"`
 	Complete      int             `json:"runsComplete"`
 	WithGaps      int             `json:"runsWithGaps"`
@@ -385,8 +385,8 @@ type MonthReport struct {
 	Removed       int             `json:"recordsGoneAtTheEMR"`
 	Verifications []health.Check  `json:"verifications"`
 	Decisions     []SettingChange `json:"decisions"`
-	Alerts        []SettingChange `json:"alerts"`
-	OpenGaps      int             `json:"openGaps"` // at the end; -1: not known
+	Alerts        []SettingChange `json:"alerts,omitempty"` // none: they are not known here
+	OpenGaps      int             `json:"openGaps"`         // at the end; -1: not known
 	Root          string          `json:"root"`
 }
 

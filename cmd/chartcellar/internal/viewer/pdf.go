@@ -150,17 +150,19 @@ func (m MonthReport) PDF(w io.Writer, zone *time.Location) error {
 	if len(m.Verifications) == 0 {
 		p.line("None in this month.")
 	}
-	for _, list := range []struct {
-		name string
-		rows []SettingChange
-	}{{"Decisions and changes of settings", m.Decisions}, {"Alerts that were sent", m.Alerts}} {
-		p.head(list.name)
-		for _, c := range list.rows {
-			p.line("%s: %s (%s)", p.time(c.At), c.What, known(c.Who))
-		}
-		if len(list.rows) == 0 {
-			p.line("None in this month.")
-		}
+	p.head("Decisions about held records")
+	for _, c := range m.Decisions {
+		p.line("%s: %s (%s)", p.time(c.At), c.What, known(c.Who))
+	}
+	if len(m.Decisions) == 0 {
+		p.line("None in this month.")
+	}
+	p.head("Alerts that were sent")
+	for _, c := range m.Alerts {
+		p.line("%s: %s", p.time(c.At), c.What)
+	}
+	if len(m.Alerts) == 0 {
+		p.line("They stand in the access log, with what was changed in the settings.")
 	}
 	p.head("Proof")
 	p.mono("Short root of the archive at the end: " + known(m.Root))

@@ -70,7 +70,10 @@ func (m MonthReport) MarshalJSON() ([]byte, error) {
 		plain
 		LongestSeconds *float64 `json:"longestTimeBetweenCompleteCopiesSeconds"`
 		OpenGaps       *int     `json:"openGaps"`
-	}{plain(m), unless(m.LongestGap < 0, m.LongestGap.Seconds()), unless(m.OpenGaps < 0, m.OpenGaps)})
+		Due            *int     `json:"runsDue"`
+		OnTime         *int     `json:"runsOnTime"`
+	}{plain(m), unless(m.LongestGap < 0, m.LongestGap.Seconds()), unless(m.OpenGaps < 0, m.OpenGaps),
+		unless(m.Due < 0, m.Due), unless(m.OnTime < 0, m.OnTime)})
 }
 
 // unless returns a pointer to v, or nil if it is not known.
