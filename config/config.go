@@ -112,8 +112,11 @@ type Source struct {
 	// published binds this program: what is due outside them waits for them. HoursRule
 	// names the rule, as in "Example EMR, terms of use 4.2". Without such a rule leave
 	// both empty: the practice's own times win.
-	Hours     string `toml:"hours"`
-	HoursRule string `toml:"hours_rule"`
+	Hours string `toml:"hours"`
+	// AccessEnds is the day, as 2027-03-01, on which the vendor says that this program's
+	// registration, secret, key or consent ends; "" if no end is known.
+	AccessEnds string `toml:"access_ends"`
+	HoursRule  string `toml:"hours_rule"`
 }
 
 // Alerts say who is told, and how. Every way that is set is used.
@@ -278,6 +281,8 @@ func (s *Source) check() error {
 		return fmt.Errorf("mode = %q: write auto, bulk or search", s.Mode)
 	case s.InFlight < 0 || s.InFlight > 16:
 		return errors.New("in_flight: write how many searches at once, from 1 to 16; 0 for 2")
+	case s.AccessEnds != "" && !isDay(s.AccessEnds):
+		return fmt.Errorf("access_ends = %q: write the day as 2027-03-01, or \"\" if no end is known", s.AccessEnds)
 	case (s.Hours == "") != (s.HoursRule == ""):
 		return errors.New("hours, hours_rule: write both, the hours and the vendor's rule that asks for them, or none")
 	case s.AttachmentMB < 0:
@@ -286,6 +291,11 @@ func (s *Source) check() error {
 		return fmt.Errorf("auth = %q: write backend-services, client-secret-basic, client-secret-post, bearer or none", s.Auth)
 	}
 	return errors.Join(s.checkOrigins("origins", s.Origins), s.checkOrigins("file_origins", s.FileOrigins))
+}
+
+func isDay(s string) bool {
+	_, err := time.Parse(time.DateOnly, s)
+	return err == nil
 }
 
 // checkOrigins checks addresses that have no path.
@@ -402,8 +412,9 @@ pull = %q          # when changes are pulled: "daily 02:00, 12:30", "every 4 h",
 full = %q          # when everything is compared: "Sun 03:00"
 hours = %q         # "20:00-05:00", only if a published rule of the vendor binds you; "" for none
 hours_rule = %q    # which rule, as it is shown: "Example EMR, terms of use 4.2"
+access_ends = %q   # the day on which the vendor ends this access, such as "2027-03-01"; told 30 days before
 `, s.Name, s.Base, s.Level, s.Group, s.Mode, s.Canary, quoted(s.Types), s.Auth, s.ClientID, s.TokenURL,
-		quoted(s.Origins), quoted(s.FileOrigins), s.Local, s.CA, s.Overlap.String(), s.Rate, s.InFlight, s.RewriteOrigin, s.AttachmentMB, s.Pull, s.Full, s.Hours, s.HoursRule)
+		quoted(s.Origins), quoted(s.FileOrigins), s.Local, s.CA, s.Overlap.String(), s.Rate, s.InFlight, s.RewriteOrigin, s.AttachmentMB, s.Pull, s.Full, s.Hours, s.HoursRule, s.AccessEnds)
 }
 
 // quoted returns the inside of a TOML list.

@@ -190,6 +190,7 @@ func (a *alarm) watch(now time.Time) (watch, error) {
 	w := watch{gapDays: a.s.Alerts.GapDays, days: -1, jobs: map[string]trouble{}, skews: map[string]time.Duration{}, rings: map[string]*smart.Ring{},
 		overdue: map[string]bool{},
 		clock:   a.notes.Clock, pingDown: a.notes.PingDown, fileDown: a.notes.FileDown, unusable: len(a.ways.wrong), refused: a.refused}
+	w.ends = accessEnds(a.s)
 	for job, t := range a.notes.Jobs {
 		if _, source, ofOne := strings.Cut(job, " of "); !ofOne || a.connected(source) {
 			w.jobs[job] = t
@@ -384,4 +385,20 @@ func (e *env) end(ctx context.Context, cause error) error {
 	a.sent(ctx, a.center.Update(ctx, a.standing(alert)))
 	a.keep(ctx)
 	return cause
+}
+
+// accessEnds are the days on which accesses end, by the practice's clock, as far as the
+// settings know one.
+func accessEnds(s config.Settings) map[string]time.Time {
+	zone, err := schedule.Zone(s.Zone)
+	if err != nil {
+		zone = time.Local // the settings were checked
+	}
+	ends := map[string]time.Time{}
+	for _, src := range s.Sources {
+		if day, err := time.ParseInLocation(time.DateOnly, src.AccessEnds, zone); err == nil {
+			ends[src.Name] = day
+		}
+	}
+	return ends
 }

@@ -21,8 +21,9 @@ import (
 type watch struct {
 	in       health.Input
 	gapDays  int
-	days     int  // for which the disk has room; -1: not known
-	full     bool // the disk has reached its reserve
+	ends     map[string]time.Time // the day on which the vendor ends the access, by source
+	days     int                  // for which the disk has room; -1: not known
+	full     bool                 // the disk has reached its reserve
 	found    []store.ProblemKind
 	jobs     map[string]trouble
 	pulling  map[string]time.Time     // since when a pull is seen to run, by source
@@ -97,7 +98,36 @@ func (w watch) source(src health.Source) (list []notify.Alert) {
 	if a, ok := w.key(src.Name); ok {
 		list = append(list, a)
 	}
+	if a, ok := w.access(src.Name); ok {
+		list = append(list, a)
+	}
 	return list
+}
+
+// endsSoon is how long before its end the end of an access is told, endsUrgent when it
+// becomes urgent.
+const (
+	endsSoon   = 30 * 24 * time.Hour
+	endsUrgent = 7 * 24 * time.Hour
+)
+
+// access says that the vendor's consent ends soon, or has ended.
+func (w watch) access(source string) (notify.Alert, bool) {
+	end, known := w.ends[source]
+	left := end.Sub(w.in.Now)
+	if !known || left > endsSoon {
+		return notify.Alert{}, false
+	}
+	a := notify.Alert{Kind: notify.Consent, Source: source, Level: notify.Warning,
+		Text: notify.Say("The access to %s ends in %s, by what the settings say.", notify.Name(source), notify.For(left)),
+		Next: notify.Say("Nothing is lost. Ask the vendor to renew it; then write the new day: chartcellar config path shows the file, access_ends is the line.")}
+	if left <= endsUrgent {
+		a.Level = notify.Red
+	}
+	if left < 0 {
+		a.Text = notify.Say("The access to %s has ended by what the settings say, %s ago.", notify.Name(source), notify.For(-left))
+	}
+	return a, true
 }
 
 // patienceWithPull is for how long a pull that runs keeps people from hearing that the
