@@ -37,10 +37,7 @@ func aProcess(t *testing.T, dir, kill string) (s *served, c *exec.Cmd, ended fun
 // always a way on: the same form, or a sign-in, leads to the sheet, which opens the
 // mirror; and no key lies in clear.
 func TestFirstRunKilled(t *testing.T) {
-	every := 1
-	if *loops < 100 {
-		every = 6
-	}
+	every := min(6, max(1, 600 / *loops)) // each step with -crash.loops=600
 	var survived atomic.Bool
 	for n := 1 + rand.IntN(every); n < 80; n += every {
 		t.Run(fmt.Sprintf("at step %d", n), func(t *testing.T) {
