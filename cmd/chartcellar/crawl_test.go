@@ -64,6 +64,7 @@ func (s *served) holds(emr interface {
 // TestEveryRouteEveryRoleOfTheOffice crawls the table of pages against the real office,
 // with accounts that were made on the pages: each answers each role as its rule says.
 func TestEveryRouteEveryRoleOfTheOffice(t *testing.T) {
+	t.Parallel()
 	s, emr := settled(t)
 	o := s.e.daemon.get().office.Load()
 	s.holds(emr)

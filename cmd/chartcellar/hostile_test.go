@@ -75,6 +75,7 @@ func (s *served) finishesWithoutEMR() {
 // TestRescue: with the recovery key one more owner is let in while the pages are
 // served, once, and nobody without the code.
 func TestRescue(t *testing.T) {
+	t.Parallel()
 	s, dir, sheet := owned(t)
 	s.finishesWithoutEMR()
 	s.web = s.browser()
@@ -115,6 +116,7 @@ func TestRescue(t *testing.T) {
 // TestStartOver: accounts that are damaged close the pages, never the backups; with the
 // recovery key the practice begins with new ones, though its first run is long over.
 func TestStartOver(t *testing.T) {
+	t.Parallel()
 	s, dir, sheet := owned(t)
 	s.finishesWithoutEMR()
 	s.stop()

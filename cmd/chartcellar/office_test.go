@@ -156,6 +156,7 @@ func ownerForm(code, folder string) url.Values {
 // TestFirstRun goes through the first run as a person in a browser does: from nothing
 // to a complete copy.
 func TestFirstRun(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	folder := filepath.Join(dir, "copy")
 	s := serveIn(t, dir)
@@ -300,6 +301,7 @@ func (s *served) finishes() {
 // TestOwnerOfInit: a mirror that init made gets its owner by the code and the
 // passphrase.
 func TestOwnerOfInit(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	e := &env{Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: os.Stderr, Getenv: func(name string) string {
 		return map[string]string{"CHARTCELLAR_PASSPHRASE": ownerPassword}[name]
@@ -356,6 +358,7 @@ func TestCodeRunsOut(t *testing.T) {
 // TestDemoServes: the demo, as a process of its own, ends by serving its practice with
 // the sign-in that it prints, and leaves nothing behind.
 func TestDemoServes(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := &served{t: t, out: &shout{}}
 	c := exec.Command("chartcellar", "demo", "--patients", "4")

@@ -58,6 +58,7 @@ func (s *served) number(body, term string) int {
 // TestPagesSayWhatIsThere goes from a complete copy over gaps, a held run and a failed
 // one, and holds what the pages say against the store.
 func TestPagesSayWhatIsThere(t *testing.T) {
+	t.Parallel()
 	s, emr := settled(t)
 	o := s.e.daemon.get().office.Load()
 

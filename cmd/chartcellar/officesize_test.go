@@ -16,6 +16,7 @@ const mostPage, mostScripts = 60_000, 60_000
 // TestPageSizes: every page of a practice that runs, and the scripts that it loads, come
 // quickly over a poor line.
 func TestPageSizes(t *testing.T) {
+	t.Parallel()
 	s, _ := settled(t)
 	h := s.e.daemon.get().office.Load().front
 	for _, path := range pagePaths(1) {
