@@ -12,6 +12,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -133,6 +134,68 @@ func isFS(x ast.Expr) bool {
 	return name == "fs" || name == "fsys" || name == "FS"
 }
 
+// dials says what opens connections, or names a host, outside the files that may: no
+// telemetry (P152). Those of fhirsync/rest go to the EMR, those of notify to the alerts
+// that are set, control's to this computer, the bench's to its own EMR in a box.
+func dials(s source) (bad []string) {
+	if s.test() || strings.HasPrefix(s.path, "fhirsync/fakeemr/") {
+		return nil
+	}
+	may := slices.Contains([]string{"fhirsync/rest/rest.go", "fhirsync/rest/guard.go", "cmd/chartcellar/internal/notify/mail.go",
+		"cmd/chartcellar/internal/notify/ping.go", "cmd/chartcellar/internal/control/control.go", "cmd/chartcellar/benchinput.go"}, s.path)
+	pkgs := map[string]string{} // name -> path
+	for _, spec := range s.file.Imports {
+		p := strings.Trim(spec.Path.Value, `"`)
+		name := path.Base(p)
+		if spec.Name != nil {
+			name = spec.Name.Name
+		}
+		pkgs[name] = p
+	}
+	ast.Inspect(s.file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.StarExpr: // *http.Client: one that was made elsewhere
+			sel, ok := n.X.(*ast.SelectorExpr)
+			return !ok || sel.Sel.Name != "Client" && sel.Sel.Name != "Transport"
+		case *ast.SelectorExpr:
+			pkg, _ := n.X.(*ast.Ident)
+			if pkg != nil && !may && opens(pkgs[pkg.Name], n.Sel.Name) {
+				bad = append(bad, "opens connections: "+pkg.Name+"."+n.Sel.Name)
+			}
+		case *ast.BasicLit:
+			for _, m := range namedHost.FindAllStringSubmatch(n.Value, -1) {
+				if !slices.Contains(codeSystems, m[1]) && !strings.HasSuffix(m[1], ".example") && m[1] != "host" && m[1] != "127.0.0.1" {
+					bad = append(bad, "names the host "+m[1])
+				}
+			}
+		}
+		return true
+	})
+	return bad
+}
+
+var (
+	namedHost = regexp.MustCompile(`(?i)\b(?:https?|wss?)://([a-z0-9][a-z0-9.-]*)`)
+	// codeSystems name codes; nobody calls them.
+	codeSystems = []string{"loinc.org", "snomed.info", "www.nlm.nih.gov", "hl7.org", "terminology.hl7.org", "www.ama-assn.org"}
+)
+
+// opens reports whether a name of the standard library opens connections or looks up
+// hosts.
+func opens(pkg, name string) bool {
+	switch pkg {
+	case "net":
+		return strings.HasPrefix(name, "Dial") || strings.HasPrefix(name, "Lookup") || name == "Resolver" || name == "DefaultResolver"
+	case "net/http":
+		return slices.Contains([]string{"Get", "Head", "Post", "PostForm", "Client", "DefaultClient", "Transport", "DefaultTransport"}, name)
+	case "crypto/tls":
+		return strings.HasPrefix(name, "Dial") || name == "Client"
+	case "net/smtp":
+		return name == "Dial" || name == "SendMail"
+	}
+	return pkg == "net/rpc"
+}
+
 // shape checks names and sizes.
 func shape(s source) (bad []string) {
 	if slices.Contains([]string{"util", "common", "helpers", "models", "types", "fhir"}, s.file.Name.Name) {
@@ -158,6 +221,15 @@ func shape(s source) (bad []string) {
 	return bad
 }
 
+// TestWhoMayDial: nothing calls anybody but the EMR and the alerts that are set.
+func TestWhoMayDial(t *testing.T) {
+	for _, s := range sources(t) {
+		for _, bad := range dials(s) {
+			t.Errorf("%s %s", s.path, bad)
+		}
+	}
+}
+
 func TestLayout(t *testing.T) {
 	for _, s := range sources(t) {
 		for _, rule := range []func(source) []string{imports, touches, shape} {
@@ -181,6 +253,11 @@ func TestRulesBite(t *testing.T) {
 		{"the EMR in a box imports the engine", "fhirsync/fakeemr/x.go", `package fakeemr; import _ "chartcellar/fhirsync/rest"`, imports},
 		{"a remove in the store", "store/x.go", `package store; import "os"; func f() { os.Remove("x") }`, touches},
 		{"a truncate of a file", "store/x.go", `package store; type s struct{ f interface{ Truncate(int64) } }; func g(x s) { x.f.Truncate(0) }`, touches},
+		{"a call home", "cmd/x.go", `package main; import "net/http"; func f() { http.Get(x) }`, dials},
+		{"a client of its own", "fhirsync/x.go", `package fhirsync; import "net/http"; var c = &http.Client{}`, dials},
+		{"a call under another name", "store/x.go", `package store; import n "net"; func f() { n.DialTimeout(a, b, c) }`, dials},
+		{"a resolver", "store/x.go", `package store; import "net"; var r = net.DefaultResolver`, dials},
+		{"an address of ours", "fhirsync/rest/rest.go", `package rest; const x = "https://stats.chartcellar.org/v1"`, dials},
 		{"an init function", "store/x.go", `package store; func init() {}`, shape},
 		{"a drawer for everything", "store/x.go", `package util`, shape},
 		{"a long function", "store/x.go", "package store\nfunc f() {\n" + strings.Repeat("\n", 101) + "}", shape},
