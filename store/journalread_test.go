@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -179,6 +180,40 @@ func TestJournalCheck(t *testing.T) {
 				t.Errorf("EachJournalLine = %v", err)
 			}
 		})
+	}
+}
+
+// TestJournalLineTakenOut: each line of those that wait, taken out whole, is missed, by
+// the process that wrote it and by the next one. Nothing tells the next one of the last
+// line, if it went while no process ran.
+func TestJournalLineTakenOut(t *testing.T) {
+	for n := range 5 {
+		p := newPractice(t)
+		p.write(t, 1, 3)
+		p.pack(t)
+		p.write(t, 4, 8)
+		files, err := filepath.Glob(filepath.Join(p.dir, "journal", "*"))
+		if err != nil || len(files) != 1 {
+			t.Fatal(files, err)
+		}
+		b, err := os.ReadFile(files[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		list := slices.Collect(bytes.Lines(b))
+		if len(list) != 5 {
+			t.Fatalf("%d lines, want 5", len(list))
+		}
+		if err := os.WriteFile(files[0], bytes.Join(slices.Delete(list, n, n+1), nil), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if c, err := p.m.CheckJournal(t.Context()); err != nil || c.Wrong == 0 {
+			t.Errorf("line %d taken out: CheckJournal = %+v, %v", n+4, c, err)
+		}
+		p.reopen(t)
+		if c, err := p.m.CheckJournal(t.Context()); err != nil || n < 4 && c.Wrong == 0 {
+			t.Errorf("line %d taken out, opened again: CheckJournal = %+v, %v", n+4, c, err)
+		}
 	}
 }
 

@@ -227,10 +227,17 @@ func TestSameRefusal(t *testing.T) {
 			}
 		}
 	})
+	failed := 0
 	for _, e := range o.events {
+		if e.Code == access.CodeSignInFailed {
+			failed++
+		}
 		if e.Code == access.CodeSignInFailed && e.Target != "" && e.Target != "doris" && e.Target != "ivan" && e.Target != "mark" {
 			t.Errorf("the journal names %q", e.Target)
 		}
+	}
+	if failed != 8 {
+		t.Errorf("%d lines of failed sign-ins, want 8", failed)
 	}
 }
 
