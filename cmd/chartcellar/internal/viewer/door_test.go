@@ -196,6 +196,28 @@ func TestForged(t *testing.T) {
 	}
 }
 
+// TestPlainHTTP: without TLS no page answers another computer, whoever asks.
+func TestPlainHTTP(t *testing.T) {
+	d := practice()
+	o := newOffice(t, d)
+	token := o.settle()[access.Owner]
+	for _, route := range viewer.Routes() {
+		for _, from := range []string{"192.168.1.7:1", "[fe80::1%eth0]:1", "8.8.8.8:1", "nonsense"} {
+			a := ask{method: route.Method, path: address(route.Path), token: token, change: func(r *http.Request) { r.RemoteAddr = from }}
+			if route.Method == http.MethodPost {
+				a.form = url.Values{}
+			}
+			res := o.ask(a)
+			if text := body(t, res); res.StatusCode != http.StatusForbidden || !strings.Contains(text, "only by https") {
+				t.Errorf("%s %s from %s: %d", route.Method, a.path, from, res.StatusCode)
+			}
+		}
+	}
+	if len(d.did) > 0 {
+		t.Errorf("it was done all the same: %v", d.did)
+	}
+}
+
 func TestOversized(t *testing.T) {
 	d := practice()
 	o := newOffice(t, d)

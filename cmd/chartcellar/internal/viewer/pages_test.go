@@ -211,6 +211,27 @@ func TestRunningImprovesNothing(t *testing.T) {
 	}
 }
 
+// TestZoneOfThePractice: pages tell times in the practice's zone and name it, on both
+// sides of the change of the clocks, and give machines the same moment in UTC.
+func TestZoneOfThePractice(t *testing.T) {
+	zone, err := time.LoadLocation("America/New_York")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := newOffice(t, practice(), func(op *viewer.Options) { op.Zone = zone })
+	token := o.settle()[access.Owner]
+	text := body(t, o.ask(ask{path: "/backups/runs", token: token}))
+	for _, want := range []string{
+		`<time datetime="2026-11-01T02:04:00Z"><span class="nb">Sat 31 Oct 2026 22:04</span>`,
+		`<time datetime="2026-11-02T02:04:00Z"><span class="nb">Sun 1 Nov 2026 21:04</span>`,
+		"page of Wed 25 Nov 2026 14:04, EST (UTC-05:00)",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+}
+
 func TestForms(t *testing.T) {
 	tests := []struct {
 		name, path, form string
