@@ -68,10 +68,7 @@ func (e *env) openAlarm(s config.Settings, m *store.Mirror) (*alarm, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &alarm{e: e, m: m, box: box, fs: e.disk, wake: make(chan struct{}, 1)}
-	if a.fs == nil {
-		a.fs = disk.OS{}
-	}
+	a := &alarm{e: e, m: m, box: box, fs: e.fsys(), wake: make(chan struct{}, 1)}
 	a.facts = func(now time.Time) (health.Input, error) {
 		return findFacts(a.settings(), m, statesOf(nil, now), now, nil)
 	}
@@ -104,11 +101,7 @@ func (a *alarm) settings() config.Settings {
 
 // now is the time on the practice's clock.
 func (a *alarm) now() time.Time {
-	zone, err := schedule.Zone(a.settings().Zone)
-	if err != nil {
-		zone = time.Local
-	}
-	return a.e.now().In(zone)
+	return a.e.now().In(zoneOf(a.settings()))
 }
 
 // poke has it look again soon.
@@ -390,10 +383,7 @@ func (e *env) end(ctx context.Context, cause error) error {
 // accessEnds are the days on which accesses end, by the practice's clock, as far as the
 // settings know one.
 func accessEnds(s config.Settings) map[string]time.Time {
-	zone, err := schedule.Zone(s.Zone)
-	if err != nil {
-		zone = time.Local // the settings were checked
-	}
+	zone := zoneOf(s)
 	ends := map[string]time.Time{}
 	for _, src := range s.Sources {
 		if day, err := time.ParseInLocation(time.DateOnly, src.AccessEnds, zone); err == nil {

@@ -67,6 +67,14 @@ func (e *env) now() time.Time {
 	return e.clock()
 }
 
+// fsys is where files are.
+func (e *env) fsys() disk.FS {
+	if e.disk == nil {
+		return disk.OS{}
+	}
+	return e.disk
+}
+
 // logger returns where events go, never nil.
 func (e *env) logger() *slog.Logger {
 	if e.log == nil {

@@ -92,10 +92,7 @@ func (e *env) plan(o initOptions) (*newOffice, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &newOffice{e: e, fs: e.disk, path: path, sheet: o.sheet}
-	if n.fs == nil {
-		n.fs = disk.OS{}
-	}
+	n := &newOffice{e: e, fs: e.fsys(), path: path, sheet: o.sheet}
 	if n.sheet == "" {
 		n.sheet = sheetBeside(path)
 	}

@@ -12,10 +12,8 @@ import (
 
 	"chartcellar/cmd/chartcellar/internal/viewer"
 	"chartcellar/config"
-	"chartcellar/fhirsync/schedule"
 	"chartcellar/store"
 	accounts "chartcellar/store/access"
-	"chartcellar/store/disk"
 	"chartcellar/store/keys"
 )
 
@@ -202,25 +200,11 @@ func (o *office) source(name string) (config.Source, error) {
 }
 
 // zone is the practice's.
-func (o *office) zone() *time.Location {
-	loc, err := schedule.Zone(o.d.settings().Zone)
-	if err != nil {
-		return time.Local // the settings were checked
-	}
-	return loc
-}
+func (o *office) zone() *time.Location { return zoneOf(o.d.settings()) }
 
 // sealedSheet is where the first run keeps the recovery sheet, sealed for the office
 // key, until a person has proven that he has it on paper.
 func sealedSheet(settings string) string { return sheetBeside(settings) + ".age" }
-
-// disk is where files are.
-func (o *office) disk() disk.FS {
-	if o.e.disk == nil {
-		return disk.OS{}
-	}
-	return o.e.disk
-}
 
 // readSheet opens the sealed sheet.
 func (o *office) readSheet() (keys.Sheet, error) {

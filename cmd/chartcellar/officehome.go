@@ -185,7 +185,7 @@ func (o *office) Storage(context.Context) (viewer.Storage, error) {
 	if out.Free, out.Reserve, err = o.m.Space(); err != nil {
 		return out, err
 	}
-	_, out.Total, err = o.disk().Free(o.m.Dir())
+	_, out.Total, err = o.e.fsys().Free(o.m.Dir())
 	if err != nil {
 		return out, err
 	}

@@ -163,5 +163,5 @@ func (o *office) keepCA(c viewer.NewConnection) (string, error) {
 		return "", err
 	}
 	file := filepath.Join(filepath.Dir(path), c.Source+"-ca.pem")
-	return file, disk.ReplaceFile(o.disk(), file, []byte(c.CA+"\n"))
+	return file, disk.ReplaceFile(o.e.fsys(), file, []byte(c.CA+"\n"))
 }

@@ -76,7 +76,7 @@ func (o *office) Setup(context.Context) (viewer.Setup, error) {
 	if err != nil {
 		return viewer.Setup{}, err
 	}
-	unproven, err := disk.Exists(o.disk(), o.recovery)
+	unproven, err := disk.Exists(o.e.fsys(), o.recovery)
 	if err != nil {
 		return viewer.Setup{}, err
 	}
@@ -208,7 +208,7 @@ func (o *office) ProveSheet(ctx context.Context, a viewer.Actor, letters []strin
 	if err := o.setUp(func(st *setupState) { st.Proven, st.Ask = o.now().UTC(), nil }); err != nil {
 		return err
 	}
-	return disk.RemoveSpent(o.disk(), o.recovery)
+	return disk.RemoveSpent(o.e.fsys(), o.recovery)
 }
 
 // Finish implements viewer.Wizard.

@@ -5,8 +5,18 @@ import (
 	"fmt"
 	"time"
 
+	"chartcellar/config"
 	"chartcellar/fhirsync/schedule"
 )
+
+// zoneOf is the practice's time zone. Settings in force were checked: their zone is one.
+func zoneOf(s config.Settings) *time.Location {
+	zone, err := schedule.Zone(s.Zone)
+	if err != nil {
+		return time.Local
+	}
+	return zone
+}
 
 // Load implements schedule.Memory.
 func (s memory) Load(j schedule.Job) (schedule.State, error) {
