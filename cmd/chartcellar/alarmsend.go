@@ -65,17 +65,9 @@ func (a *alarm) writeStatus(in health.Input) error {
 		return nil
 	}
 	n, worst := a.center.Standing()
-	st := health.Judge(in)
-	file := notify.Status{Word: string(st.Word), Sentence: st.Sentence, At: in.Now, Alerts: n, Worst: worst}
-	for i, src := range in.Sources {
-		if i == 0 || src.Copy.Before(file.Verified) {
-			file.Verified = src.Copy
-		}
-		if !src.Next.IsZero() && (file.Next.IsZero() || src.Next.Before(file.Next)) {
-			file.Next = src.Next
-		}
-	}
-	return notify.WriteStatus(a.fs, path, file)
+	st := shownStatus(in)
+	return notify.WriteStatus(a.fs, path, notify.Status{Word: string(st.Word), Sentence: st.Sentence, At: in.Now,
+		Alerts: n, Worst: worst, Verified: st.Copy, Next: st.Next})
 }
 
 // report sends the weekly line or the report of the month before by mail.

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"chartcellar/cmd/chartcellar/internal/viewer"
-	"chartcellar/fhirsync/schedule"
 	"chartcellar/store"
 )
 
@@ -117,10 +116,7 @@ func (d *daemon) recount(ctx context.Context) {
 	if run := countedRun(runs); err != nil || run == 0 || now != nil && now.run == run && now.zone == s.Zone {
 		return
 	}
-	zone, err := schedule.Zone(s.Zone)
-	if err == nil {
-		now, err = countRuns(ctx, d.m, runs, zone, d.e.now())
-	}
+	now, err = countRuns(ctx, d.m, runs, zoneOf(s), d.e.now())
 	switch {
 	case err == nil:
 		now.zone = s.Zone

@@ -39,17 +39,12 @@ func (o *office) Status(context.Context) (viewer.Status, error) {
 	if fresh && changed == o.judged.changed && !o.judged.at.IsZero() {
 		return o.judged.status, nil
 	}
-	in, err := o.facts(now)
+	in, err := o.d.facts(now)
 	if err != nil {
 		return viewer.Status{}, err
 	}
 	o.judged = judged{at: now, generation: generation, changed: changed, status: o.shown(in)}
 	return o.judged.status, nil
-}
-
-// facts gathers what the status is judged from.
-func (o *office) facts(now time.Time) (health.Input, error) {
-	return findFacts(o.d.settings(), o.m, statesOf(o.d.sched, now), now, &o.d.readings)
 }
 
 // shown is the status, as it is said of a folder of this kind.
@@ -125,7 +120,7 @@ func (o *office) strip(runs []store.RunInfo, n int) []viewer.Day {
 // stripOf adds one EMR to the strip; runs come newest first.
 func (o *office) stripOf(source string, runs []store.RunInfo, days []viewer.Day, at map[string]int) {
 	zone, states, first := o.zone(), map[int]viewer.DayState{}, time.Time{}
-	numbers := map[int]uint32{}
+	numbers, plans := map[int]uint32{}, o.pullsOf(source)
 	for _, r := range runs {
 		if r.Source != source || r.Kind != "sync" || r.Ended.IsZero() {
 			continue
@@ -138,7 +133,7 @@ func (o *office) stripOf(source string, runs []store.RunInfo, days []viewer.Day,
 	}
 	for i := range days {
 		state, ran := states[i]
-		if !ran && o.missed(source, days[i].Date, first) {
+		if !ran && o.missed(plans, days[i].Date, first) {
 			state = viewer.DayMissing
 		}
 		if ran && days[i].Run == 0 || worse[state] > worse[days[i].State] {
@@ -147,20 +142,25 @@ func (o *office) stripOf(source string, runs []store.RunInfo, days []viewer.Day,
 	}
 }
 
+// pullsOf are the plans of an EMR, with their states; none where nothing is planned.
+func (o *office) pullsOf(source string) []schedule.Status {
+	if o.d.sched == nil {
+		return nil
+	}
+	return slices.DeleteFunc(o.d.sched.Status(0), func(st schedule.Status) bool {
+		j := st.Plan.Job
+		return j.Source != source || j.Kind != schedule.Pull && j.Kind != schedule.Full
+	})
+}
+
 // missed reports whether a run was due on a day that is over, by the schedule of today.
-func (o *office) missed(source string, day, first time.Time) bool {
+func (o *office) missed(plans []schedule.Status, day, first time.Time) bool {
 	from := time.Date(day.Year(), day.Month(), day.Day(), 0, 0, 0, 0, day.Location())
 	to := from.AddDate(0, 0, 1)
-	if first.IsZero() || from.Before(first) || to.After(o.now()) || o.d.sched == nil {
+	if first.IsZero() || from.Before(first) || to.After(o.now()) {
 		return false
 	}
-	for _, st := range o.d.sched.Status(0) {
-		j := st.Plan.Job
-		if j.Source == source && (j.Kind == schedule.Pull || j.Kind == schedule.Full) && len(st.Plan.Between(from, to)) > 0 {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(plans, func(st schedule.Status) bool { return len(st.Plan.Between(from, to)) > 0 })
 }
 
 func dayState(v fhirsync.Verdict) viewer.DayState {

@@ -9,7 +9,6 @@ import (
 	"chartcellar/cmd/chartcellar/internal/health"
 	"chartcellar/cmd/chartcellar/internal/viewer"
 	"chartcellar/fhirsync"
-	"chartcellar/fhirsync/schedule"
 	"chartcellar/store"
 	"chartcellar/store/verify"
 )
@@ -115,11 +114,10 @@ func (o *office) dueTimes(source string, first, from, to time.Time) (times []tim
 	if late := o.now().Add(-grace); late.Before(end) {
 		end = late
 	}
-	for _, st := range o.d.sched.Status(0) {
-		j := st.Plan.Job
-		if j.Source != source || j.Kind != schedule.Pull && j.Kind != schedule.Full || first.IsZero() {
-			continue
-		}
+	if first.IsZero() {
+		return nil, false
+	}
+	for _, st := range o.pullsOf(source) {
 		since := later(later(from, first), st.State.Since)
 		if !since.Before(end) {
 			continue
@@ -150,11 +148,7 @@ func answers(m *store.Mirror, r store.RunInfo, source string, due time.Time) boo
 	if r.Source != source || r.Kind != "sync" || r.Ended.IsZero() || r.Started.Before(due) || r.Started.After(due.Add(grace)) {
 		return false
 	}
-	switch verdictOf(m, r) {
-	case fhirsync.Complete, fhirsync.WithGaps, fhirsync.HeldVerdict:
-		return true
-	}
-	return false
+	return cameToAnEnd(verdictOf(m, r))
 }
 
 // checked adds what was checked and decided.

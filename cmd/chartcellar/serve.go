@@ -160,10 +160,13 @@ func (e *env) newDaemon(s config.Settings, m *store.Mirror) (*daemon, error) {
 	if d.alarm, err = e.openAlarm(s, m); err != nil {
 		return nil, err
 	}
-	d.alarm.facts = func(now time.Time) (health.Input, error) {
-		return findFacts(d.settings(), m, statesOf(d.sched, now), now, &d.readings)
-	}
+	d.alarm.facts = d.facts
 	return d, d.alarm.sinceLast()
+}
+
+// facts gathers what the state of the copy is judged from.
+func (d *daemon) facts(now time.Time) (health.Input, error) {
+	return findFacts(d.settings(), d.m, statesOf(d.sched, now), now, &d.readings)
 }
 
 // run starts everything and waits until ctx ends.
@@ -491,7 +494,7 @@ func (d *daemon) pull(ctx context.Context, job schedule.Job) (schedule.Outcome, 
 	if errors.Is(context.Cause(ctx), errStopped) {
 		return schedule.Outcome{}, nil // it goes on at its next time
 	}
-	good := r.Verdict == fhirsync.Complete || r.Verdict == fhirsync.WithGaps || r.Verdict == fhirsync.HeldVerdict
+	good := cameToAnEnd(r.Verdict)
 	if job.Kind == schedule.Full && good && !d.m.Locked() {
 		err = d.sample(ctx, src)
 	}

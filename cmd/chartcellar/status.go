@@ -92,10 +92,11 @@ func (e *env) showStatus(ctx context.Context, health bool) error {
 func (e *env) health(s config.Settings, m *store.Mirror) (health.Status, error) {
 	now := time.Now()
 	var sched *schedule.Scheduler
+	var read *readings
 	if d := e.daemon.get(); d != nil {
-		sched = d.sched
+		sched, read = d.sched, &d.readings
 	}
-	in, err := findFacts(s, m, statesOf(sched, now), now, nil)
+	in, err := findFacts(s, m, statesOf(sched, now), now, read)
 	return health.Judge(in), err
 }
 
@@ -162,6 +163,11 @@ func verdictOf(m *store.Mirror, r store.RunInfo) fhirsync.Verdict {
 		return fhirsync.Verdict(r.Verdict)
 	}
 	return reportOf(m, r).Verdict
+}
+
+// cameToAnEnd reports whether a pull brought what the EMR gave, be it held or with gaps.
+func cameToAnEnd(v fhirsync.Verdict) bool {
+	return v == fhirsync.Complete || v == fhirsync.WithGaps || v == fhirsync.HeldVerdict
 }
 
 // reportOf reads the record of a run; what cannot be read is empty.
