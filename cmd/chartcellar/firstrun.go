@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -37,16 +36,8 @@ type firstRun struct {
 
 	// making is held while somebody makes the mirror: of two at once one does.
 	making sync.Mutex
-
-	// mu covers what follows.
-	mu    sync.Mutex
-	hash  []byte
-	until time.Time
-	wrong int // how often the code was wrong
+	code   typedCode
 }
-
-// wrongCodes is after how many wrong codes another one is drawn.
-const wrongCodes = 10
 
 // firstOwner serves the pages of the first run until there is a mirror. It returns nil
 // if there is one already.
@@ -70,36 +61,24 @@ func (e *env) firstOwner(ctx context.Context, o serveOptions) (*firstRun, error)
 	}
 	e.printf("Nothing is set up yet. Open %s in a browser on this computer.\n", f.front.url())
 	f.draw()
-	ectx, stop := context.WithCancel(ctx)
-	defer stop()
 	select {
 	case <-f.made:
 		return f, nil
-	case <-ectx.Done():
-		return nil, errors.Join(ctx.Err(), f.front.run(ectx))
+	case <-ctx.Done():
+		return nil, errors.Join(ctx.Err(), f.front.run(ctx))
 	}
 }
 
 // draw prints a new code; one of before is void.
 func (f *firstRun) draw() {
-	code := accounts.NewCode()
-	f.mu.Lock()
-	f.hash, f.until, f.wrong = accounts.CodeHash(code), f.e.now().Add(accounts.SetupTime), 0
-	until := f.until
-	f.mu.Unlock()
+	until := f.e.now().Add(accounts.SetupTime)
+	code := f.code.draw(until)
 	f.e.printf("Setup code: %s   (once, until %s; another one: start this program again)\n", code, until.Local().Format("15:04"))
 }
 
-// right checks a code. After some wrong ones another is drawn, so that nobody can try
-// them all.
+// right checks a code. It is not used up: the form may be sent again.
 func (f *firstRun) right(code string) bool {
-	f.mu.Lock()
-	ok := subtle.ConstantTimeCompare(accounts.CodeHash(code), f.hash) == 1 && f.e.now().Before(f.until)
-	if !ok {
-		f.wrong++
-	}
-	again := f.wrong >= wrongCodes
-	f.mu.Unlock()
+	ok, again := f.code.right(code, f.e.now(), false)
 	if again {
 		f.draw()
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/subtle"
 	"sync"
 	"time"
 
@@ -22,14 +21,13 @@ var _ viewer.Access = (*lookDoor)(nil)
 // key of the copy is in this process as long as it runs, and in the mirror while
 // somebody is signed in.
 type lookDoor struct {
-	e  *env
-	m  *store.Mirror
-	id age.Identity
+	e    *env
+	m    *store.Mirror
+	id   age.Identity
+	code typedCode
 
 	// mu covers what follows.
 	mu       sync.Mutex
-	hash     []byte
-	wrong    int // how often the code was wrong
 	sessions map[[32]byte]*lookSession
 }
 
@@ -55,25 +53,12 @@ func newLookDoor(e *env, m *store.Mirror, id age.Identity) *lookDoor {
 
 // draw prints a new code; one of before is void.
 func (d *lookDoor) draw() {
-	code := accounts.NewCode()
-	d.mu.Lock()
-	d.hash, d.wrong = accounts.CodeHash(code), 0
-	d.mu.Unlock()
-	d.e.printf("Code to sign in: %s   (works once; the next one is printed then)\n", code)
+	d.e.printf("Code to sign in: %s   (works once; the next one is printed then)\n", d.code.draw(time.Time{}))
 }
 
 // right uses a code up.
 func (d *lookDoor) right(code string) error {
-	d.mu.Lock()
-	ok := subtle.ConstantTimeCompare(accounts.CodeHash(code), d.hash) == 1
-	if !ok {
-		d.wrong++
-	}
-	again := ok || d.wrong >= wrongCodes
-	if again {
-		d.hash = nil // also for another who has it at this moment
-	}
-	d.mu.Unlock()
+	ok, again := d.code.right(code, d.e.now(), true)
 	if again {
 		d.draw()
 	}
