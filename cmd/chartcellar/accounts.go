@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -55,15 +53,11 @@ func (e *env) withSheet(file string, f func(key string) error) error {
 	if file == "" {
 		return usage("give the file with the recovery key: --sheet FILE")
 	}
-	name, err := e.abs(file)
+	key, err := e.sheetFile(file)
 	if err != nil {
 		return err
 	}
-	b, err := os.ReadFile(name)
-	if err != nil {
-		return fmt.Errorf("read the sheet: %w", err)
-	}
-	return f(string(b))
+	return f(key)
 }
 
 // withAccounts opens the accounts: those of the daemon, or by itself.
@@ -76,13 +70,18 @@ func (e *env) withAccounts(ctx context.Context, doing string, f func(*accounts.A
 			}
 			return f(o.accounts)
 		}
-		o := &office{e: e, d: &daemon{e: e, m: m, s: s}, m: m}
-		a, err := accounts.Open(o.accountOptions())
+		a, err := accounts.Open(e.accountOptions(s, m))
 		if err != nil {
 			return accountsError(err)
 		}
 		return errors.Join(f(a), a.Close())
 	})
+}
+
+// accountOptions are those of the accounts where no daemon has them open.
+func (e *env) accountOptions(s config.Settings, m *store.Mirror) accounts.Options {
+	o := &office{e: e, d: &daemon{e: e, m: m, s: s}, m: m}
+	return o.accountOptions()
 }
 
 // A shownAccount is a row of `accounts`.
@@ -154,8 +153,7 @@ func (e *env) accountsCode(ctx context.Context, draw func(*accounts.Access) (str
 
 func (e *env) accountsOver(ctx context.Context, key string) error {
 	return e.withMirror(ctx, access{doing: "accounts start-over", write: true, alone: true}, func(_ context.Context, s config.Settings, m *store.Mirror) error {
-		o := &office{e: e, d: &daemon{e: e, m: m, s: s}, m: m}
-		a, err := accounts.StartOver(o.accountOptions(), key)
+		a, err := accounts.StartOver(e.accountOptions(s, m), key)
 		switch {
 		case errors.Is(err, accounts.ErrInOrder):
 			return &plainError{exitUsage, "The accounts are in order; nothing was changed.", nothingLost, "If no owner can sign in: chartcellar accounts rescue --help"}

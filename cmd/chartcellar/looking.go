@@ -112,36 +112,12 @@ func fitsSheet(text, hash string) bool {
 func (e *env) lookingKey(so store.Options, o lookOptions) (id age.Identity, text string, err error) {
 	switch {
 	case o.box != "":
-		file, err := os.ReadFile(o.box)
-		if err != nil {
-			return nil, "", fmt.Errorf("read the box key: %w", err)
-		}
-		if so.Box, err = keys.ParseBox(file); err != nil {
-			return nil, "", err
-		}
-		password, err := e.askSecret("CHARTCELLAR_PASSPHRASE", "Passphrase")
-		if err != nil {
-			return nil, "", err
-		}
-		id, err := store.OpenSlotIn(so, &keys.Unlocker{}, password)
-		if errors.Is(err, os.ErrNotExist) {
-			err = &plainError{exitLocked, "There are no passphrases in " + so.Dir + ": a second copy has none.", "Nothing was written.",
-				"Open it with the recovery sheet: --sheet FILE"}
-		}
-		if err != nil {
-			return nil, "", err
-		}
-		return id, "", nil
+		id, err := e.boxedKey(so, o.box)
+		return id, "", err
 	case o.sheet != "":
-		name, err := e.abs(o.sheet)
-		if err != nil {
+		if text, err = e.sheetFile(o.sheet); err != nil {
 			return nil, "", err
 		}
-		b, err := os.ReadFile(name)
-		if err != nil {
-			return nil, "", fmt.Errorf("read the sheet: %w", err)
-		}
-		text = string(b)
 	default:
 		text = e.typedSheet()
 	}
@@ -154,6 +130,30 @@ func (e *env) lookingKey(so store.Options, o lookOptions) (id age.Identity, text
 		return nil, "", err
 	}
 	return key, text, nil
+}
+
+// boxedKey opens a passphrase slot of the folder, with the box key in a file.
+func (e *env) boxedKey(so store.Options, box string) (age.Identity, error) {
+	file, err := os.ReadFile(box)
+	if err != nil {
+		return nil, fmt.Errorf("read the box key: %w", err)
+	}
+	if so.Box, err = keys.ParseBox(file); err != nil {
+		return nil, err
+	}
+	password, err := e.askSecret("CHARTCELLAR_PASSPHRASE", "Passphrase")
+	if err != nil {
+		return nil, err
+	}
+	id, err := store.OpenSlotIn(so, &keys.Unlocker{}, password)
+	if errors.Is(err, os.ErrNotExist) {
+		err = &plainError{exitLocked, "There are no passphrases in " + so.Dir + ": a second copy has none.", "Nothing was written.",
+			"Open it with the recovery sheet: --sheet FILE"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return id, nil
 }
 
 // typedSheet reads the key as it is typed, up to an empty line or a whole key.
@@ -251,11 +251,7 @@ func lookedStatus(in health.Input, opened time.Time) viewer.Status {
 	if st.Copy.IsZero() {
 		st.Sentence += "No complete copy is in it."
 	} else {
-		zone := in.Zone
-		if zone == nil {
-			zone = time.Local
-		}
-		at := st.Copy.In(zone).Format("2006-01-02 15:04")
+		at := st.Copy.In(in.Zone).Format("2006-01-02 15:04")
 		st.Sentence += fmt.Sprintf("It is complete as of %s, %s ago.", at, health.Age(in.Now.Sub(st.Copy)))
 		st.Loss = "What was written in the EMR since then is not in it."
 	}

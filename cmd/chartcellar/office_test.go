@@ -335,7 +335,9 @@ func TestOwnerOfInit(t *testing.T) {
 func TestCodeRunsOut(t *testing.T) {
 	now := time.Date(2026, 11, 25, 9, 0, 0, 0, time.UTC)
 	f := &firstRun{e: &env{Stdout: io.Discard, clock: func() time.Time { return now }}}
-	set := func(code string) { f.code.hash, f.code.until, f.code.wrong = accounts.CodeHash(code), now.Add(accounts.SetupTime), 0 }
+	set := func(code string) {
+		f.code.hash, f.code.until, f.code.wrong = accounts.CodeHash(code), now.Add(accounts.SetupTime), 0
+	}
 	set("ABCDE-FGH10-JKMNP-QRSTV")
 	if !f.right("abcde fghio jkmnp qrstv") {
 		t.Error("a code in another spelling is refused")

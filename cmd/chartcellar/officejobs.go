@@ -45,7 +45,8 @@ func (o *office) VerifyNow(ctx context.Context, a viewer.Actor) error {
 	return o.start(ctx, a, "verify.now", schedule.Job{Kind: kind})
 }
 
-// start asks for jobs and sees the first of them begin, once it stands in the journal who wanted them.
+// start asks for jobs, once it stands in the journal who wanted them, and sees the first
+// of them begin.
 func (o *office) start(ctx context.Context, a viewer.Actor, code string, jobs ...schedule.Job) error {
 	for _, job := range jobs {
 		if o.d.busyWith(job.Source) {

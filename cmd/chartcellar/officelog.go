@@ -284,13 +284,12 @@ const (
 	mostChanges  = 20
 )
 
-// changeCodes are the events that stay on Home for a week with the name of who did it.
-var changeCodes = map[string]bool{
-	"settings.changed": true, "source.add": true, "source.key": true, "schedule.pause": true, "schedule.resume": true,
-	"run.accept": true, "run.reject": true, "keys.passphrase": true, "keys.sheet": true, "keys.sheet.proven": true,
-	accounts.CodeSetup: true, accounts.CodeRescue: true, accounts.CodeStartOver: true, accounts.CodeCreate: true,
-	accounts.CodeChange: true, accounts.CodeReset: true, accounts.CodePassword: true, accounts.CodeDisable: true,
-	accounts.CodeEnable: true, accounts.CodeCloseSlot: true, accounts.CodeIdle: true, accounts.CodeEmergency: true,
+// isChange reports whether an event stays on Home for a week, with the name of who did
+// it: whatever everybody is told of at once, a decision about what a run holds, and what
+// was done with the recovery sheet or a key slot.
+func isChange(code string) bool {
+	_, told := changeWords[code]
+	return told || code == "run.accept" || code == "run.reject" || strings.HasPrefix(code, "keys.sheet") || code == accounts.CodeCloseSlot
 }
 
 // recentChanges are the changes of the last week, newest first. Of lines that are in
@@ -302,7 +301,7 @@ func (o *office) recentChanges(ctx context.Context) ([]viewer.SettingChange, err
 		if looked++; l.Time.Before(since) || looked > changesLines || len(list) == mostChanges {
 			return errLogEnd
 		}
-		if !changeCodes[l.Code] {
+		if !isChange(l.Code) {
 			return nil
 		}
 		who := l.Account

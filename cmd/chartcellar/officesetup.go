@@ -28,7 +28,6 @@ type setupState struct {
 	Ask     []int           `json:"ask,omitempty"`   // which lines are asked for
 	EMR     bool            `json:"emr,omitempty"`
 	Plan    bool            `json:"plan,omitempty"`
-	Alert   bool            `json:"alert,omitempty"`
 	Done    bool            `json:"done,omitempty"`
 	Skipped map[string]bool `json:"skipped,omitempty"`
 	// Pull and Full are the times chosen before there was an EMR.
@@ -86,7 +85,7 @@ func (o *office) Setup(context.Context) (viewer.Setup, error) {
 	}
 	s := o.d.settings()
 	byHand := !unproven && st.Proven.IsZero()
-	return viewer.Setup{Owner: owner, Sheet: !unproven, EMR: st.EMR, Plan: st.Plan, Alert: st.Alert || len(s.Alerts.MailTo) > 0,
+	return viewer.Setup{Owner: owner, Sheet: !unproven, EMR: st.EMR, Plan: st.Plan, Alert: len(s.Alerts.MailTo) > 0,
 		Done: owner && (st.Done || byHand), Rescue: rescue, Made: true, Practice: s.Practice, Folder: s.Data, Skipped: maps.Clone(st.Skipped)}, nil
 }
 

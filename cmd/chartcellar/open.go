@@ -237,15 +237,11 @@ func readKeyFile(path string) (*age.X25519Identity, error) {
 // identity gets what opens records: the sheet, the key file, or a passphrase.
 func (e *env) identity(s config.Settings, a access, m *store.Mirror, secret *string) (age.Identity, error) {
 	if a.sheet != "" {
-		name, err := e.abs(a.sheet)
+		text, err := e.sheetFile(a.sheet)
 		if err != nil {
 			return nil, err
 		}
-		b, err := os.ReadFile(name)
-		if err != nil {
-			return nil, fmt.Errorf("read the sheet: %w", err)
-		}
-		return keys.ParseSheet(sheetKey(string(b)))
+		return keys.ParseSheet(sheetKey(text))
 	}
 	if s.KeyFile != "" {
 		return readKeyFile(s.KeyFile)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 
 	"filippo.io/age"
@@ -17,6 +18,19 @@ import (
 // ending.
 func sheetBeside(settings string) string {
 	return filepath.Join(filepath.Dir(settings), "recovery-sheet")
+}
+
+// sheetFile reads the recovery key that a person typed into a file, or a whole sheet.
+func (e *env) sheetFile(file string) (string, error) {
+	name, err := e.abs(file)
+	if err != nil {
+		return "", err
+	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return "", fmt.Errorf("read the sheet: %w", err)
+	}
+	return string(b), nil
 }
 
 // A keptSheet is what is sealed of a sheet.
