@@ -197,20 +197,29 @@ func (r *logReader) line(l journal.Line) error {
 	return err
 }
 
+// word is what a code means. Those of alerts are made of what was told and how far it
+// was: alert.overdue.began.
+func (r *logReader) word(code string) logWord {
+	if alert, ok := strings.CutPrefix(code, "alert."); ok {
+		return logWord{"told of: " + strings.ReplaceAll(alert, ".", ", "), true}
+	}
+	return r.words[code]
+}
+
 // shows reports whether a line belongs to the scope.
 func (r *logReader) shows(l journal.Line) bool {
 	switch r.scope {
 	case viewer.LogAll:
 		return true
 	case viewer.LogSystem:
-		return r.words[l.Code].system && l.Patient == ""
+		return r.word(l.Code).system && l.Patient == ""
 	}
 	return l.Account == r.a.Account
 }
 
 // show puts a line in words.
 func (r *logReader) show(l journal.Line) (viewer.LogLine, error) {
-	out := viewer.LogLine{Number: uint64(l.Seq), At: l.Time, Account: l.Account, Code: l.Code, What: r.words[l.Code].words}
+	out := viewer.LogLine{Number: uint64(l.Seq), At: l.Time, Account: l.Account, Code: l.Code, What: r.word(l.Code).words}
 	out.Target = logTarget(l)
 	if r.scope != viewer.LogAll {
 		return out, nil

@@ -149,9 +149,13 @@ func TestLogPages(t *testing.T) {
 		}
 	}
 
+	journalAll(t, o, store.Event{Code: "alert.overdue.began", Key: store.Key{Source: "emr"}})
+	if p := logPage(t, o, logOwner, viewer.LogAll, 0, 1); p.Lines[0].What != "told of: overdue, began" || p.Lines[0].Target != "emr" {
+		t.Errorf("an alert: %+v", p.Lines)
+	}
 	o.m.Lock()
 	p := logPage(t, o, logOwner, viewer.LogAll, 0, 100)
-	if len(p.Lines) != 5 || !p.Locked || p.More != 0 || p.Lines[0].Note != "" || p.Chain.Answer != health.Yes {
+	if len(p.Lines) != 6 || !p.Locked || p.More != 0 || p.Lines[0].Note != "" || p.Chain.Answer != health.Yes {
 		t.Errorf("locked: %+v", p)
 	}
 	if _, err := o.Log(t.Context(), logOwner, viewer.LogAll, 40, 100); !errors.Is(err, viewer.ErrLocked) {
@@ -164,7 +168,7 @@ func TestLogPages(t *testing.T) {
 	if err := o.m.Unlock(id); err != nil {
 		t.Fatal(err)
 	}
-	if p := logPage(t, o, logOwner, viewer.LogAll, 0, 100); len(p.Lines) != 50 || p.Chain.Answer != health.Yes {
+	if p := logPage(t, o, logOwner, viewer.LogAll, 0, 100); len(p.Lines) != 51 || p.Chain.Answer != health.Yes {
 		t.Errorf("all packed: %d lines, %+v", len(p.Lines), p.Chain)
 	}
 }
