@@ -48,8 +48,8 @@ type NewMirror struct {
 func Init(o InitOptions) (NewMirror, error) {
 	o.fill()
 	var n NewMirror
-	if there, err := disk.Exists(o.FS, filepath.Join(o.Dir, "mirror", "000001.json")); err != nil {
-		return n, fmt.Errorf("look at the data folder: %w", err)
+	if there, err := IsMirror(o.FS, o.Dir); err != nil {
+		return n, err
 	} else if there {
 		return n, fmt.Errorf("there is already a mirror in %s", o.Dir)
 	}
@@ -162,7 +162,7 @@ func writeMirror(o *InitOptions, n NewMirror, secrets map[string][]byte) error {
 			return err
 		}
 	}
-	name := filepath.Join(o.Dir, "mirror", "000001.json")
+	name := firstFile(o.Dir)
 	if err := disk.WriteFile(o.FS, name, file); err != nil {
 		return err
 	}
@@ -204,6 +204,21 @@ func checkEmpty(fsys disk.FS, dir string) error {
 	}
 	return nil
 }
+
+// firstFile is the file that makes a folder a mirror: the first statement of its keys.
+func firstFile(dir string) string { return filepath.Join(dir, "mirror", "000001.json") }
+
+// IsMirror reports whether a folder is a mirror.
+func IsMirror(fsys disk.FS, dir string) (bool, error) {
+	there, err := disk.Exists(fsys, firstFile(dir))
+	if err != nil {
+		return false, fmt.Errorf("look at the data folder: %w", err)
+	}
+	return there, nil
+}
+
+// Folders returns the names of the folders of a mirror.
+func Folders() []string { return slices.Clone(folders) }
 
 // folders are the folders of a mirror.
 var folders = []string{"mirror", "parts", "attachments", "checkpoints", "slots", "secrets",

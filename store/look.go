@@ -48,8 +48,8 @@ func Look(ctx context.Context, o Options) (*Mirror, error) {
 	o.fill()
 	m := &Mirror{dir: o.Dir, fs: disk.ReadOnly{FS: o.FS}, now: o.Now, log: o.Log, box: o.Box,
 		reserve: o.Reserve, cache: newFrameCache(cacheBytes)}
-	if there, err := disk.Exists(m.fs, m.path("mirror", "000001.json")); err != nil {
-		return nil, fmt.Errorf("look at the folder: %w", err)
+	if there, err := IsMirror(m.fs, m.dir); err != nil {
+		return nil, err
 	} else if !there {
 		return nil, ErrNoMirror
 	}

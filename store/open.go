@@ -47,9 +47,9 @@ func Open(ctx context.Context, o Options) (*Mirror, error) {
 		return Look(ctx, o)
 	}
 	o.fill()
-	there, err := disk.Exists(o.FS, filepath.Join(o.Dir, "mirror", "000001.json"))
+	there, err := IsMirror(o.FS, o.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("look at the data folder: %w", err)
+		return nil, err
 	}
 	if !there {
 		return nil, ErrNoMirror

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -162,7 +161,7 @@ var errGone = errors.New("the folder of the mirror is gone")
 // gone reports whether the mirror's folder is not there. An unplugged disk answers with
 // an error.
 func (a *alarm) gone() bool {
-	there, err := disk.Exists(a.fs, filepath.Join(a.m.Dir(), "mirror", "000001.json"))
+	there, err := store.IsMirror(a.fs, a.m.Dir())
 	return err != nil || !there
 }
 

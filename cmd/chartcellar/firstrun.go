@@ -205,24 +205,25 @@ func (n *newOffice) fresh() error {
 	if err != nil {
 		return &viewer.Refusal{Words: "The folder " + n.s.Data + " cannot be looked at: " + reason(err) + ". Nothing was made yet."}
 	}
-	made, err := disk.Exists(n.fs, filepath.Join(n.s.Data, "mirror", "000001.json"))
+	made, err := store.IsMirror(n.fs, n.s.Data)
 	switch {
 	case err != nil:
 		return err
 	case made:
 		return &viewer.Refusal{Words: "There is an office copy in " + n.s.Data + " already. To go on with it, put its settings and its box key back; to look at it: chartcellar serve --read-only. For a new copy choose another folder. Nothing was changed."}
 	}
+	left := append(store.Folders(), leftovers...)
 	for _, f := range list {
-		if !slices.Contains(leftovers, f.Name()) {
+		if !slices.Contains(left, f.Name()) {
 			return &viewer.Refusal{Words: "There is something in the folder " + n.s.Data + " already. Choose an empty one, or write a new name behind it. Nothing was made yet."}
 		}
 	}
 	return nil
 }
 
-// leftovers are what a first run may leave in the folder.
-var leftovers = []string{"access.db", "access.db" + disk.TempSuffix, "mirror", "parts", "attachments", "checkpoints", "slots", "secrets",
-	"journal", "quarantine", "index.runs", "lost+found"}
+// leftovers are what a first run may leave in the folder beside the folders of a mirror,
+// and what the root of a disk has.
+var leftovers = []string{"access.db", "access.db" + disk.TempSuffix, "lost+found"}
 
 // A mirrorMaker makes the mirror when the first owner's key slot is asked for, once
 // his name and password were found good.

@@ -209,7 +209,7 @@ func (n *newOffice) finishOld() (done bool, err error) {
 	if err != nil {
 		return false, nil // half written: long before there was a mirror
 	}
-	made, err := disk.Exists(n.fs, filepath.Join(old.Data, "mirror", "000001.json"))
+	made, err := store.IsMirror(n.fs, old.Data)
 	if err != nil || !made {
 		return false, err
 	}
