@@ -84,7 +84,7 @@ func mailServer(a config.Alerts, password func() (string, error)) (notify.MailSe
 	}
 	s.Host = host
 	switch {
-	case a.Plain && !isLoopback(host):
+	case a.Plain && !notify.Loopback(host):
 		return s, errors.New("smtp_plain is for a mail server on this computer only, such as localhost:25")
 	case a.Plain:
 		s.Security = notify.Clear
@@ -106,11 +106,6 @@ func sender(a config.Alerts) string {
 		return a.MailTo[0]
 	}
 	return ""
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // pingOf is the ping at an address. Services of the kind of healthchecks.io also take

@@ -86,7 +86,7 @@ func (s MailServer) To(address string) (Channel, error) {
 		return nil, fmt.Errorf("%d is no port; write 587", s.Port)
 	case !slices.Contains([]Security{StartTLS, TLS, Clear}, s.Security):
 		return nil, fmt.Errorf(`%q is no way to secure mail; write "tls" or "none", or leave it out for STARTTLS`, oneLine(string(s.Security), 20))
-	case s.User != "" && s.Security == Clear && !loopback(s.Host):
+	case s.User != "" && s.Security == Clear && !Loopback(s.Host):
 		return nil, errors.New("without encryption the mail password could be read on the way; leave the user name out, or use STARTTLS")
 	case s.User != "" && s.Password == nil:
 		return nil, errors.New("there is a user name for the mail server, but no password")
@@ -103,7 +103,8 @@ func parseAddress(text string) (*mail.Address, error) {
 	return a, nil
 }
 
-func loopback(host string) bool {
+// Loopback reports whether a host is this computer.
+func Loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

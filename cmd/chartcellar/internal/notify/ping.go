@@ -53,7 +53,7 @@ func (p Ping) Check() error {
 		case a == "":
 		case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
 			return errors.New("the address for the ping is none; write https://…")
-		case u.Scheme == "http" && !loopback(u.Hostname()):
+		case u.Scheme == "http" && !Loopback(u.Hostname()):
 			return fmt.Errorf("the ping to %s must be https://; http:// is for this computer only", oneLine(u.Host, 80))
 		case u.User != nil:
 			return errors.New("the address for the ping holds a password; use one without")
