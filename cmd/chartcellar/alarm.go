@@ -132,19 +132,17 @@ func (a *alarm) look(ctx context.Context) {
 	a.looking.Lock()
 	defer a.looking.Unlock()
 	a.tellNews(ctx)
-	w, err := watch{}, errGone
-	if !a.gone() {
-		w, err = a.watch(a.now())
-	}
-	list := w.alerts()
+	w, err := a.watch(a.now())
+	var list []notify.Alert
 	switch {
 	case err == nil:
+		list = w.alerts()
 		a.ping(ctx, w.in)
 	case errors.Is(err, errGone): // what stands goes on to stand: nothing is known to be over
-		list = a.standing(folderGone())
+		list = a.standing(w, folderGone())
 	default:
 		a.e.logger().ErrorContext(ctx, "state not found", "cause", err.Error())
-		list = a.standing(notify.Alert{Kind: notify.Failed, Source: "status", Level: notify.Red,
+		list = a.standing(w, notify.Alert{Kind: notify.Failed, Source: "status", Level: notify.Red,
 			Text: notify.Say("The state of the office copy cannot be found out."),
 			Next: notify.Say("Delete nothing. Run: chartcellar status. It says what is wrong.")})
 	}
@@ -165,9 +163,9 @@ func (a *alarm) gone() bool {
 	return err != nil || !there
 }
 
-// standing returns what stands, with one more.
-func (a *alarm) standing(more notify.Alert) []notify.Alert {
-	list := []notify.Alert{more}
+// standing returns what stands, with one more. Which ways do not work is known even then.
+func (a *alarm) standing(w watch, more notify.Alert) []notify.Alert {
+	list := append(w.ways(), more)
 	for _, s := range a.center.List() {
 		if s.Kind != notify.ChannelDown {
 			list = append(list, s.Alert)
@@ -176,10 +174,11 @@ func (a *alarm) standing(more notify.Alert) []notify.Alert {
 	return list
 }
 
-// watch gathers what alerts are made of.
-func (a *alarm) watch(now time.Time) (watch, error) {
+// noted returns what alerts are made of, as far as that is known without the mirror.
+func (a *alarm) noted(now time.Time) watch {
 	a.mu.Lock()
-	w := watch{gapDays: a.s.Alerts.GapDays, days: -1, jobs: map[string]trouble{}, skews: map[string]time.Duration{}, rings: map[string]*smart.Ring{},
+	defer a.mu.Unlock()
+	w := watch{in: health.Input{Now: now, Zone: now.Location()}, gapDays: a.s.Alerts.GapDays, days: -1, jobs: map[string]trouble{}, skews: map[string]time.Duration{}, rings: map[string]*smart.Ring{},
 		overdue: map[string]bool{},
 		clock:   a.notes.Clock, pingDown: a.notes.PingDown, fileDown: a.notes.FileDown, unusable: len(a.ways.wrong), refused: a.refused}
 	w.ends = accessEnds(a.s)
@@ -196,11 +195,20 @@ func (a *alarm) watch(now time.Time) (watch, error) {
 	if now.After(a.notes.Clock) {
 		a.notes.Clock = now
 	}
-	a.mu.Unlock()
-	var err error
-	if w.in, err = a.facts(now); err != nil {
+	return w
+}
+
+// watch gathers what alerts are made of. With an error it returns what is noted.
+func (a *alarm) watch(now time.Time) (watch, error) {
+	w := a.noted(now)
+	if a.gone() {
+		return w, errGone
+	}
+	in, err := a.facts(now)
+	if err != nil {
 		return w, err
 	}
+	w.in = in
 	w.pulling = a.seePulls(w.in)
 	for _, s := range a.center.List() {
 		if s.Kind == notify.Overdue {
@@ -374,7 +382,7 @@ func (e *env) end(ctx context.Context, cause error) error {
 	if err != nil {
 		return cause
 	}
-	a.sent(ctx, a.center.Update(ctx, a.standing(alert)))
+	a.sent(ctx, a.center.Update(ctx, a.standing(a.noted(a.now()), alert)))
 	a.keep(ctx)
 	return cause
 }

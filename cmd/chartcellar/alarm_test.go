@@ -391,6 +391,38 @@ func TestFolderGone(t *testing.T) {
 	}
 }
 
+// TestPingIsDownAndFolderGone: while the folder is gone a ping that does not arrive is not
+// told as well again.
+func TestPingIsDownAndFolderGone(t *testing.T) {
+	box := newLetterbox(t)
+	i := newDaemonTest(t, "--mail-to", "owner@practice.example", "--smtp", box.addr, "--smtp-plain", "--ping", "http://127.0.0.1:9/")
+	box.take()
+	mirror, away := filepath.Join(i.dir, "m", "mirror"), filepath.Join(i.dir, "m", "away")
+	i.serving(func(ctx context.Context) {
+		i.pull(ctx)
+		i.d.alarm.look(ctx)
+		if got := box.take(); len(got) != 1 || !strings.Contains(got[0], "The ping that tells of each good run does not arrive") {
+			t.Errorf("the ping is down: %s", got)
+		}
+		if err := os.Rename(mirror, away); err != nil {
+			t.Fatal(err)
+		}
+		i.d.alarm.look(ctx)
+		if err := os.Rename(away, mirror); err != nil {
+			t.Fatal(err)
+		}
+		if got := box.take(); len(got) != 1 || !strings.Contains(got[0], "Urgent: The folder of the office copy is not there.") {
+			t.Errorf("the folder is gone too: %s", got)
+		}
+		if err := i.e.end(ctx, errors.New("whatever")); err == nil {
+			t.Error("end hands no error on")
+		}
+		if got := subjects(box.take()); strings.Contains(got, "All well again") || !strings.Contains(got, "chartcellar could not go on") {
+			t.Errorf("serve has ended: %s", got)
+		}
+	})
+}
+
 // TestClocks: a clock that was set back is told until the EMR's proves it right; one
 // that differs from the EMR's is not to be trusted.
 func TestClocks(t *testing.T) {

@@ -57,14 +57,7 @@ func (w watch) alerts() []notify.Alert {
 	return append(list, w.ways()...)
 }
 
-func (w watch) zone() *time.Location {
-	if w.in.Zone == nil {
-		return time.Local
-	}
-	return w.in.Zone
-}
-
-func (w watch) at(t time.Time) notify.Fact { return notify.At(t.In(w.zone())) }
+func (w watch) at(t time.Time) notify.Fact { return notify.At(t.In(w.in.Zone)) }
 
 // source says what is wrong with one EMR's copy.
 func (w watch) source(src health.Source) (list []notify.Alert) {
