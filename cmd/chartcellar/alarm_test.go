@@ -502,6 +502,19 @@ func TestPingAndStatusFile(t *testing.T) {
 			t.Errorf("test: exit %d, %s", code, out)
 		}
 	})
+	b, err := os.ReadFile(i.settings())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := disk.ReplaceFile(disk.OS{}, i.settings(), bytes.Replace(b, []byte("mail_to = []"), []byte(`mail_to = ["nobody"]`), 1)); err != nil {
+		t.Fatal(err)
+	}
+	i.serving(func(ctx context.Context) { // one setting that cannot be used leaves no other way untested
+		out, code := i.ask("alerts", "test")
+		if code != exitFailed || !strings.Contains(out, "FAILED   settings: ") || !strings.Contains(out, "FAILED   ping of 127.0.0.1") || !strings.Contains(out, "good     status file") {
+			t.Errorf("test with a bad address: exit %d, %s", code, out)
+		}
+	})
 }
 
 // TestReportsAreSent: the weekly line and the monthly report go to the mail addresses

@@ -201,15 +201,16 @@ func (a *alarm) test(ctx context.Context) (list []tested) {
 	for _, w := range wrong {
 		list = append(list, tested{"settings", false, sentence(w)})
 	}
-	if s.Alerts.Ping != "" && len(wrong) == 0 {
-		err := pingOf(s.Alerts.Ping).Send(ctx, notify.Tested)
+	// What of these two cannot be used is among the wrong ones.
+	if p := pingOf(s.Alerts.Ping); p.Check() == nil {
+		err := p.Send(ctx, notify.Tested)
 		t := tested{"ping of " + pingHost(s.Alerts.Ping), err == nil || errors.Is(err, notify.ErrNoTest), "was sent."}
 		if err != nil {
 			t.Words = sentence(err.Error())
 		}
 		list = append(list, t)
 	}
-	if s.Alerts.StatusFile != "" && len(wrong) == 0 {
+	if filepath.IsAbs(s.Alerts.StatusFile) {
 		t := tested{"status file", true, "is written to " + s.Alerts.StatusFile + "."}
 		in, err := a.facts(a.now())
 		if err == nil {
