@@ -279,9 +279,8 @@ func (a *alarm) ended(job schedule.Job, err error) {
 	a.mu.Lock()
 	switch c := causeOf(err); {
 	case err == nil:
-		delete(a.notes.Jobs, job.String())
-		if job.Kind == schedule.Full { // it answers a pull too
-			delete(a.notes.Jobs, schedule.Job{Source: job.Source, Kind: schedule.Pull}.String())
+		for _, name := range answered(job) {
+			delete(a.notes.Jobs, name)
 		}
 	case c == "" || job.Kind == schedule.Weekly || job.Kind == schedule.Monthly: // of mail that fails the Center knows
 	default:

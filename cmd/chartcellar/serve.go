@@ -418,16 +418,21 @@ func (d *daemon) runNow(ctx context.Context, job schedule.Job, tell func(fhirsyn
 func (d *daemon) ended(job schedule.Job, p pulled) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	names := []string{job.String()}
-	if job.Kind == schedule.Full { // it answers a pull too
-		names = append(names, schedule.Job{Source: job.Source, Kind: schedule.Pull}.String())
-	}
-	for _, name := range names {
+	for _, name := range answered(job) {
 		for _, end := range d.waiting[name] {
 			end <- p
 		}
 		delete(d.waiting, name)
 	}
+}
+
+// answered names the jobs that are done when one is: a full run answers a pull too.
+func answered(job schedule.Job) []string {
+	names := []string{job.String()}
+	if job.Kind == schedule.Full {
+		names = append(names, schedule.Job{Source: job.Source, Kind: schedule.Pull}.String())
+	}
+	return names
 }
 
 // do carries one job out.
