@@ -136,11 +136,7 @@ func (e *env) sealForWindows(s config.Settings, o serviceOptions) error {
 		e.sayKeyStays(s.BoxKey)
 		return nil
 	}
-	if err := removeBoxKey(s.BoxKey); err != nil {
-		return err
-	}
-	e.sayKeyGone(s.BoxKey)
-	return nil
+	return e.removeBoxKey(s.BoxKey)
 }
 
 // withService calls f with the service; ok is false if there is none.

@@ -176,11 +176,7 @@ func (sv services) plainKey(ctx context.Context, s config.Settings, remove bool,
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	if err := removeBoxKey(s.BoxKey); err != nil {
-		return err
-	}
-	sv.e.sayKeyGone(s.BoxKey)
-	return nil
+	return sv.e.removeBoxKey(s.BoxKey)
 }
 
 // openedBy reports whether the daemon has opened the mirror since a moment.
