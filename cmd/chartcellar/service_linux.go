@@ -272,17 +272,17 @@ func (e *env) serviceUninstall(ctx context.Context, o serviceOptions) error {
 		return err
 	}
 	if sv.live() {
-		_, err = sv.systemctl(ctx, "disable", "--now", unitName)
-		if err != nil && !errors.Is(err, errNoSystemd) {
+		if _, err := sv.systemctl(ctx, "disable", "--now", unitName); err != nil && !errors.Is(err, errNoSystemd) {
 			return &plainError{exitFailed, sentence("systemd did not stop the service: " + err.Error()), nothingLost, "Nothing was removed. Look at: " + sv.journal()}
 		}
 	}
 	if err := removeUnit(path); err != nil {
 		return err
 	}
-	if sv.live() && err == nil {
-		if _, err = sv.systemctl(ctx, "daemon-reload"); err != nil && !errors.Is(err, errNoSystemd) {
-			return err
+	if sv.live() {
+		if _, err := sv.systemctl(ctx, "daemon-reload"); err != nil && !errors.Is(err, errNoSystemd) {
+			return &plainError{exitFailed, sentence("the service is stopped and its unit removed, but systemd did not take note: " + err.Error()), nothingLost,
+				"Have it read its units again: systemctl daemon-reload (for a user's own service: systemctl --user daemon-reload)"}
 		}
 	}
 	e.printf("Removed: %s\nSettings, keys, records and the service's user are as they were.\n", path)

@@ -277,6 +277,45 @@ func TestServiceStart(t *testing.T) {
 	})
 }
 
+// TestServiceUninstall: without systemd the unit goes too; if systemd does not take note
+// of that, it is said what is left to do.
+func TestServiceUninstall(t *testing.T) {
+	text, err := goldenUnits["user.service"].text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name, script string
+		fails        bool
+		want         string
+	}{
+		{"it goes", "exit 0\n", false, "Removed: "},
+		{"no systemd runs", "echo 'System has not been booted with systemd as init system' >&2; exit 1\n", false, "Removed: "},
+		{"systemd takes no note", "[ \"$2\" = disable ] || { echo 'no reply' >&2; exit 1; }\n", true, "its unit removed, but systemd did not take note: systemctl: no reply"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newServiceBench(t, map[string]string{"systemctl": tt.script})
+			t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+			path, err := services{user: true}.path()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := placeUnit(path, text); err != nil {
+				t.Fatal(err)
+			}
+			err = b.sv.e.serviceUninstall(t.Context(), serviceOptions{user: true})
+			said := b.buf.String()
+			if err != nil {
+				said += explain(err).What
+			}
+			if (err != nil) != tt.fails || !strings.Contains(said, tt.want) || exists(path) {
+				t.Errorf("uninstall = %s", said)
+			}
+		})
+	}
+}
+
 func TestServiceState(t *testing.T) {
 	tests := []struct {
 		name, show string

@@ -102,7 +102,7 @@ func (e *env) serviceInstall(ctx context.Context, o serviceOptions) error {
 	return nil
 }
 
-// addWindowsService makes the service, or renews one that runs this program.
+// addWindowsService makes the service; one that is there is not replaced.
 func addWindowsService(program, settings string) error {
 	m, err := mgr.Connect()
 	if err != nil {
