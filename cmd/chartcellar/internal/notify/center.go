@@ -276,7 +276,7 @@ func (c *Center) channelAlerts() (list []Alert) {
 		if f := c.state.Failed[ch.Name()]; f != nil {
 			list = append(list, Alert{ChannelDown, ch.Name(), Warning,
 				Say("Alerts over %s do not arrive, since %s.", Name(ch.Name()), At(f.Since.In(c.o.Now().Location()))),
-				Say("Look at the alert settings and press the test button there.")})
+				Say("The copy is not touched by this. Look at the alert settings and press the test button there, or run: chartcellar alerts test")})
 		}
 	}
 	return list
