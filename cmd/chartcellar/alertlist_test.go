@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -199,4 +200,19 @@ func TestWaysOf(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestSettingWords: each setting of the practice and of the alerts is named in words
+// where its change is told.
+func TestSettingWords(t *testing.T) {
+	named := func(prefix string, of reflect.Type) {
+		for _, f := range reflect.VisibleFields(of) {
+			key := prefix + f.Tag.Get("toml")
+			if _, ok := settingWords[key]; !ok && key != "alerts" && key != "source" {
+				t.Errorf("no words for %q", key)
+			}
+		}
+	}
+	named("", reflect.TypeFor[config.Settings]())
+	named("alerts ", reflect.TypeFor[config.Alerts]())
 }
