@@ -32,7 +32,7 @@ const surroundings = (home) => ({ PATH: process.env.PATH, HOME: home, XDG_CONFIG
 
 const digits = (s) => Number(s.replaceAll(",", ""));
 
-export function real({ root, work, shots, context, watch, look, shot, want, signIn }) {
+export function real({ root, work, shots, context, watch, look, shot, want, signIn, lock, unlockAndLeave, lastSteps }) {
 	const bin = path.join(work, "chartcellar");
 	const status = (home, settings) => JSON.parse(execFileSync(bin, ["status", "--json", ...(settings ? ["--config", settings] : [])],
 		{ env: surroundings(home), stdio: ["ignore", "pipe", "inherit"] }));
@@ -110,20 +110,9 @@ export function real({ root, work, shots, context, watch, look, shot, want, sign
 		await page.click("summary:text-is('The EMR stands in this office')");
 		await page.check("#local");
 		await page.fill("#ca", emr.ca);
-		await page.click("text=Save and test");
-		await page.waitForSelector(".tests");
-		want((await page.locator("text=The connection works").count()) === 1, "real /setup/emr", "the test: " + (await page.locator(".tests").innerText()));
-		await look(page, "real /setup/emr tested", seen);
-		await shot(page, "setup-emr");
-		await page.click("a.button:text-is('Go on')");
-		await page.waitForURL("**/setup/schedule");
-		await look(page, "real /setup/schedule", seen);
-		await page.click("text=Keep this schedule");
-		await page.waitForURL("**/setup/alerts");
-		await look(page, "real /setup/alerts", seen);
-		await page.click("text=Later");
-		await page.waitForURL("**/setup/finish");
-		await look(page, "real /setup/finish", seen);
+		await lastSteps(page, "real ", seen, shot, async () => {
+			want((await page.locator("text=The connection works").count()) === 1, "real /setup/emr", "the test: " + (await page.locator(".tests").innerText()));
+		});
 	}
 
 	async function realWizard() {
@@ -139,8 +128,6 @@ export function real({ root, work, shots, context, watch, look, shot, want, sign
 			c = await context(site);
 			const page = await c.newPage(), seen = watch(page, site.url);
 			await setup(page, site, seen, { base: emr.found[0], ca: readFileSync(path.join(work, "emr", emr.found[1]), "utf8") });
-			await page.click("text=Start the first backup");
-			await page.waitForURL("**/backups?done=setup");
 			await page.waitForSelector("#progress p", { timeout: 3000 }).catch(async () => { want(false, "real first backup", "no progress: " + (await page.locator("main").innerText()).slice(0, 600)); });
 			const numbers = [];
 			page.on("response", async (r) => { if (r.url().endsWith("/backups/progress") && r.ok()) numbers.push(await r.text().catch(() => "")); });
@@ -243,23 +230,11 @@ export function real({ root, work, shots, context, watch, look, shot, want, sign
 		await page.fill("#again", fresh);
 		await page.click("text=Change my password");
 		await page.waitForURL((u) => u.search.includes("done="));
-		await page.goto("/backups/gaps");
-		await page.click("form[action='/lock'] button");
-		await page.waitForURL("**/lock?next=*");
-		await look(page, "demo /lock", seen);
-		await page.goto("/backups");
-		want(page.url().includes("/lock?next=%2Fbackups"), "demo lock", "a locked page opens: " + page.url());
+		await lock(page, "demo ", seen);
 		await page.fill("#password", site.password);
 		await page.keyboard.press("Enter");
 		await page.waitForSelector("[role=alert]");
-		await page.fill("#password", fresh);
-		await page.keyboard.press("Enter");
-		await page.waitForURL(site.url + "/backups");
-		await page.click("form[action='/sign-out'] button");
-		await page.waitForURL("**/sign-in*");
-		await page.goBack().catch(() => {});
-		await page.waitForTimeout(300);
-		want(!(await page.content()).includes("Back up now"), "demo sign-out", "the button Back shows the page again");
+		await unlockAndLeave(page, "demo ", { ...site, password: fresh });
 		await signIn(page, { ...site, password: fresh });
 	}
 

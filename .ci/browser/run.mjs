@@ -82,6 +82,50 @@ async function signIn(page, site) {
 	await page.waitForURL(site.url + "/");
 }
 
+// lock locks the page of the gaps, and shows that a locked page does not open.
+async function lock(page, where, seen) {
+	await page.goto("/backups/gaps");
+	await page.click("form[action='/lock'] button");
+	await page.waitForURL("**/lock?next=*");
+	await look(page, where + "/lock", seen);
+	await page.goto("/backups");
+	want(page.url().includes("/lock?next=%2Fbackups"), where + "lock", "a locked page opens: " + page.url());
+}
+
+// unlockAndLeave opens it again, signs out, and shows that Back does not show it.
+async function unlockAndLeave(page, where, site) {
+	await page.fill("#password", site.password);
+	await page.keyboard.press("Enter");
+	await page.waitForURL(site.url + "/backups");
+	await page.click("form[action='/sign-out'] button");
+	await page.waitForURL("**/sign-in*");
+	await page.goBack().catch(() => {});
+	await page.waitForTimeout(300);
+	want(!(await page.content()).includes("Back up now"), where + "sign-out", "the button Back shows the page again");
+}
+
+// lastSteps goes through the setup from the EMR that is typed to the first backup.
+async function lastSteps(page, where, seen, shot, tested = async () => {}) {
+	await page.click("text=Save and test");
+	await page.waitForSelector(".tests");
+	await tested();
+	await look(page, where + "/setup/emr tested", seen);
+	await shot(page, "setup-emr");
+	await page.click("a.button:text-is('Go on')");
+	await page.waitForURL("**/setup/schedule");
+	await look(page, where + "/setup/schedule", seen);
+	await shot(page, "setup-schedule");
+	await page.click("text=Keep this schedule");
+	await page.waitForURL("**/setup/alerts");
+	await look(page, where + "/setup/alerts", seen);
+	await page.click("text=Later");
+	await page.waitForURL("**/setup/finish");
+	await look(page, where + "/setup/finish", seen);
+	await shot(page, "setup-finish");
+	await page.click("text=Start the first backup");
+	await page.waitForURL("**/backups?done=setup");
+}
+
 const sideways = () => document.documentElement.scrollWidth - document.documentElement.clientWidth;
 
 async function runAxe(page, where, rules) {
@@ -211,20 +255,8 @@ async function aRun() {
 async function lockAndBack() {
 	const site = sites.practice, c = await context(site), page = await c.newPage(), seen = watch(page, site.url);
 	await signIn(page, site);
-	await page.goto("/backups/gaps");
-	await page.click("form[action='/lock'] button");
-	await page.waitForURL("**/lock?next=*");
-	await look(page, "/lock", seen);
-	await page.goto("/backups");
-	want(page.url().includes("/lock?next=%2Fbackups"), "lock", "a locked page opens: " + page.url());
-	await page.fill("#password", site.password);
-	await page.keyboard.press("Enter");
-	await page.waitForURL(site.url + "/backups");
-	await page.click("form[action='/sign-out'] button");
-	await page.waitForURL("**/sign-in*");
-	await page.goBack().catch(() => {});
-	await page.waitForTimeout(300);
-	want(!(await page.content()).includes("Back up now"), "sign-out", "the button Back shows the page again");
+	await lock(page, "", seen);
+	await unlockAndLeave(page, "", site);
 	await c.close();
 }
 
@@ -283,23 +315,7 @@ async function wizard() {
 	await page.waitForURL("**/setup/emr");
 	await look(page, "/setup/emr", seen);
 	await page.fill("#base", "https://emr.example/fhir");
-	await page.click("text=Save and test");
-	await page.waitForSelector(".tests");
-	await look(page, "/setup/emr tested", seen);
-	await shot(page, "setup-emr");
-	await page.click("a.button:text-is('Go on')");
-	await page.waitForURL("**/setup/schedule");
-	await look(page, "/setup/schedule", seen);
-	await shot(page, "setup-schedule");
-	await page.click("text=Keep this schedule");
-	await page.waitForURL("**/setup/alerts");
-	await look(page, "/setup/alerts", seen);
-	await page.click("text=Later");
-	await page.waitForURL("**/setup/finish");
-	await look(page, "/setup/finish", seen);
-	await shot(page, "setup-finish");
-	await page.click("text=Start the first backup");
-	await page.waitForURL("**/backups?done=setup");
+	await lastSteps(page, "", seen, shot);
 	const r = await page.goto("/setup/owner");
 	want(r.status() === 404, "wizard", "setup is still there");
 	await c.close();
@@ -341,7 +357,7 @@ async function screens() {
 	await c.close();
 }
 
-const { realWizard, realDemo } = real({ root, work, shots, context, watch, look, shot: shotIn(shots), want, signIn });
+const { realWizard, realDemo } = real({ root, work, shots, context, watch, look, shot: shotIn(shots), want, signIn, lock, unlockAndLeave, lastSteps });
 const only = process.argv.includes("--only") ? process.argv[process.argv.indexOf("--only") + 1].split(",") : [];
 try {
 	for (const [name, step] of Object.entries({ realWizard, realDemo, wizard, practicePages, keyboard, aRun, lockAndBack, noScript, print, screens })) {
