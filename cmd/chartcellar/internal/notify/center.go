@@ -215,14 +215,11 @@ func (c *Center) List() (list []Standing) {
 
 // Standing returns how many alerts stand, and the level of the worst.
 func (c *Center) Standing() (n int, worst Level) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, s := range c.state.Alerts {
-		if s.Ended.IsZero() {
-			n, worst = n+1, max(worst, Level(s.Level))
-		}
+	list := c.List()
+	if len(list) == 0 {
+		return 0, Info
 	}
-	return n, worst
+	return len(list), list[0].Level
 }
 
 // Update takes everything that is wrong at the moment and tells each channel what it
