@@ -6,33 +6,51 @@ import (
 )
 
 // Changed names the settings in which two files differ, in the order of the struct:
-// "zone", "alerts mail_to", "source main pull"; a source that came or went is
-// "source main".
+// "zone", "alerts mail_to", "source main pull"; a source or a copy that came or went is
+// "source main" or "copy usb".
 func Changed(a, b Settings) []string {
 	list := differ("", reflect.ValueOf(a), reflect.ValueOf(b))
-	for _, src := range a.Sources {
-		other, err := b.Source(src.Name)
-		if err != nil {
-			list = append(list, "source "+src.Name)
+	was, is := a.named(), b.named()
+	for _, one := range was {
+		i := slices.IndexFunc(is, func(n named) bool { return n.section == one.section })
+		if i < 0 {
+			list = append(list, one.section)
 			continue
 		}
-		list = append(list, differ("source "+src.Name+" ", reflect.ValueOf(src), reflect.ValueOf(other))...)
+		list = append(list, differ(one.section+" ", one.value, is[i].value)...)
 	}
-	for _, src := range b.Sources {
-		if _, err := a.Source(src.Name); err != nil {
-			list = append(list, "source "+src.Name)
+	for _, one := range is {
+		if !slices.ContainsFunc(was, func(n named) bool { return n.section == one.section }) {
+			list = append(list, one.section)
 		}
 	}
 	return list
 }
 
-// differ compares the fields of two structs; sections are gone into, sources are not.
+// A named is one of several sections of a kind.
+type named struct {
+	section string // "source main"
+	value   reflect.Value
+}
+
+// named are the sections that have names.
+func (s Settings) named() (list []named) {
+	for _, src := range s.Sources {
+		list = append(list, named{"source " + src.Name, reflect.ValueOf(src)})
+	}
+	for _, c := range s.Copies {
+		list = append(list, named{"copy " + c.Name, reflect.ValueOf(c)})
+	}
+	return list
+}
+
+// differ compares the fields of two structs; sections are gone into, those with names are not.
 func differ(prefix string, a, b reflect.Value) (list []string) {
 	for i := range a.NumField() {
 		name := a.Type().Field(i).Tag.Get("toml")
 		x, y := a.Field(i), b.Field(i)
 		switch {
-		case name == "source":
+		case name == "source" || name == "copy":
 		case x.Type() == reflect.TypeFor[Alerts]():
 			list = append(list, differ(prefix+name+" ", x, y)...)
 		case x.Kind() == reflect.Slice:

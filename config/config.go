@@ -53,6 +53,8 @@ type Settings struct {
 	Alerts Alerts `toml:"alerts"`
 	// Sources are the connections to EMRs.
 	Sources []Source `toml:"source"`
+	// Copies are the second copies.
+	Copies []Copy `toml:"copy"`
 }
 
 // A Source is one connection to one EMR.
@@ -194,6 +196,9 @@ func Parse(b []byte) (Settings, error) {
 	for i := range s.Sources {
 		s.Sources[i].fill()
 	}
+	for i := range s.Copies {
+		s.Copies[i].fill()
+	}
 	return s, s.check()
 }
 
@@ -261,7 +266,28 @@ func (s *Settings) check() error {
 		}
 		seen[src.Name] = true
 	}
+	for _, c := range s.Copies {
+		if err := c.check(); err != nil {
+			return fmt.Errorf("copy %q: %w", c.Name, err)
+		}
+		if seen[c.Name] {
+			return fmt.Errorf("copy %q: a source or another copy has that name; each needs one of its own", c.Name)
+		}
+		if within(c.Folder, s.Data) || within(s.Data, c.Folder) {
+			return fmt.Errorf("copy %q: its folder and the mirror lie in one another; choose a folder on another disk", c.Name)
+		}
+		seen[c.Name] = true
+	}
 	return nil
+}
+
+// within reports whether a path lies in a folder, or is it.
+func within(path, folder string) bool {
+	if path == "" || folder == "" {
+		return false
+	}
+	rel, err := filepath.Rel(folder, path)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
 }
 
 func (s *Source) check() error {
@@ -380,7 +406,8 @@ ping = ""            # https address, called after each good run; keep it to you
 status_file = ""     # full path; the state, for other programs
 gap_days = 7         # after how many days an open gap is told
 
-# Each EMR is a [[source]]. "chartcellar connect" adds one at the end.
+# Each EMR is a [[source]]. "chartcellar connect" adds one at the end. Each second copy
+# is a [[copy]]; "chartcellar copy add" adds one.
 `, s.Practice, s.Data, s.BoxKey, s.KeyFile, s.ReserveMB, s.Log, s.Zone, s.Verify, s.Listen, s.TLSCert, s.TLSKey)
 }
 

@@ -10,7 +10,7 @@ import (
 // An Edit changes one setting in the text of a file, and nothing else in it:
 // remarks and order stay.
 type Edit struct {
-	// Section is "" for the settings at the top, "alerts", or "source NAME".
+	// Section is "" for the settings at the top, "alerts", "source NAME" or "copy NAME".
 	Section string
 	Key     string
 	Value   any // string, bool, int, int64 or []string
@@ -72,7 +72,7 @@ func remarkOf(value string) string {
 
 // section returns the lines of a section, without its head.
 func (e Edit) section(lines []string) (from, to int, err error) {
-	name, isSource := strings.CutPrefix(e.Section, "source ")
+	kind, name, several := strings.Cut(e.Section, " ")
 	from = -1
 	if e.Section == "" {
 		from = 0
@@ -83,16 +83,16 @@ func (e Edit) section(lines []string) (from, to int, err error) {
 			continue
 		}
 		if from >= 0 {
-			if !isSource || named(lines[from:i], name) {
+			if !several || hasName(lines[from:i], name) {
 				return from, i, nil
 			}
 			from = -1
 		}
-		if isSource && strings.HasPrefix(head, "[[source]]") || head == "["+e.Section+"]" {
+		if several && strings.HasPrefix(head, "[["+kind+"]]") || head == "["+e.Section+"]" {
 			from = i + 1
 		}
 	}
-	if from >= 0 && (!isSource || named(lines[from:], name)) {
+	if from >= 0 && (!several || hasName(lines[from:], name)) {
 		return from, len(lines), nil
 	}
 	return 0, 0, fmt.Errorf("the settings have no section for %s: %w", e.Section, ErrNoSection)
@@ -101,8 +101,8 @@ func (e Edit) section(lines []string) (from, to int, err error) {
 // ErrNoSection says that a file lacks a section.
 var ErrNoSection = errors.New("no such section")
 
-// named reports whether the lines of a source give it this name.
-func named(lines []string, name string) bool {
+// hasName reports whether the lines of a section give it this name.
+func hasName(lines []string, name string) bool {
 	for _, l := range lines {
 		key, value, ok := strings.Cut(l, "=")
 		if ok && strings.TrimSpace(key) == "name" {

@@ -44,6 +44,16 @@ type Statement struct {
 	RecoveryKey string      `json:"recoveryKey"` // Ed25519 public key, base64
 	Previous    string      `json:"previous"`    // SHA-256 of the file before, hex; "" for the first
 	Created     time.Time   `json:"created"`
+	Fork        Fork        `json:"fork,omitzero"` // in the first statement of a later epoch
+}
+
+// A Fork says up to where what the epochs before wrote counts (archive.md 8).
+type Fork struct {
+	Parts       int    `json:"parts"`       // number of the last part
+	Checkpoints int    `json:"checkpoints"` // number of the last checkpoint
+	Settings    int    `json:"settings"`    // number of the last settings file
+	Size        int64  `json:"size"`        // of the Merkle log
+	Root        string `json:"root"`        // of the log at that size, base64
 }
 
 // A signature by one of the two keys that may sign.

@@ -1,0 +1,93 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+
+	"chartcellar/store/archive"
+	"chartcellar/store/index"
+)
+
+// A SealedFile is a file of the mirror as a second copy holds it: nothing in it
+// ever changes.
+type SealedFile struct {
+	Name   string // below the data folder, with '/'
+	Size   int64
+	SHA256 [32]byte
+}
+
+// Inventory returns every file that belongs into a second copy, in the order in
+// which a copy that is broken off is still worth something: the statements first,
+// each part behind the attachments that it names, and each checkpoint behind the
+// parts that it covers. It needs no key, and reads statements and checkpoints only:
+// the sums of the others come from the index.
+func (m *Mirror) Inventory() ([]SealedFile, error) {
+	list, err := m.statementFiles()
+	if err != nil {
+		return nil, err
+	}
+	parts, err := m.Parts()
+	if err != nil {
+		return nil, err
+	}
+	last, err := m.Checkpoints()
+	if err != nil {
+		return nil, err
+	}
+	for n := 1; n <= last; n++ {
+		c, err := m.ReadCheckpoint(n)
+		if err != nil {
+			return nil, err
+		}
+		for len(parts) > 0 && parts[0].Leaves <= c.Size {
+			list, parts = appendPart(list, parts[0]), parts[1:]
+		}
+		f, err := m.sealedFile(filepath.ToSlash(checkpointName(n)))
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, f)
+	}
+	for _, p := range parts {
+		list = appendPart(list, p)
+	}
+	return list, nil
+}
+
+func appendPart(list []SealedFile, p index.Part) []SealedFile {
+	for _, f := range p.Files {
+		list = append(list, SealedFile(f))
+	}
+	return append(list, SealedFile{filepath.ToSlash(archive.PartNumber(p.Number).Name()), p.Size, p.SHA256})
+}
+
+// statementFiles are the mirror's statements.
+func (m *Mirror) statementFiles() (list []SealedFile, err error) {
+	for n := 1; ; n++ {
+		f, err := m.sealedFile(fmt.Sprintf("mirror/%06d.json", n))
+		if errors.Is(err, fs.ErrNotExist) && n > 1 {
+			return list, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, f)
+	}
+}
+
+func (m *Mirror) sealedFile(name string) (SealedFile, error) {
+	size, sum, err := m.SumFile(name)
+	return SealedFile{name, size, sum}, err
+}
+
+// OpenSealed opens a file of the inventory for reading.
+func (m *Mirror) OpenSealed(name string) (io.ReadCloser, error) {
+	f, err := m.fs.Open(m.path(filepath.FromSlash(name)))
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", name, err)
+	}
+	return f, nil
+}
