@@ -30,6 +30,7 @@ type Contents struct {
 	Wrong []string
 
 	place  Place
+	chain  []keys.Statement         // up to Statement
 	levels map[int]map[string]found // by epoch
 	files  map[string]found         // by the mirror's name
 	newest map[string]int           // highest number of a kind, by its folder
@@ -106,7 +107,7 @@ func (c *Contents) believe(ctx context.Context) error {
 	order := slices.Sorted(maps.Keys(c.levels))
 	for len(order) > 0 {
 		top := order[len(order)-1]
-		files, err := c.chain(ctx, order)
+		files, err := c.read(ctx, order)
 		if err != nil {
 			return err
 		}
@@ -138,9 +139,9 @@ func orRoot(prefix string) string {
 	return prefix
 }
 
-// chain reads the statements of the highest of these epochs in their order: its own,
+// read reads the statements of the highest of these epochs in their order: its own,
 // and of each epoch before it those with lower numbers.
-func (c *Contents) chain(ctx context.Context, order []int) ([][]byte, error) {
+func (c *Contents) read(ctx context.Context, order []int) ([][]byte, error) {
 	at := map[int]string{}
 	limit := int(^uint(0) >> 1)
 	for _, epoch := range slices.Backward(order) {
@@ -181,10 +182,11 @@ func readSmall(ctx context.Context, p Place, name string) ([]byte, error) {
 // overlay takes of each name the file that counts by a chain of statements: that of
 // the highest epoch, and none that an epoch wrote after another one had taken over.
 func (c *Contents) overlay(chain [][]byte) error {
-	forks, err := forks(chain)
-	if err != nil {
+	var err error
+	if c.chain, err = statements(chain); err != nil {
 		return err
 	}
+	forks := forks(c.chain)
 	c.files, c.newest = map[string]found{}, map[string]int{}
 	for _, epoch := range slices.Sorted(maps.Keys(c.levels)) {
 		for name, f := range c.levels[epoch] {
@@ -201,19 +203,40 @@ func (c *Contents) overlay(chain [][]byte) error {
 // A fork is up to which numbers the epochs before one count, by folder.
 type fork map[string]int
 
-// forks returns the fork of each epoch that took over from another.
-func forks(chain [][]byte) (map[int]fork, error) {
-	all := map[int]fork{}
+// statements reads a chain that is signed as it must be.
+func statements(chain [][]byte) (list []keys.Statement, err error) {
 	for i := range chain {
 		s, err := keys.VerifyChain(chain[:i+1], "")
 		if err != nil {
 			return nil, err
 		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// forks returns the fork of each epoch that took over from another.
+func forks(chain []keys.Statement) map[int]fork {
+	all := map[int]fork{}
+	for _, s := range chain {
 		if s.Epoch > 1 && all[s.Epoch] == nil {
 			all[s.Epoch] = fork{"mirror": s.Number - 1, "parts": s.Fork.Parts, "checkpoints": s.Fork.Checkpoints, "settings": s.Fork.Settings}
 		}
 	}
-	return all, nil
+	return all
+}
+
+// logKey returns the key that signed a checkpoint: that of the last epoch whose fork
+// lies before it.
+func (c *Contents) logKey(checkpoint int) string {
+	key := ""
+	forks := forks(c.chain)
+	for _, s := range c.chain {
+		if s.Epoch == 1 || checkpoint > forks[s.Epoch]["checkpoints"] {
+			key = s.LogKey
+		}
+	}
+	return key
 }
 
 // counts reports whether a file that an epoch wrote belongs to the history of the

@@ -241,14 +241,14 @@ func (j *job) end() Result {
 
 // each calls fn for every file of a group, a few at once.
 func (j *job) each(ctx context.Context, group []store.SealedFile, fn func(context.Context, store.SealedFile) error) error {
-	g, ctx := errgroup.WithContext(ctx)
+	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
 	for _, f := range group {
-		if ctx.Err() != nil {
+		if gctx.Err() != nil {
 			break
 		}
 		g.Go(func() error {
-			err := fn(ctx, f)
+			err := fn(gctx, f)
 			j.mu.Lock()
 			defer j.mu.Unlock()
 			j.done++
