@@ -58,7 +58,7 @@ func Open(ctx context.Context, o Options) (*Mirror, error) {
 		return nil, err
 	}
 	m, err := openOnce(ctx, &o)
-	if err != nil && isFull(err) { // looking goes on; that is what the ballast is for (I13)
+	if err != nil && disk.IsFull(err) { // looking goes on; that is what the ballast is for (I13)
 		if rerr := disk.RemoveSpent(o.FS, filepath.Join(o.Dir, "ballast")); rerr != nil {
 			return nil, errors.Join(err, rerr)
 		}

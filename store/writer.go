@@ -226,7 +226,7 @@ func (w *writer) seals(part *archive.Writer, foot archive.Footer, c *index.Commi
 // full gives the ballast up when a write failed because the disk is full, and
 // says so.
 func (m *Mirror) full(err error) error {
-	if err == nil || !isFull(err) {
+	if err == nil || !disk.IsFull(err) {
 		return err
 	}
 	if rerr := disk.RemoveSpent(m.fs, m.path("ballast")); rerr != nil {

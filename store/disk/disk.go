@@ -156,14 +156,15 @@ func RemoveTemp(fsys FS, name string) error {
 // RemoveSpent removes a file whose content has become part of another durable
 // file: a sorted run after the merge (.run), what a listing saw after its run is
 // closed (.seen), a journal segment after packing (under journal/), the lock's
-// socket (.sock), the ballast, and the sealed recovery sheet of a first run, once a
-// person has proven that he has it on paper. Any other name is refused.
+// socket (.sock), the ballast, the probe of a second copy (under probe/), and the sealed
+// recovery sheet of a first run, once a person has proven that he has it on paper. Any
+// other name is refused.
 func RemoveSpent(fsys FS, name string) error {
 	base := filepath.Base(name)
 	folder := filepath.Base(filepath.Dir(name))
 	ok := base == "ballast" || base == "recovery-sheet.age" || strings.HasSuffix(base, ".run") ||
 		strings.HasSuffix(base, ".seen") ||
-		strings.HasSuffix(base, ".sock") || folder == "journal"
+		strings.HasSuffix(base, ".sock") || folder == "journal" || folder == "probe"
 	if !ok {
 		return fmt.Errorf("remove %s: not a file that may be removed", base)
 	}

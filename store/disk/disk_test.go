@@ -93,6 +93,7 @@ func TestRemovesOnlyWhatIsSpent(t *testing.T) {
 		{"index.runs/7.seen", false, true},
 		{"journal/000001", false, true},
 		{"ballast", false, true},
+		{"probe/1", false, true},
 		{"ctl.sock", false, true},
 	}
 	for _, tt := range tests {

@@ -3,8 +3,8 @@
 //
 // A copy is the mirror's own files under their own names; nothing in it ever
 // changes once it has its name, and nothing here removes or replaces a file
-// (archive.md 1, I11). The package opens no record: what it copies is sealed. It
-// reads no settings and knows no schedule.
+// (archive.md 1, I11); only what has not got its name yet is cleared away. The package
+// opens no record: what it copies is sealed. It reads no settings and knows no schedule.
 package offsite
 
 import (
@@ -28,6 +28,9 @@ var (
 	ErrFull = errors.New("there is no room left at the place of the second copy")
 	// ErrReadOnly says that the place takes no new files.
 	ErrReadOnly = errors.New("the place of the second copy takes no new files")
+	// ErrTooLarge says that the place can hold no file of that size, however much room
+	// there is: a disk with the FAT file system ends at 4 GiB.
+	ErrTooLarge = errors.New("the place of the second copy cannot hold a file of that size")
 	// ErrNotThere is wrapped when a file of that name is not there.
 	ErrNotThere = fs.ErrNotExist
 )
@@ -38,9 +41,10 @@ type Info struct {
 	Size int64
 }
 
-// A Place holds files by name. Names are of the letters, digits, dots and dashes
-// that a mirror uses, with '/' between folders; they never begin with '/' or hold
-// "..". All methods may be called from many goroutines. Errors wrap those above
+// A Place holds files by name. Names are of the letters, digits, dots, dashes and
+// underscores that a mirror uses, with '/' between folders; each part begins with a
+// letter or a digit, and none ends with ".tmp". Other names are refused, and never
+// listed. All methods may be called from many goroutines. Errors wrap those above
 // where they apply, else they are of the moment and trying again may help.
 type Place interface {
 	// Put makes a file of exactly size bytes. It is there whole or not at all, and
@@ -59,7 +63,7 @@ type Place interface {
 
 // A Prober is a Place that can be tested for what else this program's own account
 // may do there: the test of `copy test`, and nothing else, calls it, with names
-// below "probe/". Outcomes are errors of the place; nil means that it let us.
+// below "probe/"; others are refused. Outcomes are errors of the place; nil means that it let us.
 type Prober interface {
 	Overwrite(ctx context.Context, name string, content []byte) error
 	Delete(ctx context.Context, name string) error
