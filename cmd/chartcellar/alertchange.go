@@ -19,6 +19,7 @@ type notice struct {
 	by     string // who; "file" is a settings file that was edited by hand
 	source string // of which EMR
 	target string // to whose account or passphrase
+	place  string // which second copy
 	// before and after are the settings, where they changed. Those who were told of
 	// alerts until then hear of it too.
 	before, after config.Settings
@@ -28,6 +29,7 @@ type notice struct {
 var changeWords = map[string]notify.Sentence{
 	"settings.changed":        "%s changed settings.",
 	"source.add":              "%s connected another EMR.",
+	"copy.add":                "%s set up a second copy.",
 	"source.key":              "%s made a new signing key.",
 	"schedule.pause":          "%s paused the schedule.",
 	"schedule.resume":         "%s ended the pause of the schedule.",
@@ -66,6 +68,9 @@ func (c notice) alert() notify.Alert {
 	}
 	first := notify.Say(words, who(c.by))
 	var more []notify.Text
+	if c.place != "" {
+		more = append(more, notify.Say("Second copy: %s", notify.Name(c.place)))
+	}
 	if c.source != "" {
 		more = append(more, notify.Say("EMR: %s", notify.Name(c.source)))
 	}

@@ -73,7 +73,7 @@ func explain(err error) *plainError {
 	if errors.As(err, &p) {
 		return p
 	}
-	for _, f := range []func(error) *plainError{explainStore, explainKeys, explainEMR, explainRest} {
+	for _, f := range []func(error) *plainError{explainCopy, explainStore, explainKeys, explainEMR, explainRest} {
 		if p := f(err); p != nil {
 			return p
 		}

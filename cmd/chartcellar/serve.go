@@ -327,7 +327,8 @@ func plansOf(s config.Settings) ([]schedule.Plan, error) {
 		}
 		plans = append(plans, pull, full)
 	}
-	return plans, nil
+	copies, err := copyPlans(s)
+	return append(plans, copies...), err
 }
 
 // sourcePlans makes the two plans of an EMR.
@@ -468,6 +469,8 @@ func (d *daemon) job(ctx context.Context, s schedule.Start) (schedule.Outcome, e
 		return d.pack(ctx)
 	case schedule.Compare:
 		return d.compare(ctx)
+	case schedule.Copy, schedule.CopyCheck:
+		return d.copy(ctx, s)
 	case schedule.Weekly, schedule.Monthly:
 		return d.report(ctx, s.Job)
 	}
@@ -552,17 +555,7 @@ func (d *daemon) check(ctx context.Context, o verify.Options) error {
 	if !r.Good() {
 		d.e.logger().ErrorContext(ctx, "damage found", "depth", string(r.Depth), "files", len(r.Damage))
 	}
-	for {
-		_, err = d.m.Record(ctx, store.RunSpec{Kind: "verify"}, verdictOfCheck(r), r)
-		if !errors.Is(err, store.ErrBusy) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(5 * time.Second):
-		}
-	}
+	return keepRecord(ctx, d.m, store.RunSpec{Kind: "verify"}, verdictOfCheck(r), r)
 }
 
 // packDue says when the journal is to be packed.

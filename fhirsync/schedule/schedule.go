@@ -32,6 +32,9 @@ const (
 	Weekly  Kind = "weekly"  // the report of one line
 	Monthly Kind = "monthly" // the report of the practice
 	Pack    Kind = "pack"    // the journal into a part, see PackDue
+	// What is done with a second copy; Job.Source is its name.
+	Copy      Kind = "copy"       // bring it up to date
+	CopyCheck Kind = "copy check" // read the next thirtieth of it
 )
 
 // A Job is one thing that runs: a kind, of one source or, with Source "", of the

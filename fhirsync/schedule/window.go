@@ -66,6 +66,19 @@ func (w Window) into(t time.Time, zone *time.Location) time.Time {
 	}
 }
 
+// Open says when the window that t lies in closes; if t lies in none, when it next
+// opens, and open is false.
+func (w Window) Open(t time.Time, zone *time.Location) (at time.Time, open bool) {
+	if next := w.into(t, zone); !next.Equal(t) {
+		return next, false
+	}
+	for d := dateOf(t, zone).plus(-1); ; d = d.plus(1) {
+		if _, to := w.on(d, zone); to.After(t) {
+			return to, true
+		}
+	}
+}
+
 // Moved says which times of day a vendor's rule moves, and which rule; "" if none.
 func Moved(p Plan) string {
 	if p.Rule == nil {

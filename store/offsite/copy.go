@@ -78,6 +78,9 @@ type Options struct {
 	Extras []Extra
 	// Slices are the thirtieths of the files that a check reads; nil: all of them.
 	Slices []int
+	// Upto says for a check up to which checkpoint a disk was complete before: what
+	// came later is not looked for. nil: everything must be there.
+	Upto func(disk string) int
 	// Events hears how far it is; nil: nobody listens.
 	Events func(done, all int, bytes int64)
 }
@@ -140,12 +143,30 @@ func Check(ctx context.Context, m Mirror, p Place, o Options) (Result, error) {
 	if j.r.Disk, err = diskOf(ctx, p); err != nil && !errors.Is(err, ErrNotThere) {
 		return j.end(), err
 	}
+	later := j.upto()
 	err = j.each(ctx, j.list, j.compare)
-	j.r.NotChecked = "Every file was read."
+	j.r.NotChecked = later
 	if o.Slices != nil {
-		j.r.NotChecked = fmt.Sprintf("%d of 30 files were compared by name and size only.", 30-len(o.Slices))
+		j.r.NotChecked = fmt.Sprintf("%d of 30 files were compared by name and size only. %s", 30-len(o.Slices), later)
 	}
 	return j.end(), err
+}
+
+// upto leaves aside what came after the copy was last complete, and says so.
+func (j *job) upto() string {
+	if j.o.Upto == nil {
+		return "Every file of the mirror was looked for."
+	}
+	last := fmt.Sprintf("checkpoints/%012d", j.o.Upto(j.r.Disk))
+	for i, f := range j.list {
+		if f.Name == last {
+			later := len(j.list) - i - 1
+			j.list = j.list[:i+1]
+			j.r.Files = len(j.list)
+			return fmt.Sprintf("%d newer files of the mirror, which come with the next copy.", later)
+		}
+	}
+	return "Every file of the mirror was looked for."
 }
 
 // A job is a copy or a check that is under way.

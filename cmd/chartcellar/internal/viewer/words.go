@@ -180,7 +180,7 @@ func modeWords(m string) string {
 // kindWords say what a run was, and of what.
 func kindWords(k, source string) string {
 	what := map[string]string{"sync": "backup of ", "verify": "check of ", "check": "sample of ", "decision": "decision about ",
-		"offsite": "second copy of ", "drill": "restore drill of "}[k]
+		"offsite": "second copy ", "offsitecheck": "check of the second copy ", "offsitetest": "test of the second copy ", "drill": "restore drill of "}[k]
 	if what == "" {
 		what = "run of "
 	}

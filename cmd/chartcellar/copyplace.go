@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"chartcellar/config"
+	"chartcellar/store"
+	"chartcellar/store/keys"
+	"chartcellar/store/offsite"
+)
+
+// The secrets of a second copy, sealed in the mirror.
+func copyKeyName(c config.Copy) string    { return c.Name + ".copy-key" }
+func copySecretName(c config.Copy) string { return c.Name + ".copy-secret" }
+
+// openPlace opens the place of a second copy.
+func (e *env) openPlace(ctx context.Context, m *store.Mirror, c config.Copy) (offsite.Place, error) {
+	p, err := e.bareplace(ctx, m, c)
+	if err != nil || c.RateMbit == 0 {
+		return p, err
+	}
+	return offsite.Limit(p, int64(c.RateMbit)*1_000_000/8), nil
+}
+
+func (e *env) bareplace(ctx context.Context, m *store.Mirror, c config.Copy) (offsite.Place, error) {
+	if c.Folder != "" {
+		return offsite.OpenFolder(c.Folder, e.fsys()), nil
+	}
+	secret, err := m.Secret(copySecretName(c))
+	if err != nil {
+		return nil, err
+	}
+	if c.SFTP != "" {
+		key, err := m.Secret(copyKeyName(c))
+		if err != nil {
+			return nil, err
+		}
+		o, err := sftpOf(c.SFTP)
+		if err != nil {
+			return nil, err
+		}
+		o.HostKey, o.Password, o.Key = c.HostKey, string(secret), key
+		return offsite.OpenSFTP(ctx, o)
+	}
+	o, err := s3Of(c)
+	if err != nil {
+		return nil, err
+	}
+	o.SecretKey = string(secret)
+	return offsite.OpenS3(ctx, o)
+}
+
+// sftpOf reads user@host:port/path.
+func sftpOf(text string) (o offsite.SFTPOptions, err error) {
+	u, err := url.Parse("sftp://" + strings.TrimPrefix(text, "sftp://"))
+	if err != nil || u.User == nil || u.Host == "" || u.Path == "" {
+		return o, usage("write the place as user@host:port/path")
+	}
+	o.User, o.Addr, o.Path = u.User.Username(), u.Host, u.Path
+	if u.Port() == "" {
+		o.Addr += ":22"
+	}
+	return o, nil
+}
+
+// s3Of reads https://host/bucket/prefix.
+func s3Of(c config.Copy) (o offsite.S3Options, err error) {
+	u, err := url.Parse(c.S3)
+	if err != nil || u.Host == "" || strings.Trim(u.Path, "/") == "" {
+		return o, usage("write the place as https://host/bucket, or https://host/bucket/prefix")
+	}
+	o.Bucket, o.Prefix, _ = strings.Cut(strings.Trim(u.Path, "/"), "/")
+	o.Endpoint, o.Insecure = u.Host, u.Scheme == "http"
+	o.Region, o.AccessKey, o.LockDays = c.Region, c.AccessKey, c.LockDays
+	return o, nil
+}
+
+// explainCopy says what is wrong with a second copy.
+func explainCopy(err error) *plainError {
+	const mirror = "Nothing is lost: the office copy is unchanged, and what lies at the second copy is kept."
+	switch {
+	case errors.Is(err, offsite.ErrForeign):
+		return &plainError{exitFailed, "This place holds the copy of another mirror: another practice's, or one that was made anew.", mirror,
+			"Choose an empty folder or bucket for this mirror, or plug the right disk in."}
+	case errors.Is(err, offsite.ErrFenced):
+		return &plainError{exitFailed, "Another computer has taken over this mirror: its copies are no longer made from here.", mirror,
+			"If that was you, stop using this computer for it: what it still copies from the EMR reaches no second copy. If it was not, call whoever looks after your computers now."}
+	case errors.Is(err, offsite.ErrAhead):
+		return &plainError{exitDamage, "The second copy is newer than the office copy: an older state of the office copy's folder was put back.",
+			"Newer records are safe at the second copy.", "Bring them back: chartcellar restore, into another folder. Do not go on with this one unless you know why it is older."}
+	case errors.Is(err, offsite.ErrAway):
+		return &plainError{exitFailed, "The place of the second copy cannot be reached: the disk is not plugged in, or the server does not answer.", mirror,
+			"Plug the disk in, or see that the office has internet; the copy goes on where it stopped."}
+	case errors.Is(err, offsite.ErrDenied):
+		return &plainError{exitFailed, "The place of the second copy refuses the sign-in" + after(err, offsite.ErrDenied) + ".", mirror,
+			"Check user, key or password, and the server's fingerprint: chartcellar copy add --help. A server that shows another fingerprint than before may be somebody else's: ask its operator first."}
+	case errors.Is(err, offsite.ErrFull):
+		return &plainError{exitFailed, "There is no room left at the place of the second copy.", mirror, "Make room there, or add a larger place; the copy goes on where it stopped. Delete nothing of the copy itself."}
+	case errors.Is(err, offsite.ErrReadOnly):
+		return &plainError{exitFailed, "The place of the second copy takes no new files: it is read-only.", mirror, "Take the write protection off, or choose another disk."}
+	case errors.Is(err, keys.ErrForged) && strings.Contains(err.Error(), "What stands below"):
+		return &plainError{exitDamage, "What lies at the second copy is not signed by this mirror's keys.", mirror,
+			"Somebody else may have written there. Keep it as it is, and use another place until you know who did."}
+	}
+	return nil
+}
+
+// after is what an error adds to the sentinel that it wraps.
+func after(err, sentinel error) string {
+	text := err.Error()
+	if i := strings.Index(text, sentinel.Error()); i >= 0 {
+		if rest := strings.TrimPrefix(text[i+len(sentinel.Error()):], ": "); rest != "" {
+			return fmt.Sprintf(" (%s)", rest)
+		}
+	}
+	return ""
+}
+
+// sftpKey returns the public line of the key with which this computer signs in, and
+// makes the key at the first call.
+func sftpKey(m *store.Mirror, c config.Copy) (string, error) {
+	pem, err := m.Secret(copyKeyName(c))
+	if err != nil {
+		return "", err
+	}
+	if pem == nil {
+		if pem, err = offsite.NewSFTPKey(); err != nil {
+			return "", err
+		}
+		if err := m.PutSecret(copyKeyName(c), pem); err != nil {
+			return "", err
+		}
+	}
+	return offsite.PublicLine(pem, "chartcellar-"+c.Name)
+}
