@@ -67,7 +67,7 @@ func appendPart(list []SealedFile, p index.Part) []SealedFile {
 // statementFiles are the mirror's statements.
 func (m *Mirror) statementFiles() (list []SealedFile, err error) {
 	for n := 1; ; n++ {
-		f, err := m.sealedFile(fmt.Sprintf("mirror/%06d.json", n))
+		f, err := m.sealedFile(filepath.ToSlash(statementName(n)))
 		if errors.Is(err, fs.ErrNotExist) && n > 1 {
 			return list, nil
 		}

@@ -114,8 +114,9 @@ type Mirror struct {
 	now       func() time.Time
 	log       *slog.Logger
 	box       *keys.Box
-	statement keys.Statement
-	first     string // SHA-256 of mirror/000001.json
+	chain     keys.Chain
+	statement keys.Statement // the last of chain
+	first     string         // SHA-256 of mirror/000001.json
 	mirrorKey [32]byte
 	to        []age.Recipient
 	logKey    string
