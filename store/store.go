@@ -148,6 +148,9 @@ func (m *Mirror) ID() string { return m.statement.Mirror }
 // Statement returns the statement in force.
 func (m *Mirror) Statement() keys.Statement { return m.statement }
 
+// Chain returns all statements in their order; it must not be modified.
+func (m *Mirror) Chain() keys.Chain { return m.chain }
+
 // FirstHash returns the SHA-256 of mirror/000001.json in hex, as the recovery
 // sheet carries it.
 func (m *Mirror) FirstHash() string { return m.first }
