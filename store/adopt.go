@@ -278,6 +278,9 @@ func (m *Mirror) signedHistory(ctx context.Context) (f keys.Fork, aside []string
 			return f, nil, err
 		}
 	}
+	if f.Settings, err = m.SettingsKept(); err != nil {
+		return f, nil, err
+	}
 	numbers, err := m.partNumbers()
 	for _, n := range numbers {
 		if int(n) > f.Parts {

@@ -132,6 +132,9 @@ type Mirror struct {
 	// unfinished is how many parts Look left aside.
 	unfinished int
 
+	// settingsMu is held while settings are kept: each gets the next number.
+	settingsMu sync.Mutex
+
 	// runMu is held by the one Run that writes parts.
 	runMu sync.Mutex
 
