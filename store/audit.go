@@ -61,5 +61,9 @@ func (m *Mirror) TreeAt(size int64) (tlog.Hash, error) { return m.index.TreeAt(s
 // Tree returns the size and the root of the log.
 func (m *Mirror) Tree() (size int64, root tlog.Hash, err error) { return m.index.Tree() }
 
-// LogKey returns the public key that checkpoints are signed with.
+// LogKey returns the public key that new checkpoints are signed with.
 func (m *Mirror) LogKey() string { return m.statement.LogKey }
+
+// LogKeyAt returns the public key that signed a checkpoint: each time a restored
+// folder was adopted, a new key began.
+func (m *Mirror) LogKeyAt(checkpoint int) string { return m.chain.LogKeyAt(checkpoint) }

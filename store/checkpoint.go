@@ -226,7 +226,7 @@ func (m *Mirror) ReadCheckpoint(n int) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("read checkpoint %d: %w", n, err)
 	}
-	c, err := ParseCheckpoint(file, m.statement.LogKey)
+	c, err := ParseCheckpoint(file, m.LogKeyAt(n))
 	c.Number = n
 	if err != nil {
 		return c, fmt.Errorf("read checkpoint %d: %w", n, err)

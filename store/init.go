@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
@@ -116,21 +115,37 @@ func firstStatement(o *InitOptions, office, recovery *age.X25519Identity) (s key
 		return s, nil, fmt.Errorf("make the log key: %w", err)
 	}
 	s.LogKey = vkey
-	signer, err := keys.RecoverySigner(recovery)
-	if err != nil {
+	if s.RecoveryKey, err = recoveryKey(recovery); err != nil {
 		return s, nil, err
 	}
-	s.RecoveryKey = base64.StdEncoding.EncodeToString(signer.Public().(ed25519.PublicKey))
-	secrets = map[string][]byte{}
-	if secrets[mirrorKeyFile], err = o.Box.Seal("mirror key", mirrorKey[:]); err != nil {
+	if s.OfficeKey, err = keys.SealOfficeKey(office, recovery); err != nil {
 		return s, nil, err
 	}
-	secrets[logKeyFile], err = o.Box.Seal("log key", []byte(skey))
-	if err != nil {
+	if secrets, err = sealKeys(o.Box, mirrorKey, skey); err != nil {
 		return s, nil, err
 	}
 	secrets["statement"], err = keys.SignByLog(s, skey)
 	return s, secrets, err
+}
+
+// sealKeys returns the files of the keys that a box needs to work unattended.
+func sealKeys(box *keys.Box, mirrorKey [32]byte, skey string) (map[string][]byte, error) {
+	a, err := box.Seal("mirror key", mirrorKey[:])
+	if err != nil {
+		return nil, err
+	}
+	b, err := box.Seal("log key", []byte(skey))
+	return map[string][]byte{mirrorKeyFile: a, logKeyFile: b}, err
+}
+
+// recoveryKey returns the public part of the recovery signing key, as it stands in
+// statements.
+func recoveryKey(recovery *age.X25519Identity) (string, error) {
+	signer, err := keys.RecoverySigner(recovery)
+	if err != nil {
+		return "", err
+	}
+	return base64.StdEncoding.EncodeToString(signer.Public().(ed25519.PublicKey)), nil
 }
 
 // The files below secrets/.
@@ -149,7 +164,7 @@ func writeMirror(o *InitOptions, n NewMirror, secrets map[string][]byte) error {
 			return fmt.Errorf("make the folder %s: %w", dir, err)
 		}
 	}
-	if err := putAsideSlots(o); err != nil {
+	if err := putAsideSlots(o.FS, o.Dir); err != nil {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(secrets)) {
@@ -162,26 +177,18 @@ func writeMirror(o *InitOptions, n NewMirror, secrets map[string][]byte) error {
 			return err
 		}
 	}
-	name := firstFile(o.Dir)
-	if err := disk.WriteFile(o.FS, name, file); err != nil {
-		return err
-	}
-	back, err := disk.ReadFile(o.FS, name, 1<<20)
-	if err != nil || !bytes.Equal(back, file) {
-		return fmt.Errorf("read the mirror statement back: %w", ErrDamaged)
-	}
-	return nil
+	return writeStatement(o.FS, o.Dir, 1, file)
 }
 
 // putAsideSlots moves away the passphrases of an Init that was broken off: they
 // open a key that was never used.
-func putAsideSlots(o *InitOptions) error {
-	slots, err := o.FS.ReadDir(filepath.Join(o.Dir, "slots"))
+func putAsideSlots(fsys disk.FS, dir string) error {
+	slots, err := fsys.ReadDir(filepath.Join(dir, "slots"))
 	if err != nil {
 		return fmt.Errorf("list the passphrases: %w", err)
 	}
 	for _, s := range slots {
-		if _, err := disk.Quarantine(o.FS, o.Dir, filepath.Join(o.Dir, "slots", s.Name())); err != nil {
+		if _, err := disk.Quarantine(fsys, dir, filepath.Join(dir, "slots", s.Name())); err != nil {
 			return err
 		}
 	}
@@ -206,7 +213,9 @@ func checkEmpty(fsys disk.FS, dir string) error {
 }
 
 // firstFile is the file that makes a folder a mirror: the first statement of its keys.
-func firstFile(dir string) string { return filepath.Join(dir, "mirror", "000001.json") }
+func firstFile(dir string) string { return filepath.Join(dir, statementName(1)) }
+
+func statementName(n int) string { return filepath.Join("mirror", fmt.Sprintf("%06d.json", n)) }
 
 // IsMirror reports whether a folder is a mirror.
 func IsMirror(fsys disk.FS, dir string) (bool, error) {
@@ -221,7 +230,7 @@ func IsMirror(fsys disk.FS, dir string) (bool, error) {
 func Folders() []string { return slices.Clone(folders) }
 
 // folders are the folders of a mirror.
-var folders = []string{"mirror", "parts", "attachments", "checkpoints", "slots", "secrets",
+var folders = []string{"mirror", "parts", "attachments", "checkpoints", "settings", "slots", "secrets",
 	"journal", "quarantine", "index.runs"}
 
 // checkLocal makes the folder and refuses one on a network drive: no lock and no

@@ -20,12 +20,24 @@ type SealedFile struct {
 }
 
 // Inventory returns every file that belongs into a second copy, in the order in
-// which a copy that is broken off is still worth something: the statements first,
+// which a copy that is broken off is still worth something: statements and settings first,
 // each part behind the attachments that it names, and each checkpoint behind the
 // parts that it covers. It needs no key, and reads statements and checkpoints only:
 // the sums of the others come from the index.
 func (m *Mirror) Inventory() ([]SealedFile, error) {
 	list, err := m.statementFiles()
+	if err != nil {
+		return nil, err
+	}
+	kept, err := m.SettingsKept()
+	for n := 1; n <= kept && err == nil; n++ {
+		var f SealedFile
+		if f, err = m.sealedFile(filepath.ToSlash(settingsName(n))); err == nil {
+			list = append(list, f)
+		} else if errors.Is(err, fs.ErrNotExist) { // verify names it
+			err = nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +79,7 @@ func appendPart(list []SealedFile, p index.Part) []SealedFile {
 // statementFiles are the mirror's statements.
 func (m *Mirror) statementFiles() (list []SealedFile, err error) {
 	for n := 1; ; n++ {
-		f, err := m.sealedFile(fmt.Sprintf("mirror/%06d.json", n))
+		f, err := m.sealedFile(filepath.ToSlash(statementName(n)))
 		if errors.Is(err, fs.ErrNotExist) && n > 1 {
 			return list, nil
 		}

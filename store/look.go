@@ -89,28 +89,28 @@ func (m *Mirror) Unfinished() int { return m.unfinished }
 // mirror key with id.
 func (m *Mirror) lookAtKeys(id age.Identity) error {
 	var files [][]byte
+	var chain keys.Chain
 	for n := 1; ; n++ {
-		name := fmt.Sprintf("%06d.json", n)
-		b, err := disk.ReadFile(m.fs, m.path("mirror", name), 1<<20)
+		b, err := disk.ReadFile(m.fs, m.path(statementName(n)), 1<<20)
 		if errors.Is(err, fs.ErrNotExist) && n > 1 {
 			break
 		}
-		var s keys.Statement
+		var longer keys.Chain
 		if err == nil {
-			s, err = keys.VerifyChain(append(files, b), "")
+			longer, err = keys.VerifyChain(append(files, b), "")
 		}
 		if err != nil && n > 1 {
-			m.problem(ProblemSigned, "The file mirror/%s is not good, so that the one before it was used: %s.", name, err)
+			m.problem(ProblemSigned, "The file %s is not good, so that the one before it was used: %s.", filepath.ToSlash(statementName(n)), err)
 			break
 		}
 		if err != nil {
 			return fmt.Errorf("read the mirror statement: %w", err)
 		}
-		m.statement, files = s, append(files, b)
+		chain, files = longer, append(files, b)
 	}
 	m.first = keys.Hash(files[0])
-	var err error
-	if m.to, err = m.statement.AgeRecipients(); err != nil {
+	err := m.setChain(chain)
+	if err != nil {
 		return err
 	}
 	if m.mirrorKey, err = keys.OpenMirrorKey(m.statement, id); err != nil {
@@ -355,6 +355,13 @@ func (l *looker) compare(d *index.DB) error {
 		}
 		l.checkpoint(d, c, signed)
 		state.Number = n
+	}
+	for _, s := range m.chain {
+		if f := s.Fork; f.Is() && f.Size <= l.sure {
+			if root, err := d.TreeAt(f.Size); err != nil || root != f.Root {
+				m.problem(ProblemSigned, "The archive is not the one that epoch %d continues: files may have been exchanged.", s.Epoch)
+			}
+		}
 	}
 	err := l.rest(d, signed, len(numbers) > 0)
 	if err == nil {

@@ -134,6 +134,9 @@ func (m *Mirror) open(ctx context.Context, o *Options) error {
 			return err
 		}
 	}
+	if err := m.checkForks(); err != nil {
+		return err
+	}
 	if err := m.settle(ctx); err != nil {
 		return err
 	}
@@ -148,23 +151,7 @@ func (m *Mirror) open(ctx context.Context, o *Options) error {
 
 // readKeys checks the mirror statements and opens what the box key seals.
 func (m *Mirror) readKeys() error {
-	var files [][]byte
-	for n := 1; ; n++ {
-		b, err := disk.ReadFile(m.fs, m.path("mirror", fmt.Sprintf("%06d.json", n)), 1<<20)
-		if errors.Is(err, fs.ErrNotExist) && n > 1 {
-			break
-		}
-		if err != nil {
-			return fmt.Errorf("read the mirror statement: %w", err)
-		}
-		files = append(files, b)
-	}
-	s, err := keys.VerifyChain(files, "")
-	if err != nil {
-		return err
-	}
-	m.statement, m.first = s, keys.Hash(files[0])
-	if m.to, err = s.AgeRecipients(); err != nil {
+	if err := m.readChain(""); err != nil {
 		return err
 	}
 	k, err := m.secret(mirrorKeyFile, "mirror key")
@@ -177,6 +164,35 @@ func (m *Mirror) readKeys() error {
 	m.mirrorKey = [32]byte(k)
 	skey, err := m.secret(logKeyFile, "log key")
 	m.logKey = string(skey)
+	return err
+}
+
+// readChain reads the mirror statements and checks them, and against the hash of the
+// first if first is not empty.
+func (m *Mirror) readChain(first string) error {
+	var files [][]byte
+	for n := 1; ; n++ {
+		b, err := disk.ReadFile(m.fs, m.path(statementName(n)), 1<<20)
+		if errors.Is(err, fs.ErrNotExist) && n > 1 {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("read the mirror statement: %w", err)
+		}
+		files = append(files, b)
+	}
+	chain, err := keys.VerifyChain(files, first)
+	if err != nil {
+		return err
+	}
+	m.first = keys.Hash(files[0])
+	return m.setChain(chain)
+}
+
+// setChain puts statements that were checked in force.
+func (m *Mirror) setChain(chain keys.Chain) (err error) {
+	m.chain, m.statement = chain, chain.Last()
+	m.to, err = m.statement.AgeRecipients()
 	return err
 }
 

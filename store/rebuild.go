@@ -378,6 +378,9 @@ func (w *partScanner) file(s *scannedPart) error {
 		return err
 	}
 	defer p.Close() // read only
+	if err := w.m.checkEpoch(p, s.n); err != nil {
+		return err
+	}
 	s.commit.Part = index.Part{Number: uint32(s.n), Size: size, SHA256: sum, Run: p.Footer.Run}
 	s.commit.Hashes = p.Leaves()
 	if err := s.changes(p); err != nil {

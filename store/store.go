@@ -114,8 +114,9 @@ type Mirror struct {
 	now       func() time.Time
 	log       *slog.Logger
 	box       *keys.Box
-	statement keys.Statement
-	first     string // SHA-256 of mirror/000001.json
+	chain     keys.Chain
+	statement keys.Statement // the last of chain
+	first     string         // SHA-256 of mirror/000001.json
 	mirrorKey [32]byte
 	to        []age.Recipient
 	logKey    string
@@ -130,6 +131,9 @@ type Mirror struct {
 
 	// unfinished is how many parts Look left aside.
 	unfinished int
+
+	// settingsMu is held while settings are kept: each gets the next number.
+	settingsMu sync.Mutex
 
 	// runMu is held by the one Run that writes parts.
 	runMu sync.Mutex
@@ -146,6 +150,9 @@ func (m *Mirror) ID() string { return m.statement.Mirror }
 
 // Statement returns the statement in force.
 func (m *Mirror) Statement() keys.Statement { return m.statement }
+
+// Chain returns all statements in their order; it must not be modified.
+func (m *Mirror) Chain() keys.Chain { return m.chain }
 
 // FirstHash returns the SHA-256 of mirror/000001.json in hex, as the recovery
 // sheet carries it.

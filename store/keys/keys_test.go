@@ -2,6 +2,8 @@ package keys_test
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -205,6 +207,12 @@ func TestSlots(t *testing.T) {
 // the caller says.
 func chain(t *testing.T, second func(s keys.Statement, firstKey, secondKey string) ([]byte, error)) [][]byte {
 	t.Helper()
+	return chainOf(t, nil, second)
+}
+
+// chainOf is chain with a recovery key.
+func chainOf(t *testing.T, recovery *age.X25519Identity, second func(s keys.Statement, firstKey, secondKey string) ([]byte, error)) [][]byte {
+	t.Helper()
 	k1, v1, err := keys.NewLogKey("m")
 	if err != nil {
 		t.Fatal(err)
@@ -214,11 +222,22 @@ func chain(t *testing.T, second func(s keys.Statement, firstKey, secondKey strin
 		t.Fatal(err)
 	}
 	one := keys.Statement{Format: 1, Mirror: "m", Number: 1, Epoch: 1, LogKey: v1}
+	if recovery != nil {
+		k, err := keys.RecoverySigner(recovery)
+		if err != nil {
+			t.Fatal(err)
+		}
+		one.RecoveryKey = base64.StdEncoding.EncodeToString(k.Public().(ed25519.PublicKey))
+	}
 	a, err := keys.SignByLog(one, k1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	two := keys.Statement{Format: 1, Mirror: "m", Number: 2, Epoch: 1, LogKey: v2, Previous: keys.Hash(a)}
+	two := one
+	two.Number, two.Previous = 2, keys.Hash(a)
+	if recovery != nil {
+		two.Epoch, two.LogKey, two.Fork = 2, v2, keys.Fork{Parts: 3, Checkpoints: 2, Size: 10}
+	}
 	b, err := second(two, k1, k2)
 	if err != nil {
 		t.Fatal(err)
@@ -228,7 +247,7 @@ func chain(t *testing.T, second func(s keys.Statement, firstKey, secondKey strin
 
 func TestStatements(t *testing.T) {
 	good := chain(t, func(s keys.Statement, first, _ string) ([]byte, error) { return keys.SignByLog(s, first) })
-	if s, err := keys.VerifyChain(good, keys.Hash(good[0])); err != nil || s.Number != 2 {
+	if s, err := keys.VerifyChain(good, keys.Hash(good[0])); err != nil || s.Last().Number != 2 {
 		t.Errorf("VerifyChain = %+v, %v", s, err)
 	}
 	forged := map[string][][]byte{
@@ -247,6 +266,81 @@ func TestStatements(t *testing.T) {
 	}
 	if _, err := keys.VerifyChain(good, strings.Repeat("0", 64)); !errors.Is(err, keys.ErrForged) {
 		t.Errorf("another first file: VerifyChain = %v", err)
+	}
+}
+
+// TestEpochs: a new epoch, and a new log key with it, begins only with a fork that the
+// recovery key has signed.
+func TestEpochs(t *testing.T) {
+	recovery, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := func(change func(*keys.Statement)) [][]byte {
+		return chainOf(t, recovery, func(s keys.Statement, _, _ string) ([]byte, error) {
+			change(&s)
+			return keys.SignByRecovery(s, recovery)
+		})
+	}
+	good := made(func(*keys.Statement) {})
+	c, err := keys.VerifyChain(good, "")
+	if err != nil || len(c) != 2 {
+		t.Fatalf("VerifyChain = %d statements, %v", len(c), err)
+	}
+	for n, want := range map[int]int{1: 0, 2: 0, 3: 1, 9: 1} {
+		if got := c.LogKeyAt(n); got != c[want].LogKey {
+			t.Errorf("checkpoint %d: the key of epoch %d was expected", n, want+1)
+		}
+	}
+	for n, want := range map[int]int{1: 1, 3: 1, 4: 2} {
+		if got := c.EpochAt(n); got != want {
+			t.Errorf("part %d: epoch %d, want %d", n, got, want)
+		}
+	}
+	forged := map[string][][]byte{
+		"signed by the box alone": chainOf(t, recovery, func(s keys.Statement, first, _ string) ([]byte, error) { return keys.SignByLog(s, first) }),
+		"signed by its own log key": chainOf(t, recovery, func(s keys.Statement, _, own string) ([]byte, error) {
+			return keys.SignByLog(s, own)
+		}),
+		"signed by a stranger":         chainOf(t, recovery, func(s keys.Statement, _, _ string) ([]byte, error) { return keys.SignByRecovery(s, stranger) }),
+		"a new log key without a fork": made(func(s *keys.Statement) { s.Fork, s.Epoch = keys.Fork{}, 1 }),
+		"a new epoch without a fork":   made(func(s *keys.Statement) { s.Fork = keys.Fork{} }),
+		"a fork without a new epoch":   made(func(s *keys.Statement) { s.Epoch = 1 }),
+		"an epoch is left out":         made(func(s *keys.Statement) { s.Epoch = 3 }),
+	}
+	for name, files := range forged {
+		if _, err := keys.VerifyChain(files, ""); !errors.Is(err, keys.ErrForged) {
+			t.Errorf("%s: VerifyChain = %v, want ErrForged", name, err)
+		}
+	}
+}
+
+func TestOfficeKey(t *testing.T) {
+	office, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	recovery, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := keys.Statement{Recipients: []keys.Recipient{{Role: "office", Key: office.Recipient().String()}}}
+	if s.OfficeKey, err = keys.SealOfficeKey(office, recovery); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := keys.OpenOfficeKey(s, recovery); err != nil || got.String() != office.String() {
+		t.Errorf("OpenOfficeKey = %v", err)
+	}
+	if _, err := keys.OpenOfficeKey(s, office); err == nil {
+		t.Error("the office key opens itself")
+	}
+	s.Recipients[0].Key = recovery.Recipient().String()
+	if _, err := keys.OpenOfficeKey(s, recovery); !errors.Is(err, keys.ErrDamaged) {
+		t.Errorf("OpenOfficeKey of another recipient = %v", err)
 	}
 }
 

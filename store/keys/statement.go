@@ -10,12 +10,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"filippo.io/age"
 	"filippo.io/age/armor"
 	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
 )
 
 // StatementFormat is the number of the format of mirror statements.
@@ -44,16 +46,62 @@ type Statement struct {
 	RecoveryKey string      `json:"recoveryKey"` // Ed25519 public key, base64
 	Previous    string      `json:"previous"`    // SHA-256 of the file before, hex; "" for the first
 	Created     time.Time   `json:"created"`
-	Fork        Fork        `json:"fork,omitzero"` // in the first statement of a later epoch
+	// OfficeKey is the office key, an armored age file to the recovery key alone: who
+	// comes back with the sheet has it again. "" in mirrors of before it was kept.
+	OfficeKey string `json:"officeKey,omitempty"`
+	// Fork is set in the first statement of each epoch but the first.
+	Fork Fork `json:"fork,omitzero"`
 }
 
-// A Fork says up to where what the epochs before wrote counts (archive.md 8).
+// A Fork says up to where what the epochs before wrote counts (archive.md 8). Whatever
+// the box of the epoch before has written after that does not.
 type Fork struct {
-	Parts       int    `json:"parts"`       // number of the last part
-	Checkpoints int    `json:"checkpoints"` // number of the last checkpoint
-	Settings    int    `json:"settings"`    // number of the last settings file
-	Size        int64  `json:"size"`        // of the Merkle log
-	Root        string `json:"root"`        // of the log at that size, base64
+	Parts       int       `json:"parts"`       // number of the last part
+	Checkpoints int       `json:"checkpoints"` // number of the last checkpoint
+	Settings    int       `json:"settings"`    // number of the last settings file
+	Size        int64     `json:"size"`        // of the Merkle log
+	Root        tlog.Hash `json:"root"`        // of the log at that size, never zero
+}
+
+// Is reports whether there is a fork.
+func (f Fork) Is() bool { return f != Fork{} }
+
+// continues reports whether a fork lies at or behind an earlier one.
+func (f Fork) continues(before Fork) bool {
+	return f.Parts >= before.Parts && f.Checkpoints >= before.Checkpoints && f.Settings >= before.Settings && f.Size >= before.Size
+}
+
+// A Chain is the statements of a mirror in their order; the last is in force.
+type Chain []Statement
+
+// Last returns the statement in force.
+func (c Chain) Last() Statement { return c[len(c)-1] }
+
+// LogKeyAt returns the public log key that signs a checkpoint: the one of the
+// epoch to which its number belongs.
+func (c Chain) LogKeyAt(checkpoint int) string {
+	return c.at(func(f Fork) bool { return checkpoint > f.Checkpoints }).LogKey
+}
+
+// SettingsKeyAt returns the public log key that signs a settings file.
+func (c Chain) SettingsKeyAt(settings int) string {
+	return c.at(func(f Fork) bool { return settings > f.Settings }).LogKey
+}
+
+// EpochAt returns the epoch in which a part was written.
+func (c Chain) EpochAt(part int) int {
+	return c.at(func(f Fork) bool { return part > f.Parts }).Epoch
+}
+
+// at returns the last statement that begins an epoch and whose fork lies before what
+// is asked for; else the first.
+func (c Chain) at(behind func(Fork) bool) Statement {
+	for _, s := range slices.Backward(c) {
+		if s.Fork.Is() && behind(s.Fork) {
+			return s
+		}
+	}
+	return c[0]
 }
 
 // A signature by one of the two keys that may sign.
@@ -154,31 +202,48 @@ func strict(b []byte, to any) error {
 // VerifyChain checks all statement files of a mirror in order: the first is
 // signed by its own log key and, if pin is not empty, has that SHA-256; each
 // later one names the one before and is signed by its log key or by the
-// recovery key. It returns the last. Anything else wraps ErrForged.
-func VerifyChain(files [][]byte, pin string) (Statement, error) {
+// recovery key. A new epoch, and with it a new log key, begins only with a fork
+// that the recovery key has signed: the box alone cannot begin one. Anything else
+// wraps ErrForged.
+func VerifyChain(files [][]byte, pin string) (Chain, error) {
 	if len(files) == 0 {
-		return Statement{}, fmt.Errorf("no mirror statement: %w", ErrDamaged)
+		return nil, fmt.Errorf("no mirror statement: %w", ErrDamaged)
 	}
-	var last Statement
+	var chain Chain
+	var fork Fork
 	previous := ""
 	for i, file := range files {
 		s, f, err := parse(file)
 		if err != nil {
-			return Statement{}, fmt.Errorf("statement %d: %w", i+1, err)
+			return nil, fmt.Errorf("statement %d: %w", i+1, err)
 		}
-		signers := last
+		ok := s.Number == i+1 && s.Previous == previous
 		if i == 0 {
-			signers = s
+			ok = ok && !s.Fork.Is() && verify(f, s)
+		} else {
+			ok = ok && follows(s, f, chain.Last(), fork)
 		}
-		ok := s.Number == i+1 && s.Previous == previous && verify(f, signers) &&
-			(i == 0 || s.Mirror == last.Mirror && s.Epoch >= last.Epoch)
 		previous = Hash(file)
 		if !ok || i == 0 && pin != "" && previous != pin {
-			return Statement{}, fmt.Errorf("statement %d: %w", i+1, ErrForged)
+			return nil, fmt.Errorf("statement %d: %w", i+1, ErrForged)
 		}
-		last = s
+		chain = append(chain, s)
+		if s.Fork.Is() {
+			fork = s.Fork
+		}
 	}
-	return last, nil
+	return chain, nil
+}
+
+// follows reports whether a statement may come after last; fork is the one before, if
+// there was any.
+func follows(s Statement, f statementFile, last Statement, fork Fork) bool {
+	ok := s.Epoch == last.Epoch && s.LogKey == last.LogKey
+	if s.Fork.Is() {
+		ok = s.Epoch == last.Epoch+1 && s.Fork.continues(fork)
+		last.LogKey = "" // the recovery key must have signed
+	}
+	return ok && s.Mirror == last.Mirror && verify(f, last)
 }
 
 // Hash returns the SHA-256 of a file in hex.
@@ -209,22 +274,51 @@ func verify(f statementFile, by Statement) bool {
 // SealMirrorKey encrypts the mirror key to the recipients, so that a restore
 // from paper alone has it again.
 func SealMirrorKey(k [32]byte, to []age.Recipient) (string, error) {
+	return sealArmored("mirror key", k[:], to...)
+}
+
+// SealOfficeKey encrypts the office key to the recovery key: who comes back with the
+// sheet goes on with the same office key, so that a passphrase opens what was kept
+// before.
+func SealOfficeKey(office, recovery *age.X25519Identity) (string, error) {
+	return sealArmored("office key", []byte(office.String()), recovery.Recipient())
+}
+
+func sealArmored(what string, plain []byte, to ...age.Recipient) (string, error) {
 	var buf strings.Builder
 	a := armor.NewWriter(&buf)
 	w, err := age.Encrypt(a, to...)
 	if err != nil {
-		return "", fmt.Errorf("seal the mirror key: %w", err)
+		return "", fmt.Errorf("seal the %s: %w", what, err)
 	}
-	if _, err = w.Write(k[:]); err == nil {
+	if _, err = w.Write(plain); err == nil {
 		err = w.Close()
 	}
 	if err == nil {
 		err = a.Close()
 	}
 	if err != nil {
-		return "", fmt.Errorf("seal the mirror key: %w", err)
+		return "", fmt.Errorf("seal the %s: %w", what, err)
 	}
 	return buf.String(), nil
+}
+
+// OpenOfficeKey decrypts the office key in a statement. ErrDamaged if it is not the
+// one that the statement names as its recipient.
+func OpenOfficeKey(s Statement, recovery age.Identity) (*age.X25519Identity, error) {
+	r, err := age.Decrypt(armor.NewReader(strings.NewReader(s.OfficeKey)), recovery)
+	if err != nil {
+		return nil, fmt.Errorf("open the office key: %w", err)
+	}
+	text, err := io.ReadAll(io.LimitReader(r, 1024))
+	if err != nil {
+		return nil, fmt.Errorf("open the office key: %w", ErrDamaged)
+	}
+	id, err := age.ParseX25519Identity(string(text))
+	if err != nil || len(s.Recipients) == 0 || id.Recipient().String() != s.Recipients[0].Key {
+		return nil, fmt.Errorf("open the office key: %w", ErrDamaged)
+	}
+	return id, nil
 }
 
 // OpenMirrorKey decrypts the mirror key in a statement.

@@ -30,7 +30,7 @@ type Contents struct {
 	Wrong []string
 
 	place  Place
-	chain  []keys.Statement         // up to Statement
+	chain  keys.Chain               // up to Statement
 	levels map[int]map[string]found // by epoch
 	files  map[string]found         // by the mirror's name
 	newest map[string]int           // highest number of a kind, by its folder
@@ -111,10 +111,11 @@ func (c *Contents) believe(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s, err := keys.VerifyChain(files, "")
-		if err == nil && s.Epoch == top {
-			c.Statement, c.First = s, keys.Hash(files[0])
-			return c.overlay(files)
+		chain, err := keys.VerifyChain(files, "")
+		if err == nil && chain.Last().Epoch == top {
+			c.chain, c.Statement, c.First = chain, chain.Last(), keys.Hash(files[0])
+			c.overlay()
+			return nil
 		}
 		if top == 1 && len(files) == 0 {
 			return nil // other things lie there, and no mirror
@@ -181,11 +182,7 @@ func readSmall(ctx context.Context, p Place, name string) ([]byte, error) {
 
 // overlay takes of each name the file that counts by a chain of statements: that of
 // the highest epoch, and none that an epoch wrote after another one had taken over.
-func (c *Contents) overlay(chain [][]byte) error {
-	var err error
-	if c.chain, err = statements(chain); err != nil {
-		return err
-	}
+func (c *Contents) overlay() {
 	forks := forks(c.chain)
 	c.files, c.newest = map[string]found{}, map[string]int{}
 	for _, epoch := range slices.Sorted(maps.Keys(c.levels)) {
@@ -197,26 +194,13 @@ func (c *Contents) overlay(chain [][]byte) error {
 			}
 		}
 	}
-	return nil
 }
 
 // A fork is up to which numbers the epochs before one count, by folder.
 type fork map[string]int
 
-// statements reads a chain that is signed as it must be.
-func statements(chain [][]byte) (list []keys.Statement, err error) {
-	for i := range chain {
-		s, err := keys.VerifyChain(chain[:i+1], "")
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, s)
-	}
-	return list, nil
-}
-
 // forks returns the fork of each epoch that took over from another.
-func forks(chain []keys.Statement) map[int]fork {
+func forks(chain keys.Chain) map[int]fork {
 	all := map[int]fork{}
 	for _, s := range chain {
 		if s.Epoch > 1 && all[s.Epoch] == nil {
@@ -224,19 +208,6 @@ func forks(chain []keys.Statement) map[int]fork {
 		}
 	}
 	return all
-}
-
-// logKey returns the key that signed a checkpoint: that of the last epoch whose fork
-// lies before it.
-func (c *Contents) logKey(checkpoint int) string {
-	key := ""
-	forks := forks(c.chain)
-	for _, s := range c.chain {
-		if s.Epoch == 1 || checkpoint > forks[s.Epoch]["checkpoints"] {
-			key = s.LogKey
-		}
-	}
-	return key
 }
 
 // counts reports whether a file that an epoch wrote belongs to the history of the

@@ -36,7 +36,7 @@ var (
 type Mirror interface {
 	ID() string
 	FirstHash() string
-	Statement() keys.Statement
+	Chain() keys.Chain
 	Inventory() ([]store.SealedFile, error)
 	OpenSealed(name string) (io.ReadCloser, error)
 }
@@ -192,7 +192,7 @@ func begin(ctx context.Context, m Mirror, p Place, o Options, what string) (*job
 	if o.Events == nil {
 		o.Events = func(int, int, int64) {}
 	}
-	j := &job{m: m, p: p, o: o, prefix: Prefix(m.Statement().Epoch)}
+	j := &job{m: m, p: p, o: o, prefix: Prefix(m.Chain().Last().Epoch)}
 	j.r = Result{Place: o.Place, What: what, Started: o.Now().UTC()}
 	var err error
 	if j.c, err = Read(ctx, p); err != nil {
@@ -221,36 +221,15 @@ func (j *job) mine() error {
 		return nil
 	case j.c.First != j.m.FirstHash():
 		return ErrForeign
-	case j.c.Epoch() > j.m.Statement().Epoch:
+	case j.c.Epoch() > j.m.Chain().Last().Epoch:
 		return ErrFenced
-	case j.c.Epoch() < j.m.Statement().Epoch:
-		return j.fromOurs() // what stands there from after the fork does not count
+	case j.c.Epoch() < j.m.Chain().Last().Epoch:
+		j.c.chain = j.m.Chain() // the place does not have it yet; what stands there from after the fork does not count
+		j.c.overlay()
 	case j.c.Newest("parts") > last["parts"] || j.c.Newest("checkpoints") > last["checkpoints"] || j.c.Newest("mirror") > last["mirror"]:
 		return ErrAhead
 	}
 	return nil
-}
-
-// fromOurs looks at the place by this mirror's own statements, which it does not
-// have yet.
-func (j *job) fromOurs() error {
-	var chain [][]byte
-	for _, f := range j.list {
-		if kind, _ := kindOf(f.Name); kind != "mirror" {
-			continue
-		}
-		r, err := j.m.OpenSealed(f.Name)
-		if err != nil {
-			return err
-		}
-		b, err := io.ReadAll(r)
-		r.Close() // read only
-		if err != nil {
-			return fmt.Errorf("read %s: %w", f.Name, err)
-		}
-		chain = append(chain, b)
-	}
-	return j.c.overlay(chain)
 }
 
 func (j *job) end() Result {

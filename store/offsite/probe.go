@@ -36,7 +36,7 @@ func Test(ctx context.Context, m Mirror, p Place) (Tested, error) {
 		return t, err
 	case !c.Empty() && c.First != m.FirstHash():
 		return t, ErrForeign
-	case c.Epoch() > m.Statement().Epoch:
+	case c.Epoch() > m.Chain().Last().Epoch:
 		return t, ErrFenced
 	}
 	name := "probe/" + hex.EncodeToString(randomBytes(8))

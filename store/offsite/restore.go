@@ -121,7 +121,7 @@ func (t *taker) readSums(names []string) {
 			continue
 		}
 		_, n := kindOf(name)
-		c, err := store.ParseCheckpoint(b, t.c.logKey(n))
+		c, err := store.ParseCheckpoint(b, t.c.chain.LogKeyAt(n))
 		if err != nil {
 			t.wrong(name, "it is not signed by this mirror's key")
 			continue

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"chartcellar/store"
+	"chartcellar/store/archive"
 	"chartcellar/store/index"
 )
 
@@ -249,49 +250,20 @@ func (f *reading) close() error {
 
 // sum adds up what was found, and checks the log that the parts give.
 func (f *reading) sum(r *Result) error {
-	tree := &log{}
+	tree := &archive.Log{}
 	for i := range f.out {
 		o := &f.out[i]
 		r.Files, r.Bytes = r.Files+o.r.Files, r.Bytes+o.r.Bytes
 		r.Plain, r.Records = r.Plain+o.r.Plain, r.Records+o.r.Records
 		r.Damage = append(r.Damage, o.r.Damage...)
-		tree.add(o.leaves)
+		tree.Add(o.leaves)
 	}
 	slices.SortStableFunc(r.Damage, func(a, b Damage) int { return cmp.Compare(a.File, b.File) })
-	return tree.check(f.m, r)
+	return checkLog(tree, f.m, r)
 }
 
-// A log is the Merkle log as the parts themselves give it.
-type log struct {
-	hashes []tlog.Hash
-	size   int64
-}
-
-func (l *log) add(leaves []tlog.Hash) {
-	for _, leaf := range leaves {
-		more, err := tlog.StoredHashesForRecordHash(l.size, leaf, l)
-		if err != nil {
-			return // the size is wrong then, and check says so
-		}
-		l.hashes = append(l.hashes, more...)
-		l.size++
-	}
-}
-
-// ReadHashes implements tlog.HashReader.
-func (l *log) ReadHashes(at []int64) ([]tlog.Hash, error) {
-	var out []tlog.Hash
-	for _, i := range at {
-		if i >= int64(len(l.hashes)) {
-			return nil, errors.New("no such hash")
-		}
-		out = append(out, l.hashes[i])
-	}
-	return out, nil
-}
-
-// check compares the log of the parts with the last signed root.
-func (l *log) check(m *store.Mirror, r *Result) error {
+// checkLog compares the log of the parts with the last signed root.
+func checkLog(l *archive.Log, m *store.Mirror, r *Result) error {
 	if !r.Good() {
 		return nil
 	}
@@ -303,7 +275,7 @@ func (l *log) check(m *store.Mirror, r *Result) error {
 	if err != nil {
 		return err
 	}
-	root, err := tlog.TreeHash(c.Size, l)
+	root, err := l.Root(c.Size)
 	if err != nil || root != c.Root {
 		r.bad(fmt.Sprintf("checkpoints/%012d", n), "the parts do not give the root that was signed")
 	}

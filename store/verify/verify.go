@@ -101,7 +101,9 @@ func Run(ctx context.Context, m *store.Mirror, o Options) (Result, error) {
 		err = sample(ctx, m, &r, o)
 		r.NotChecked = "Records that were not drawn were not read."
 	case Full:
-		err = full(ctx, m, &r, parts, sums, o.Events)
+		if err = full(ctx, m, &r, parts, sums, o.Events); err == nil {
+			err = settings(m, &r)
+		}
 		r.NotChecked = "Whether the EMR still holds the same was not asked."
 	default:
 		return r, fmt.Errorf("verify: there is no depth %q", o.Depth)
@@ -139,10 +141,24 @@ func checkpoints(m *store.Mirror, r *Result) map[string][32]byte {
 	return sums
 }
 
+// settings checks that each state of the settings file that was kept is as it was signed.
+func settings(m *store.Mirror, r *Result) error {
+	last, err := m.SettingsKept()
+	for n := 1; n <= last && err == nil; n++ {
+		_, err = m.ReadSettings(n)
+		r.Files++
+		if errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrNotFound) {
+			r.bad(fmt.Sprintf("settings/%06d.age", n), "%s", plain(err))
+			err = nil
+		}
+	}
+	return err
+}
+
 // plain says what an error means for a file.
 func plain(err error) string {
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, store.ErrNotFound):
 		return "missing"
 	case errors.Is(err, store.ErrDamaged):
 		return "damaged: its content is not what was written"
