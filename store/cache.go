@@ -2,6 +2,7 @@ package store
 
 import (
 	"container/list"
+	"slices"
 	"sync"
 
 	"filippo.io/age"
@@ -189,6 +190,22 @@ func (c *frameCache) putCodec(codec *archive.Codec) {
 	defer c.mu.Unlock()
 	if len(c.codecs) < 4 {
 		c.codecs = append(c.codecs, codec)
+	}
+}
+
+// forget forgets the frames of one part and closes it.
+func (c *frameCache) forget(part uint32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, e := range c.frames {
+		if id.part == part {
+			c.size -= len(c.recent.Remove(e).(*cachedFrame).plain)
+			delete(c.frames, id)
+		}
+	}
+	if i := slices.Index(c.order, part); i >= 0 {
+		c.evict(part)
+		c.order = slices.Delete(c.order, i, i+1)
 	}
 }
 

@@ -134,6 +134,9 @@ type Mirror struct {
 	// runMu is held by the one Run that writes parts.
 	runMu sync.Mutex
 
+	// repairing is held while a file is mended.
+	repairing sync.Mutex
+
 	// mu covers what follows.
 	mu       sync.Mutex
 	identity age.Identity // nil: locked
