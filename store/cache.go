@@ -2,6 +2,8 @@ package store
 
 import (
 	"container/list"
+	"errors"
+	"io/fs"
 	"slices"
 	"sync"
 
@@ -95,8 +97,13 @@ func (m *Mirror) usePart(n uint32) (*openPart, error) {
 	return m.cache.addPart(n, opened), nil
 }
 
+// openPart opens a part that is not shared. One that is not there is damage, too.
 func (m *Mirror) openPart(n uint32, id age.Identity) (*archive.Part, error) {
-	return archive.OpenPart(m.fs, m.dir, archive.PartNumber(n), ageIdentity(id)...)
+	p, err := archive.OpenPart(m.fs, m.dir, archive.PartNumber(n), ageIdentity(id)...)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = errors.Join(ErrDamaged, err)
+	}
+	return p, err
 }
 
 func (c *frameCache) get(id frameID) *cachedFrame {

@@ -121,7 +121,7 @@ func (m *Mirror) sameCheckpoint(n int) judge {
 // known returns what judges a file of this name, and the most bytes it may have.
 // The error wraps ErrNotFound if no such file belongs to the mirror.
 func (m *Mirror) known(name string) (judge, int64, error) {
-	if n, isPart := signedPart(name); isPart {
+	if n, isPart := signedPart(name); isPart && filepath.ToSlash(n.Name()) == name {
 		p, ok, err := m.index.Part(uint32(n))
 		if err != nil {
 			return nil, 0, err
@@ -236,7 +236,11 @@ func (m *Mirror) exchange(name, temp string) error {
 	if err != nil {
 		return err
 	}
-	return disk.Commit(m.fs, temp, m.local(name))
+	if err := disk.Commit(m.fs, temp, m.local(name)); err != nil {
+		return err
+	}
+	m.solved(name)
+	return nil
 }
 
 // RepairFromQuarantine mends a file with one that was put into the quarantine by
