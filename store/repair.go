@@ -106,6 +106,16 @@ func (m *Mirror) sameCheckpoint(n int) judge {
 		if err != nil || root != c.Root {
 			return ErrOtherBytes
 		}
+		state, err := m.lastCheckpoint()
+		if err != nil {
+			return err
+		}
+		if n == state.Number {
+			last, _, err := m.index.Part(state.Part)
+			if err != nil || last.Leaves != c.Size {
+				return ErrOtherBytes
+			}
+		}
 		before, err := m.ReadCheckpoint(n - 1)
 		if err == nil && before.Size >= c.Size {
 			return ErrOtherBytes

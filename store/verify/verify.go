@@ -189,12 +189,13 @@ func plain(err error) string {
 	return "cannot be read"
 }
 
-func partName(n uint32) string { return filepath.ToSlash(archive.PartNumber(n).Name()) }
+// PartName is the file of a part, below the data folder, as Damage names it.
+func PartName(n uint32) string { return filepath.ToSlash(archive.PartNumber(n).Name()) }
 
 // checkSum reads a part's file, and the attachment files that it is the first to
 // name, and compares them with index and checkpoint.
 func checkSum(m *store.Mirror, r *Result, p index.Part, sums map[string][32]byte) error {
-	files := append([]index.File{{Name: partName(p.Number), Size: p.Size, SHA256: p.SHA256}}, p.Files...)
+	files := append([]index.File{{Name: PartName(p.Number), Size: p.Size, SHA256: p.SHA256}}, p.Files...)
 	for _, f := range files {
 		size, sum, err := m.SumFile(f.Name)
 		signed, covered := sums[f.Name]
@@ -252,7 +253,7 @@ func sample(ctx context.Context, m *store.Mirror, r *Result, o Options) error {
 	}
 	n, damaged, err := snap.Sample(ctx, o.Samples, o.Rand)
 	for _, d := range damaged {
-		r.bad(partName(d.Part), "damaged: a record of type %s cannot be read", d.Type)
+		r.bad(PartName(d.Part), "damaged: a record of type %s cannot be read", d.Type)
 	}
 	r.Records = n
 	return err
