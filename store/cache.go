@@ -2,6 +2,9 @@ package store
 
 import (
 	"container/list"
+	"errors"
+	"io/fs"
+	"slices"
 	"sync"
 
 	"filippo.io/age"
@@ -94,8 +97,13 @@ func (m *Mirror) usePart(n uint32) (*openPart, error) {
 	return m.cache.addPart(n, opened), nil
 }
 
+// openPart opens a part that is not shared. One that is not there is damage, too.
 func (m *Mirror) openPart(n uint32, id age.Identity) (*archive.Part, error) {
-	return archive.OpenPart(m.fs, m.dir, archive.PartNumber(n), ageIdentity(id)...)
+	p, err := archive.OpenPart(m.fs, m.dir, archive.PartNumber(n), ageIdentity(id)...)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = errors.Join(ErrDamaged, err)
+	}
+	return p, err
 }
 
 func (c *frameCache) get(id frameID) *cachedFrame {
@@ -189,6 +197,22 @@ func (c *frameCache) putCodec(codec *archive.Codec) {
 	defer c.mu.Unlock()
 	if len(c.codecs) < 4 {
 		c.codecs = append(c.codecs, codec)
+	}
+}
+
+// forget forgets the frames of one part and closes it.
+func (c *frameCache) forget(part uint32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, e := range c.frames {
+		if id.part == part {
+			c.size -= len(c.recent.Remove(e).(*cachedFrame).plain)
+			delete(c.frames, id)
+		}
+	}
+	if i := slices.Index(c.order, part); i >= 0 {
+		c.evict(part)
+		c.order = slices.Delete(c.order, i, i+1)
 	}
 }
 

@@ -35,6 +35,9 @@ type Checkpoint struct {
 // ShortRoot returns the root as it goes into reports: 16 hex digits.
 func (c Checkpoint) ShortRoot() string { return hex.EncodeToString(c.Root[:8]) }
 
+// maxCheckpoint bounds the file of a checkpoint.
+const maxCheckpoint = 256 << 20
+
 func checkpointName(n int) string {
 	return filepath.Join("checkpoints", fmt.Sprintf("%012d", n))
 }
@@ -210,7 +213,7 @@ func (m *Mirror) CheckpointOf(run uint32) (c Checkpoint, err error) {
 
 // sameFile accepts a checkpoint that a crash left written but not noted.
 func (m *Mirror) sameFile(name string, want []byte) error {
-	got, err := disk.ReadFile(m.fs, name, 256<<20)
+	got, err := disk.ReadFile(m.fs, name, maxCheckpoint)
 	if err != nil {
 		return err
 	}
@@ -222,7 +225,7 @@ func (m *Mirror) sameFile(name string, want []byte) error {
 
 // ReadCheckpoint returns checkpoint n after checking its signature.
 func (m *Mirror) ReadCheckpoint(n int) (Checkpoint, error) {
-	file, err := disk.ReadFile(m.fs, m.path(checkpointName(n)), 256<<20)
+	file, err := disk.ReadFile(m.fs, m.path(checkpointName(n)), maxCheckpoint)
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("read checkpoint %d: %w", n, err)
 	}

@@ -345,16 +345,17 @@ func (m *Mirror) recoverParts() error {
 		for _, f := range p.Files {
 			info, err := m.fs.Stat(m.path(filepath.FromSlash(f.Name)))
 			if err != nil || info.Size() != f.Size {
-				m.problem(ProblemFile, "The attachment file %s is missing or has the wrong size.", filepath.Base(f.Name))
+				m.fileProblem(ProblemFile, f.Name, "The attachment file %s is missing or has the wrong size.", filepath.Base(f.Name))
 			}
 		}
+		name := filepath.ToSlash(archive.PartNumber(p.Number).Name())
 		if !found[p.Number] {
-			m.problem(ProblemFile, "Part %d of the archive is missing.", p.Number)
+			m.fileProblem(ProblemFile, name, "Part %d of the archive is missing.", p.Number)
 			return nil
 		}
-		info, err := m.fs.Stat(m.path(archive.PartNumber(p.Number).Name()))
+		info, err := m.fs.Stat(m.local(name))
 		if err == nil && info.Size() != p.Size {
-			m.problem(ProblemFile, "Part %d of the archive has the wrong size.", p.Number)
+			m.fileProblem(ProblemFile, name, "Part %d of the archive has the wrong size.", p.Number)
 		}
 		return err
 	})

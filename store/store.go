@@ -138,6 +138,9 @@ type Mirror struct {
 	// runMu is held by the one Run that writes parts.
 	runMu sync.Mutex
 
+	// repairing is held while a file is mended.
+	repairing sync.Mutex
+
 	// mu covers what follows.
 	mu       sync.Mutex
 	identity age.Identity // nil: locked
@@ -177,6 +180,7 @@ const (
 type Problem struct {
 	Kind  ProblemKind
 	Words string // one sentence
+	File  string // the one that it is about, if it is about one
 }
 
 // Problems returns what Open found wrong, one sentence each.
@@ -196,9 +200,20 @@ func (m *Mirror) Found() []Problem {
 }
 
 func (m *Mirror) problem(kind ProblemKind, format string, a ...any) {
+	m.fileProblem(kind, "", format, a...)
+}
+
+func (m *Mirror) fileProblem(kind ProblemKind, file, format string, a ...any) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.problems = append(m.problems, Problem{kind, fmt.Sprintf(format, a...)})
+	m.problems = append(m.problems, Problem{kind, fmt.Sprintf(format, a...), file})
+}
+
+// solved forgets what was wrong with a file.
+func (m *Mirror) solved(file string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.problems = slices.DeleteFunc(m.problems, func(p Problem) bool { return p.File == file })
 }
 
 // Unlock lets records be read with id until Lock. It fails if id is of another

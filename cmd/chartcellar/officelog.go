@@ -49,6 +49,8 @@ func logWords() map[string]logWord {
 		"verify.rolling":    {"had the next part of the copy read again", true},
 		"verify.sample":     {"had a sample of the copy read again", true},
 		"verify.full":       {"had the whole copy read again", true},
+		"repair.file":       {"mended a file of the copy", true},
+		"repair.lost":       {"stated that a file of the copy is lost", true},
 		"schedule.pause":    {"paused the backups", true},
 		"schedule.resume":   {"let the backups go on", true},
 		"settings.changed":  {"changed the settings", true},

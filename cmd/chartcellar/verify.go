@@ -88,10 +88,13 @@ func (e *env) printVerify(r verify.Result) {
 	for _, d := range r.Damage {
 		e.printf("DAMAGE  %s: %s\n", d.File, d.What)
 	}
+	if r.Harm != nil && r.Harm.Words() != "" {
+		e.printf("%s\n", r.Harm.Words())
+	}
 	if r.Good() {
 		e.printf("Nothing is wrong. ")
 	} else {
-		e.printf("Everything that is not named above is good. Keep the damaged files; do not delete anything.\n")
+		e.printf("Everything that is not named above is good. Keep the damaged files; do not delete anything.\nNext: chartcellar repair\n")
 	}
 	e.printf("Not checked: %s\n", r.NotChecked)
 	if r.Root != "" {

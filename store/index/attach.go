@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -125,21 +126,48 @@ func (d *DB) Blob(name BlobName) (b Blob, ok bool, err error) {
 		if v == nil || err != nil {
 			return err
 		}
-		if len(v) < 16 {
-			return fmt.Errorf("index entry of an attachment is cut: %w", ErrBad)
-		}
-		le := binary.LittleEndian
-		b = Blob{Name: name, Loc: Loc{le.Uint32(v), le.Uint16(v[4:]), le.Uint16(v[6:])}, Size: int64(le.Uint64(v[8:]))}
-		if len(v) > 16 {
-			b.File = &File{}
-			if err := json.Unmarshal(v[16:], b.File); err != nil {
-				return fmt.Errorf("index entry of an attachment: %v: %w", err, ErrBad)
-			}
-		}
 		ok = true
-		return nil
+		b, err = parseBlob(name, v)
+		return err
 	})
 	return b, ok, err
+}
+
+func parseBlob(name BlobName, v []byte) (Blob, error) {
+	if len(v) < 16 {
+		return Blob{}, fmt.Errorf("index entry of an attachment is cut: %w", ErrBad)
+	}
+	le := binary.LittleEndian
+	b := Blob{Name: name, Loc: Loc{le.Uint32(v), le.Uint16(v[4:]), le.Uint16(v[6:])}, Size: int64(le.Uint64(v[8:]))}
+	if len(v) > 16 {
+		b.File = &File{}
+		if err := json.Unmarshal(v[16:], b.File); err != nil {
+			return b, fmt.Errorf("index entry of an attachment: %v: %w", err, ErrBad)
+		}
+	}
+	return b, nil
+}
+
+// EachBlob calls fn for every content of an attachment that the mirror has.
+func (d *DB) EachBlob(fn func(Blob)) error {
+	return d.view(func(tx *bolt.Tx) error {
+		return tx.Bucket(bBlobs).ForEach(func(k, v []byte) error {
+			value, err := checked(k, v)
+			if err != nil || len(k) != len(BlobName{}) {
+				return errors.Join(err, ErrBad)
+			}
+			b, err := parseBlob(BlobName(k), value)
+			if err == nil {
+				fn(b)
+			}
+			return err
+		})
+	})
+}
+
+// EachLink calls fn for every attachment of a record that was fetched.
+func (d *DB) EachLink(fn func(Link)) error {
+	return d.view(func(tx *bolt.Tx) error { return eachSealed(d, tx.Bucket(bLinks), "link", nil, fn) })
 }
 
 // Links returns the attachments of a record that were fetched up to a part,

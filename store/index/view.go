@@ -247,6 +247,43 @@ func appendPatientLines(to []Line, part uint32, v []byte) []Line {
 // a type (0: of all types), as parts up to part and the states give it. The entry
 // is valid during the call.
 func (d *DB) EachCurrent(typ byte, part uint32, states States, fn func(*Entry) error) error {
+	return d.eachMarked(context.Background(), typ, func(list []Entry) error {
+		for i := len(list) - 1; i >= 0; i-- {
+			if list[i].Part <= part && states.Counts(&list[i]) {
+				return fn(&list[i])
+			}
+		}
+		return nil
+	})
+}
+
+// EachGroup calls fn for every record with its versions that count, in the order of
+// their commits; those without any are left out. The list is valid during the call.
+func (d *DB) EachGroup(ctx context.Context, states States, fn func([]Entry)) error {
+	return d.eachMarked(ctx, 0, func(list []Entry) error {
+		list = slices.DeleteFunc(list, func(e Entry) bool { return !states.Counts(&e) })
+		if len(list) > 0 {
+			fn(list)
+		}
+		return nil
+	})
+}
+
+// EachVersion calls fn for every version of every record, whether or not it counts,
+// and says whether it is the newest that does. The entry is valid during the call.
+func (d *DB) EachVersion(ctx context.Context, states States, fn func(e *Entry, current bool)) error {
+	return d.eachMarked(ctx, 0, func(list []Entry) error {
+		current := currentOf(list, states)
+		for i := range list {
+			fn(&list[i], i == current)
+		}
+		return nil
+	})
+}
+
+// eachMarked calls fn for every record of a type (0: of all) with all its versions,
+// marked, in the order of their commits.
+func (d *DB) eachMarked(ctx context.Context, typ byte, fn func([]Entry) error) error {
 	d.stateMu.Lock()
 	files := d.fileList(true)
 	d.stateMu.Unlock()
@@ -260,48 +297,14 @@ func (d *DB) EachCurrent(typ byte, part uint32, states States, fn func(*Entry) e
 			defer r.f.Close() // read only
 			in = append(in, r.source())
 		}
-		return eachGroup(context.Background(), in, func(list []Entry) error {
+		return eachGroup(ctx, in, func(list []Entry) error {
 			if typ != 0 && list[0].Key.Type() != typ {
 				return nil
 			}
 			if len(files) > 0 {
 				Mark(list)
 			}
-			for i := len(list) - 1; i >= 0; i-- {
-				if list[i].Part <= part && states.Counts(&list[i]) {
-					return fn(&list[i])
-				}
-			}
-			return nil
-		})
-	})
-}
-
-// EachGroup calls fn for every record with its versions that count, in the order of
-// their commits; those without any are left out. The list is valid during the call.
-func (d *DB) EachGroup(ctx context.Context, states States, fn func([]Entry)) error {
-	d.stateMu.Lock()
-	files := d.fileList(true)
-	d.stateMu.Unlock()
-	return d.view(func(tx *bolt.Tx) error {
-		in := d.entrySources(tx, nil, 0)
-		for _, n := range files {
-			r, err := d.openRunFile(n)
-			if err != nil {
-				return err
-			}
-			defer r.f.Close() // read only
-			in = append(in, r.source())
-		}
-		return eachGroup(ctx, in, func(list []Entry) error {
-			if len(files) > 0 {
-				Mark(list)
-			}
-			list = slices.DeleteFunc(list, func(e Entry) bool { return !states.Counts(&e) })
-			if len(list) > 0 {
-				fn(list)
-			}
-			return nil
+			return fn(list)
 		})
 	})
 }

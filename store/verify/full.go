@@ -153,7 +153,7 @@ func (f *reading) found(i int, err error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	o := &f.out[i]
-	name := partName(f.parts[i].Number)
+	name := PartName(f.parts[i].Number)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		o.torn = true // checkSum has named it

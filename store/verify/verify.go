@@ -49,6 +49,8 @@ type Result struct {
 	Damage     []Damage      `json:"damage"`
 	Days       []int         `json:"days,omitempty"` // the thirtieths that a rolling check read
 	NotChecked string        `json:"notChecked"`
+	// Harm is what the damaged files come to; nil if there are none.
+	Harm *store.Harm `json:"harm,omitempty"`
 }
 
 // Good reports whether nothing is wrong.
@@ -85,8 +87,10 @@ func Run(ctx context.Context, m *store.Mirror, o Options) (Result, error) {
 	if err != nil {
 		return r, err
 	}
-	for _, p := range m.Problems() {
-		r.bad("", "%s", p)
+	for _, p := range m.Found() {
+		if p.File == "" { // else it is looked at again, as it is now
+			r.bad("", "%s", p.Words)
+		}
 	}
 	sums := checkpoints(m, &r)
 	switch o.Depth {
@@ -108,8 +112,43 @@ func Run(ctx context.Context, m *store.Mirror, o Options) (Result, error) {
 	default:
 		return r, fmt.Errorf("verify: there is no depth %q", o.Depth)
 	}
+	if err == nil {
+		err = errors.Join(sizes(ctx, m, &r), harm(ctx, m, &r))
+	}
 	r.Took = o.Now().Sub(r.Started)
 	return r, err
+}
+
+// sizes names the files that are missing or have another size, but for those that
+// are named already.
+func sizes(ctx context.Context, m *store.Mirror, r *Result) error {
+	list, err := m.Broken(ctx, func(index.Part) bool { return false })
+	for _, b := range list {
+		switch {
+		case slices.ContainsFunc(r.Damage, func(d Damage) bool { return d.File == b.Name }):
+		case b.Missing:
+			r.bad(b.Name, "missing")
+		default:
+			r.bad(b.Name, "damaged: it does not have the size or the signature that it must have")
+		}
+	}
+	return err
+}
+
+// harm says what the damage comes to.
+func harm(ctx context.Context, m *store.Mirror, r *Result) error {
+	var files []string
+	for _, d := range r.Damage {
+		if d.File != "" {
+			files = append(files, d.File)
+		}
+	}
+	if len(files) == 0 {
+		return nil
+	}
+	h, err := m.Harm(ctx, files)
+	r.Harm = &h
+	return err
 }
 
 // checkpoints checks every checkpoint's signature and its root against the log,
@@ -166,12 +205,13 @@ func plain(err error) string {
 	return "cannot be read"
 }
 
-func partName(n uint32) string { return filepath.ToSlash(archive.PartNumber(n).Name()) }
+// PartName is the file of a part, below the data folder, as Damage names it.
+func PartName(n uint32) string { return filepath.ToSlash(archive.PartNumber(n).Name()) }
 
 // checkSum reads a part's file, and the attachment files that it is the first to
 // name, and compares them with index and checkpoint.
 func checkSum(m *store.Mirror, r *Result, p index.Part, sums map[string][32]byte) error {
-	files := append([]index.File{{Name: partName(p.Number), Size: p.Size, SHA256: p.SHA256}}, p.Files...)
+	files := append([]index.File{{Name: PartName(p.Number), Size: p.Size, SHA256: p.SHA256}}, p.Files...)
 	for _, f := range files {
 		size, sum, err := m.SumFile(f.Name)
 		signed, covered := sums[f.Name]
@@ -193,7 +233,6 @@ func checkSum(m *store.Mirror, r *Result, p index.Part, sums map[string][32]byte
 }
 
 func quick(m *store.Mirror, r *Result, parts []index.Part) error {
-	// Sizes were compared when the mirror was opened; that is in Problems.
 	r.Files += len(parts)
 	if len(parts) == 0 {
 		return nil
@@ -230,7 +269,7 @@ func sample(ctx context.Context, m *store.Mirror, r *Result, o Options) error {
 	}
 	n, damaged, err := snap.Sample(ctx, o.Samples, o.Rand)
 	for _, d := range damaged {
-		r.bad(partName(d.Part), "damaged: a record of type %s cannot be read", d.Type)
+		r.bad(PartName(d.Part), "damaged: a record of type %s cannot be read", d.Type)
 	}
 	r.Records = n
 	return err
