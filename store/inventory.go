@@ -15,7 +15,7 @@ import (
 // ever changes.
 type SealedFile struct {
 	Name   string // below the data folder, with '/'
-	Size   int64
+	Size   int64  // 0: it is damaged or missing, and nothing else says what it was
 	SHA256 [32]byte
 }
 
@@ -50,14 +50,19 @@ func (m *Mirror) Inventory() ([]SealedFile, error) {
 		return nil, err
 	}
 	for n := 1; n <= last; n++ {
+		name := filepath.ToSlash(checkpointName(n))
 		c, err := m.ReadCheckpoint(n)
+		if errors.Is(err, ErrDamaged) || errors.Is(err, fs.ErrNotExist) {
+			list = append(list, SealedFile{Name: name})
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
 		for len(parts) > 0 && parts[0].Leaves <= c.Size {
 			list, parts = appendPart(list, parts[0]), parts[1:]
 		}
-		f, err := m.sealedFile(filepath.ToSlash(checkpointName(n)))
+		f, err := m.sealedFile(name)
 		if err != nil {
 			return nil, err
 		}

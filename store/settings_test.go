@@ -137,11 +137,11 @@ func TestForgedSettings(t *testing.T) {
 	stranger.keep(t, "one", "owner")
 	theirs := opened(t, stranger, filepath.Join(stranger.dir, "settings", "000001.age"))
 	for name, file := range map[string][]byte{
-		"another text":           p.sealed(t, strings.Replace(plain, "\n\none", "\n\nevil", 1)),
-		"another name":           p.sealed(t, strings.Replace(plain, "by owner", "by doctor", 1)),
-		"of another mirror":      p.sealed(t, theirs),
-		"without a signature":    p.sealed(t, "practice = \"x\"\n"),
-		"empty":                  p.sealed(t, ""),
+		"another text":           p.encrypted(t, strings.Replace(plain, "\n\none", "\n\nevil", 1)),
+		"another name":           p.encrypted(t, strings.Replace(plain, "by owner", "by doctor", 1)),
+		"of another mirror":      p.encrypted(t, theirs),
+		"without a signature":    p.encrypted(t, "practice = \"x\"\n"),
+		"empty":                  p.encrypted(t, ""),
 		"cut":                    sealed[:len(sealed)-5],
 		"not encrypted":          []byte(plain),
 		"an older one's content": nil, // put in place of the second below
@@ -163,8 +163,8 @@ func TestForgedSettings(t *testing.T) {
 	}
 }
 
-// sealed encrypts to the recipients of a mirror, as anybody can.
-func (p *practice) sealed(t testing.TB, plain string) []byte {
+// encrypted encrypts to the recipients of a mirror, as anybody can.
+func (p *practice) encrypted(t testing.TB, plain string) []byte {
 	t.Helper()
 	to, err := p.m.Statement().AgeRecipients()
 	if err != nil {

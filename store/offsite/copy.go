@@ -284,6 +284,10 @@ func (j *job) there(f store.SealedFile) bool {
 
 // bring puts a file there, unless it is there, and reads it back.
 func (j *job) bring(ctx context.Context, f store.SealedFile) error {
+	if f.Size == 0 {
+		j.wrong(f, true, "damaged or missing in the mirror")
+		return nil
+	}
 	if j.there(f) {
 		j.note(func(r *Result) { r.There++ })
 		return nil
@@ -333,6 +337,10 @@ func (j *job) readBack(ctx context.Context, at string, f store.SealedFile) error
 
 // compare checks one file of a copy.
 func (j *job) compare(ctx context.Context, f store.SealedFile) error {
+	if f.Size == 0 {
+		j.wrong(f, true, "damaged or missing in the mirror")
+		return nil
+	}
 	if !j.there(f) {
 		j.wrong(f, false, "missing")
 		return nil
