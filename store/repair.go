@@ -98,7 +98,7 @@ func (m *Mirror) sameCheckpoint(n int) judge {
 		if err != nil {
 			return err
 		}
-		c, err := ParseCheckpoint(file, m.statement.LogKey)
+		c, err := ParseCheckpoint(file, m.LogKeyAt(n))
 		if err != nil {
 			return err
 		}
@@ -110,7 +110,7 @@ func (m *Mirror) sameCheckpoint(n int) judge {
 		if err != nil {
 			return err
 		}
-		if n == state.Number {
+		if n == state.Number && state.Part > 0 { // of a folder that is only looked at it is not known
 			last, _, err := m.index.Part(state.Part)
 			if err != nil || last.Leaves != c.Size {
 				return ErrOtherBytes

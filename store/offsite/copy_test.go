@@ -127,6 +127,7 @@ func pull(t *testing.T, m *store.Mirror, run int) {
 		t.Fatal(err)
 	}
 	var lines strings.Builder
+	lines.WriteString(`{"resourceType":"Patient","id":"p"}` + "\n")
 	for i := range 30 {
 		fmt.Fprintf(&lines, `{"resourceType":"Observation","id":"o%d","subject":{"reference":"Patient/p"},"n":%d}`+"\n", i, run)
 	}
@@ -386,5 +387,39 @@ func TestRestore(t *testing.T) {
 	}
 	if _, err := offsite.Restore(t.Context(), newMemory(), offsite.RestoreOptions{Dir: dir}); !errors.Is(err, offsite.ErrNotThere) {
 		t.Errorf("from an empty place: %v", err)
+	}
+}
+
+// TestDrill: a good copy passes; one flipped byte, a missing file and another mirror's
+// copy do not.
+func TestDrill(t *testing.T) {
+	m, n := made(t, 3)
+	p := newMemory()
+	copied(t, m, p)
+	pull(t, m, 9) // later than the copy
+	drill := func() (offsite.Drilled, error) {
+		return offsite.Drill(t.Context(), m, p, offsite.DrillOptions{Dir: filepath.Join(t.TempDir(), "scratch"), Identity: n.Sheet.Recovery})
+	}
+	d, err := drill()
+	if err != nil || !d.Passed() || d.Patients != 1 || d.Compared != 31 || !d.SameRoot {
+		t.Fatalf("drill = %+v, %v", d, err)
+	}
+	part := "parts/000000/000000000002.ndjson.zst.age"
+	good := p.files[part]
+	p.files[part] = slices.Clone(good)
+	p.files[part][len(good)-3] ^= 8
+	if d, err := drill(); err != nil || d.Passed() || len(d.Wrong) != 1 {
+		t.Errorf("one flipped byte: %+v, %v", d, err)
+	}
+	delete(p.files, part)
+	if d, err := drill(); err != nil || d.Passed() || len(d.Damage) == 0 {
+		t.Errorf("a missing part: %+v, %v", d, err)
+	}
+	p.files[part] = good
+	other, _ := made(t, 2)
+	p = newMemory()
+	copied(t, other, p)
+	if _, err := drill(); !errors.Is(err, store.ErrLocked) {
+		t.Errorf("another mirror's copy: %v, want ErrLocked", err)
 	}
 }
