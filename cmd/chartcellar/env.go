@@ -128,7 +128,7 @@ Exit codes: 0 good, 2 usage, 10 complete with gaps, 11 held for a decision,
 	root.AddCommand(demoCommand(e), initCommand(e), connectCommand(e), syncCommand(e), statusCommand(e),
 		patientsCommand(e), chartCommand(e), searchCommand(e), documentCommand(e),
 		runsCommand(e), verifyCommand(e), repairCommand(e), recordCommand(e), exportCommand(e), indexCommand(e), keysCommand(e),
-		copyCommand(e),
+		copyCommand(e), restoreCommand(e), drillCommand(e),
 		serveCommand(e), serviceCommand(e), scheduleCommand(e), reportCommand(e), alertsCommand(e), gapsCommand(e), coverageCommand(e), evidenceCommand(e), accountsCommand(e), configCommand(e), fakeemrCommand(e), benchCommand(e), versionCommand(e))
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err.Error()) })
 	return root

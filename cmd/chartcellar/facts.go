@@ -48,7 +48,7 @@ func findFacts(s config.Settings, m *store.Mirror, states scheduleStates, now ti
 	}
 	f.in = health.Input{Now: now, Zone: zone, Practice: s.Practice, Damage: m.Problems()}
 	f.in.Facts[health.SecondCopy] = secondCopy(s, copyStates(s, m, f.runs), now)
-	f.in.Facts[health.Drill] = health.Check{Answer: health.NotSetUp}
+	f.in.Facts[health.Drill] = drilled(f.runs, now)
 	for _, src := range s.Sources {
 		if err := f.source(src, states); err != nil {
 			return f.in, err

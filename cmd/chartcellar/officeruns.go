@@ -23,7 +23,7 @@ var (
 
 // shownKinds are the kinds of run that have a line on the pages.
 var shownKinds = map[string]bool{"sync": true, "verify": true, "check": true, "decision": true,
-	copyRun: true, checkRun: true, testedRun: true}
+	copyRun: true, checkRun: true, testedRun: true, drillRun: true}
 
 // Runs implements viewer.Runs.
 func (o *office) Runs(_ context.Context, before uint32, n int) (list []viewer.RunLine, all int, err error) {
@@ -107,6 +107,9 @@ func (o *office) Run(_ context.Context, number uint32) (viewer.RunReport, error)
 		return out, nil
 	case r.Kind == "check":
 		out.Sample = sampledWords(r)
+		return out, nil
+	case r.Kind == drillRun:
+		out.Notes = recordOfDrill(o.m, r).notes()
 		return out, nil
 	case ofCopy(r):
 		out.Notes = recordOfCopy(o.m, r).notes()

@@ -48,6 +48,7 @@ type access struct {
 	what  string // that secret, in words; "": the EMR's
 	key   bool   // it reads records
 	sheet string // file with the recovery key, instead of the passphrase
+	typed bool   // the recovery key is typed, instead of the passphrase
 }
 
 // withMirror opens the mirror and calls f. A reading command that finds it in
@@ -65,6 +66,12 @@ func (e *env) withMirror(ctx context.Context, a access, f func(context.Context, 
 		return e.shared(ctx, a, s, f)
 	}
 	secret := ""
+	if a.typed {
+		if e.secret = e.Getenv("CHARTCELLAR_SHEET"); e.secret == "" {
+			e.secret = e.typedSheet()
+		}
+		secret = e.secret
+	}
 	for deadline := time.Now().Add(3 * time.Second); ; {
 		err = e.own(ctx, a, s, &secret, f)
 		cause := err
@@ -242,6 +249,9 @@ func (e *env) identity(s config.Settings, a access, m *store.Mirror, secret *str
 			return nil, err
 		}
 		return keys.ParseSheet(sheetKey(text))
+	}
+	if a.typed {
+		return keys.ParseSheet(sheetKey(*secret))
 	}
 	if s.KeyFile != "" {
 		return readKeyFile(s.KeyFile)

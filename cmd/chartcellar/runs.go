@@ -100,6 +100,8 @@ func (e *env) runsShow(ctx context.Context, args []string) error {
 				e.printf("%s", decisionWords(m, r))
 			case r.Kind == "verify":
 				return e.showCheck(m, r)
+			case r.Kind == drillRun:
+				e.printf("Run %d, %s:\n%s\n", r.Number, r.Ended.Local().Format("2006-01-02 15:04"), strings.Join(recordOfDrill(m, r).notes(), "\n"))
 			case ofCopy(r):
 				e.printf("Run %d, %s:\n%s\n", r.Number, r.Ended.Local().Format("2006-01-02 15:04"), strings.Join(recordOfCopy(m, r).notes(), "\n"))
 			default:
