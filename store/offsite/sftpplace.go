@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/pkg/sftp"
@@ -346,4 +347,25 @@ func (s *SFTP) Delete(ctx context.Context, name string) error {
 	}
 	err := s.do(ctx, false, func(l *link) error { return l.Remove(s.path(name)) })
 	return s.because(ctx, "delete", name, reading, err)
+}
+
+// Spares implements Sparer.
+func (s *SFTP) Spares(ctx context.Context, name string) (spares bool, err error) {
+	if err := checkProbe(name); err != nil {
+		return false, err
+	}
+	content := "second"
+	err = s.do(ctx, false, func(l *link) error {
+		temp := tempName(s.path(name), s.tag)
+		if err := write(l, temp, int64(len(content)), strings.NewReader(content)); err != nil {
+			return err
+		}
+		err := l.Rename(temp, s.path(name))
+		if err != nil && answered(err) {
+			l.clear(temp)
+			spares, err = true, nil
+		}
+		return err
+	})
+	return spares, s.because(ctx, "probe", name, int64(len(content)), err)
 }
