@@ -69,6 +69,14 @@ type Prober interface {
 	Delete(ctx context.Context, name string) error
 }
 
+// A Sparer is a Place where only a test can tell whether the place itself spares a name
+// that is taken. Spares puts other content under a name below "probe/" that is taken,
+// without a look first; it returns false if the place let it, which makes it a weak one:
+// two programs that write there at the same instant can undo each other's work.
+type Sparer interface {
+	Spares(ctx context.Context, name string) (bool, error)
+}
+
 // A Room is a Place that knows how many bytes are free there; known is false if it
 // cannot say.
 type Room interface {

@@ -232,7 +232,7 @@ func manyAtOnce(t *testing.T, open func(t *testing.T) offsite.Place) {
 		name := fmt.Sprintf("attachments/%02x/%04d.age", i%7, i)
 		want[name] = int64(1000 * i)
 		all.Go(func() {
-			if err := p.Put(t.Context(), name, want[name], bytes.NewReader(noise(uint64(i), 1000*i))); err != nil {
+			if err := p.Put(t.Context(), name, int64(1000*i), bytes.NewReader(noise(uint64(i), 1000*i))); err != nil {
 				t.Errorf("Put %s = %v", name, err)
 			}
 			if _, err := p.Get(t.Context(), "attachments/none"); !errors.Is(err, offsite.ErrNotThere) {

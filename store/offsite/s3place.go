@@ -1,0 +1,317 @@
+package offsite
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+)
+
+// Put implements Place.
+func (s *S3) Put(ctx context.Context, name string, size int64, from io.Reader) error {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	return s3Because("put", name, s.put(ctx, name, size, from))
+}
+
+func (s *S3) put(ctx context.Context, name string, size int64, from io.Reader) error {
+	if err := s.free(ctx, name); err != nil {
+		return err
+	}
+	b := &body{ctx, from, size}
+	seeker, ok := from.(io.ReadSeeker)
+	switch {
+	case ok && size <= s3Single:
+		start, err := seeker.Seek(0, io.SeekCurrent)
+		if err != nil {
+			return &sourceError{err}
+		}
+		sum, err := sumOf(b)
+		if err != nil {
+			return err
+		}
+		return s.single(ctx, name, &again{r: seeker, start: start, size: size}, sum)
+	case size <= s3Part:
+		held, err := io.ReadAll(b)
+		if err != nil {
+			return err
+		}
+		sum, err := sumOf(bytes.NewReader(held))
+		if err != nil {
+			return err
+		}
+		return s.single(ctx, name, &again{r: bytes.NewReader(held), size: size}, sum)
+	}
+	return s.parts(ctx, name, size, b)
+}
+
+func (s *S3) free(ctx context.Context, name string) error {
+	_, err := s.core.StatObject(ctx, s.bucket, s.prefix+name, minio.StatObjectOptions{})
+	if err == nil {
+		return ErrExists
+	}
+	if isMissing(err) {
+		return nil
+	}
+	return err
+}
+
+func isMissing(err error) bool { return minio.ToErrorResponse(err).Code == "NoSuchKey" }
+
+// A sum is what a server checks the bytes against.
+type sum struct{ md5, sha256 []byte }
+
+func sumOf(r io.Reader) (sum, error) {
+	m, h := md5.New(), sha256.New()
+	_, err := io.Copy(io.MultiWriter(m, h), r)
+	return sum{m.Sum(nil), h.Sum(nil)}, err
+}
+
+func (s sum) base64() string { return base64.StdEncoding.EncodeToString(s.md5) }
+func (s sum) hex() string    { return hex.EncodeToString(s.sha256) }
+
+// An again reads the same bytes as often as it is rewound.
+type again struct {
+	r           io.ReadSeeker
+	start, size int64
+	left        int64
+	rewound     int
+}
+
+// Seek implements io.Seeker, to the beginning only.
+func (a *again) Seek(offset int64, whence int) (int64, error) {
+	if offset != 0 || whence != io.SeekStart {
+		return 0, errors.New("only to the beginning")
+	}
+	a.rewound++
+	a.left = a.size
+	_, err := a.r.Seek(a.start, io.SeekStart)
+	return 0, err
+}
+
+// Read implements io.Reader.
+func (a *again) Read(p []byte) (int, error) {
+	if a.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := a.r.Read(p[:min(int64(len(p)), a.left)])
+	a.left -= int64(n)
+	return n, err
+}
+
+// options are those of what Put makes; spare asks the server to spare a name that is
+// taken.
+func (s *S3) options(spare bool) minio.PutObjectOptions {
+	o := minio.PutObjectOptions{DisableContentSha256: true} // the sum is given
+	if spare && !s.plain.Load() {
+		o.SetMatchETagExcept("*")
+	}
+	if s.locks && s.lockDays > 0 {
+		o.Mode, o.RetainUntilDate = minio.Compliance, s.now().AddDate(0, 0, s.lockDays).Truncate(time.Second)
+	}
+	return o
+}
+
+// single sends a file in one request.
+func (s *S3) single(ctx context.Context, name string, a *again, sum sum) error {
+	send := func() error {
+		_, err := s.core.PutObject(ctx, s.bucket, s.prefix+name, a, a.size, sum.base64(), sum.hex(), s.options(true))
+		return err
+	}
+	err := s.sparing(send)
+	if err == nil || a.rewound < 2 {
+		return err
+	}
+	// It was sent more than once: the name may be taken by what we sent before an
+	// answer was lost.
+	info, serr := s.core.StatObject(ctx, s.bucket, s.prefix+name, minio.StatObjectOptions{})
+	if serr == nil && info.Size == a.size && info.ETag == hex.EncodeToString(sum.md5) {
+		return nil
+	}
+	return err
+}
+
+// sparing sends what spares a name that is taken, and without that wish to a server
+// that refuses it.
+func (s *S3) sparing(send func() error) error {
+	err := send()
+	answer := minio.ToErrorResponse(err)
+	switch {
+	case err != nil && answer.Code == "NotImplemented" && !s.plain.Swap(true):
+		return send()
+	case answer.Code == "ConditionalRequestConflict":
+		return ErrExists
+	}
+	return err
+}
+
+// parts sends a file in parts. None of them is seen before all are there.
+func (s *S3) parts(ctx context.Context, name string, size int64, from io.Reader) (err error) {
+	key := s.prefix + name
+	id, err := s.core.NewMultipartUpload(ctx, s.bucket, key, s.options(false))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil { // what is left after an abort that fails is the bucket's to clear away
+			s.core.AbortMultipartUpload(context.WithoutCancel(ctx), s.bucket, key, id)
+		}
+	}()
+	var list []minio.CompletePart
+	buf := make([]byte, max(s3Part, (size+s3Parts-1)/s3Parts))
+	for left := size; left > 0; left -= int64(len(buf)) {
+		buf = buf[:min(left, int64(len(buf)))]
+		if _, err := io.ReadFull(from, buf); err != nil {
+			return err
+		}
+		sum, err := sumOf(bytes.NewReader(buf))
+		if err != nil {
+			return err
+		}
+		part, err := s.core.PutObjectPart(ctx, s.bucket, key, id, len(list)+1, bytes.NewReader(buf), int64(len(buf)),
+			minio.PutObjectPartOptions{Md5Base64: sum.base64(), Sha256Hex: sum.hex(), DisableContentSha256: true})
+		if err != nil {
+			return err
+		}
+		list = append(list, minio.CompletePart{PartNumber: part.PartNumber, ETag: part.ETag})
+	}
+	if err := s.free(ctx, name); err != nil {
+		return err
+	}
+	return s.sparing(func() error {
+		o := minio.PutObjectOptions{}
+		if !s.plain.Load() {
+			o.SetMatchETagExcept("*")
+		}
+		_, err := s.core.CompleteMultipartUpload(ctx, s.bucket, key, id, list, o)
+		return err
+	})
+}
+
+// Get implements Place. The end of ctx ends the reading, too.
+func (s *S3) Get(ctx context.Context, name string) (io.ReadCloser, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	r, info, _, err := s.core.GetObject(ctx, s.bucket, s.prefix+name, minio.GetObjectOptions{})
+	if err != nil {
+		return nil, s3Because("get", name, err)
+	}
+	return &object{ctx: ctx, r: r, name: name, left: info.Size}, nil
+}
+
+// An object is a file that is being read. What ends before its size is no end.
+type object struct {
+	ctx  context.Context
+	r    io.ReadCloser
+	name string
+	left int64
+}
+
+// Read implements io.Reader.
+func (o *object) Read(p []byte) (int, error) {
+	n, err := o.r.Read(p)
+	o.left -= int64(n)
+	switch {
+	case err == nil, err == io.EOF && o.left == 0:
+		return n, err
+	case o.ctx.Err() != nil:
+		return n, o.ctx.Err()
+	}
+	return n, fmt.Errorf("get %q: %w: it ended %d bytes too early", o.name, ErrAway, o.left)
+}
+
+// Close implements io.Closer.
+func (o *object) Close() error { return o.r.Close() }
+
+// List implements Place.
+func (s *S3) List(ctx context.Context, folder string, fn func(Info) error) error {
+	if err := checkFolder(folder); err != nil {
+		return err
+	}
+	prefix := s.prefix
+	if folder != "" {
+		prefix += folder + "/"
+	}
+	last := ""
+	for o := range s.core.ListObjectsIter(ctx, s.bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
+		if o.Err != nil {
+			return s3Because("list", folder, ended(ctx, o.Err))
+		}
+		name := strings.TrimPrefix(o.Key, s.prefix)
+		if name == last || checkName(name) != nil {
+			continue // told twice, or not of a second copy
+		}
+		last = name
+		if err := fn(Info{Name: name, Size: o.Size}); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// Close implements Place.
+func (s *S3) Close() error {
+	s.idle()
+	return nil
+}
+
+// Overwrite implements Prober. A bucket that keeps versions keeps the earlier one.
+func (s *S3) Overwrite(ctx context.Context, name string, content []byte) error {
+	if err := checkProbe(name); err != nil {
+		return err
+	}
+	return s3Because("overwrite", name, s.send(ctx, name, content, false))
+}
+
+func (s *S3) send(ctx context.Context, name string, content []byte, spare bool) error {
+	sum, err := sumOf(bytes.NewReader(content))
+	if err != nil {
+		return err
+	}
+	_, err = s.core.PutObject(ctx, s.bucket, s.prefix+name, bytes.NewReader(content), int64(len(content)),
+		sum.base64(), sum.hex(), s.options(spare))
+	return err
+}
+
+// Delete implements Prober. In a bucket that keeps versions it deletes the newest one
+// for good, which is what a lock forbids.
+func (s *S3) Delete(ctx context.Context, name string) error {
+	if err := checkProbe(name); err != nil {
+		return err
+	}
+	info, err := s.core.StatObject(ctx, s.bucket, s.prefix+name, minio.StatObjectOptions{})
+	if err == nil {
+		err = s.core.RemoveObject(ctx, s.bucket, s.prefix+name, minio.RemoveObjectOptions{VersionID: info.VersionID})
+	}
+	return s3Because("delete", name, err)
+}
+
+// Spares implements Sparer.
+func (s *S3) Spares(ctx context.Context, name string) (bool, error) {
+	if err := checkProbe(name); err != nil {
+		return false, err
+	}
+	s.plain.Store(false)
+	err := s.send(ctx, name, []byte("second"), true)
+	switch code := minio.ToErrorResponse(err).Code; {
+	case err == nil:
+		return false, nil
+	case code == "PreconditionFailed":
+		return true, nil
+	case code == "NotImplemented":
+		s.plain.Store(true)
+		return false, nil
+	}
+	return false, s3Because("probe", name, err)
+}
