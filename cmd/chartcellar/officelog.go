@@ -61,6 +61,8 @@ func logWords() map[string]logWord {
 		"copy.test":         {"tested the place of a second copy", true},
 		"copy.offsite":      {"brought a second copy up to date", true},
 		"copy.offsitecheck": {"compared a second copy with the office copy", true},
+		"source.renew":      {"renewed the sign-in to the EMR", true},
+		"mirror.adopt":      {"made this restored copy the office copy", true},
 		"alerts.password":   {"changed the password for the mail server", true},
 		"keys.passphrase":   {"set a passphrase", true},
 		"keys.sheet":        {"fetched the recovery sheet to print it", true},
