@@ -28,6 +28,7 @@ const (
 	causeClock       obstacle = "clock"
 	causeFull        obstacle = "full"
 	causeDamage      obstacle = "damage"
+	causeNoKey       obstacle = "no key"
 	causeOther       obstacle = "other"
 )
 
@@ -43,6 +44,7 @@ func causeOf(err error) obstacle {
 	var notYet *fhirsync.NotYet
 	var token *smart.Error
 	var moved movedError
+	var again signInAgainError
 	switch {
 	case err == nil, errors.Is(err, context.Canceled), errors.As(err, &notYet), errors.Is(err, store.ErrBusy):
 		return ""
@@ -50,6 +52,8 @@ func causeOf(err error) obstacle {
 		return causeClock
 	case errors.As(err, &token) && token.Code != "", rest.Is(err, rest.SignIn):
 		return causeSignIn
+	case errors.As(err, &again):
+		return causeNoKey
 	case errors.As(err, &moved), rest.Is(err, rest.Elsewhere, rest.UnsafeURL, rest.OtherOrigin):
 		return causeMoved
 	case rest.Is(err, rest.Certificate):
@@ -92,6 +96,8 @@ var causeWords = map[obstacle]struct {
 		"Nothing is lost, and it is tried again every quarter of an hour. If it is so tomorrow, call the vendor."},
 	causeSignIn: {notify.SignIn, notify.Red, false, "%s refuses our sign-in, since %s; nothing new is copied.",
 		"Nothing that was copied is lost. Ask the vendor whether the client id or its key has ended or was blocked. Then run: chartcellar connect test"},
+	causeNoKey: {notify.SignIn, notify.Red, false, "This computer has nothing to sign in to %s with, since %s; nothing new is copied.",
+		"Nothing that was copied is lost. Run: chartcellar connect renew, with the name of the EMR."},
 	causeMoved: {notify.SignIn, notify.Red, false, "%s wants to send us to another address than before, since %s. We did not go there; nothing new is copied.",
 		"Nothing is lost. Run: chartcellar connect test. It names the address; ask the vendor whether it is theirs."},
 	causeCertificate: {notify.Failed, notify.Warning, false, "The certificate of %s is not good, since %s; nothing new is copied.",

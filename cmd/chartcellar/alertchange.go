@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -31,6 +32,7 @@ var changeWords = map[string]notify.Sentence{
 	"source.add":              "%s connected another EMR.",
 	"copy.add":                "%s set up a second copy.",
 	"source.key":              "%s made a new signing key.",
+	"source.renew":            "%s renewed the sign-in to an EMR.",
 	"schedule.pause":          "%s paused the schedule.",
 	"schedule.resume":         "%s ended the pause of the schedule.",
 	"keys.passphrase":         "%s gave somebody a passphrase that opens the office copy.",
@@ -203,17 +205,39 @@ func (e *env) changed(m *store.Mirror, c notice) error {
 	return nil
 }
 
-// putSettings puts a settings file in the place of the old one. A daemon takes it over
-// at once.
-func (e *env) putSettings(path string, file []byte) error {
+// putSettings puts a settings file in the place of the old one, and keeps it in the
+// mirror. A daemon takes it over at once.
+func (e *env) putSettings(m *store.Mirror, by, path string, file []byte) error {
 	d := e.daemon.get()
-	if d == nil {
-		return disk.ReplaceFile(disk.OS{}, path, file)
+	if d != nil {
+		d.changing.Lock()
+		defer d.changing.Unlock()
 	}
-	d.changing.Lock()
-	defer d.changing.Unlock()
 	if err := disk.ReplaceFile(disk.OS{}, path, file); err != nil {
 		return err
 	}
+	if err := m.KeepSettings(file, by); err != nil {
+		return fmt.Errorf("keep the settings in the mirror: %w", err)
+	}
+	if d == nil {
+		return nil
+	}
 	return d.takeOver()
+}
+
+// keepSettings keeps the settings file as it is in the mirror, if it was changed since it
+// was kept last.
+func (e *env) keepSettings(m *store.Mirror, by string) error {
+	path, err := e.settingsPath()
+	if err != nil {
+		return err
+	}
+	file, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("read the settings: %w", err)
+	}
+	if err := m.KeepSettings(file, by); err != nil {
+		return fmt.Errorf("keep the settings in the mirror: %w", err)
+	}
+	return nil
 }

@@ -150,7 +150,7 @@ func TestCauseOf(t *testing.T) {
 	}{
 		{nil, ""}, {context.Canceled, ""}, {&fhirsync.NotYet{}, ""}, {store.ErrBusy, ""},
 		{smart.ErrClock, causeClock}, {&smart.Error{Code: "invalid_client"}, causeSignIn}, {&smart.Error{Status: 502}, causeServer},
-		{&rest.Error{Kind: rest.SignIn}, causeSignIn}, {movedError{&plainError{}}, causeMoved}, {&rest.Error{Kind: rest.Elsewhere}, causeMoved},
+		{&rest.Error{Kind: rest.SignIn}, causeSignIn}, {movedError{&plainError{}}, causeMoved}, {signInAgainError{&plainError{}}, causeNoKey}, {&rest.Error{Kind: rest.Elsewhere}, causeMoved},
 		{&rest.Error{Kind: rest.Certificate}, causeCertificate}, {&rest.Error{Kind: rest.Forbidden}, causeForbidden}, {&rest.Error{Kind: rest.DNS}, causeOffline},
 		{&rest.Error{Kind: rest.ServerBroken}, causeServer}, {store.ErrFull, causeFull}, {store.ErrDamaged, causeDamage}, {errors.New("x"), causeOther},
 	}

@@ -12,7 +12,14 @@ import (
 func configCommand(e *env) *cobra.Command {
 	c := command("config", "Show and check the settings file", "", cobra.NoArgs,
 		func(context.Context, []string) error { return e.configShow() })
-	c.AddCommand(
+	diff := 0
+	history := command("history", "Show how the settings were changed, by whom and when",
+		`history lists every state of the settings file that the mirror has kept: each is
+signed, sealed, and part of every second copy. With --diff N it shows the lines in
+which number N differs from the one before. It needs a passphrase.`, cobra.NoArgs,
+		func(ctx context.Context, _ []string) error { return e.configHistory(ctx, diff) })
+	history.Flags().IntVar(&diff, "diff", 0, "show what this number changed")
+	c.AddCommand(history,
 		command("show", "Print the settings file", "", cobra.NoArgs,
 			func(context.Context, []string) error { return e.configShow() }),
 		command("check", "Say whether the settings can be used", "", cobra.NoArgs,

@@ -42,7 +42,7 @@ When the vendor has given you a client id, run it again with --client-id.`,
 	f.IntVar(&o.InFlight, "in-flight", 0, "searches at once (0: 2)")
 	f.Float64Var(&o.Rate, "rate", 0, "requests a second (0: 5, negative: no limit)")
 	f.BoolVar(&o.worksheet, "worksheet", false, "print what the vendor's registration form asks")
-	c.AddCommand(signingKeyCommand(e))
+	c.AddCommand(signingKeyCommand(e), renewCommand(e))
 	c.AddCommand(command("test [NAME]", "Test the connection again, step by step", "",
 		cobra.MaximumNArgs(1), func(ctx context.Context, a []string) error { return e.connectTest(ctx, strings.Join(a, "")) }))
 	return c
@@ -146,7 +146,7 @@ func (e *env) writeSource(m *store.Mirror, by string, src config.Source, whole [
 	if err := m.Journal(store.Event{Code: "source.add", Account: by, Key: store.Key{Source: src.Name}}); err != nil {
 		return err
 	}
-	if err := e.putSettings(path, whole); err != nil {
+	if err := e.putSettings(m, by, path, whole); err != nil {
 		return fmt.Errorf("write the settings: %w", err)
 	}
 	return e.changed(m, notice{code: "source.add", by: by, source: src.Name})
@@ -299,6 +299,11 @@ func (e *env) pinFiles(m *store.Mirror, src config.Source, o *rest.Options) erro
 // the first sign-in; another one later stops the run (P3).
 func (e *env) signIn(ctx context.Context, m *store.Mirror, src config.Source, c *rest.Client) (*smart.Source, smart.Configuration, error) {
 	conf := smart.Configuration{TokenURL: src.TokenURL}
+	if e.isConnected(src.Name) {
+		if err := signInAgain(m, src); err != nil {
+			return nil, conf, err
+		}
+	}
 	o := smart.Options{Method: smart.Method(src.Auth), ClientID: src.ClientID, HTTP: c.TokenClient(), Skew: c.Skew}
 	if o.Method != smart.Bearer && o.Method != smart.None {
 		found, err := smart.Discover(ctx, c)

@@ -39,11 +39,19 @@ func (s *steps) step(name, detail string, err error) error {
 	return nil
 }
 
+// failed names the step that failed; "" if none did.
+func (s *steps) failed() string {
+	if n := len(s.list); n > 0 && s.list[n-1].State == "failed" {
+		return s.list[n-1].Name
+	}
+	return ""
+}
+
 // explain puts the words of what failed beside the step.
 func (s *steps) explain(err error) {
 	p := explain(err)
-	if n := len(s.list); n > 0 && s.list[n-1].State == "failed" {
-		s.list[n-1].Words = strings.TrimSpace(p.What + " " + p.Next)
+	if s.failed() != "" {
+		s.list[len(s.list)-1].Words = strings.TrimSpace(p.What + " " + p.Next)
 		return
 	}
 	s.list = append(s.list, viewer.Step{Name: "the test itself", State: "failed", Words: p.What})

@@ -159,7 +159,7 @@ func (e *env) copyAdd(ctx context.Context, o addedCopy) error {
 		if err := m.Journal(store.Event{Code: "copy.add", Account: "owner", Key: store.Key{Source: c.Name}}); err != nil {
 			return err
 		}
-		if err := e.putSettings(path, whole); err != nil {
+		if err := e.putSettings(m, "owner", path, whole); err != nil {
 			return fmt.Errorf("write the settings: %w", err)
 		}
 		if err := e.changed(m, notice{code: "copy.add", by: "owner", place: c.Name}); err != nil {

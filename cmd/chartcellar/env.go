@@ -125,7 +125,7 @@ Exit codes: 0 good, 2 usage, 10 complete with gaps, 11 held for a decision,
 	root.PersistentFlags().StringVar(&e.flags.file, "log", "", "append what happens to this file, for whoever helps you (no names, addresses or keys)")
 	root.PersistentFlags().BoolVarP(&e.flags.verbose, "verbose", "v", false, "print what happens, request by request")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return e.openLog(e.flags.file) }
-	root.AddCommand(demoCommand(e), initCommand(e), connectCommand(e), syncCommand(e), statusCommand(e),
+	root.AddCommand(demoCommand(e), initCommand(e), adoptCommand(e), connectCommand(e), syncCommand(e), statusCommand(e),
 		patientsCommand(e), chartCommand(e), searchCommand(e), documentCommand(e),
 		runsCommand(e), verifyCommand(e), repairCommand(e), recordCommand(e), exportCommand(e), indexCommand(e), keysCommand(e),
 		copyCommand(e), restoreCommand(e), drillCommand(e),

@@ -57,6 +57,9 @@ func findFacts(s config.Settings, m *store.Mirror, states scheduleStates, now ti
 	f.verifications()
 	f.disk()
 	f.told()
+	if err := f.signIns(); err != nil {
+		return f.in, err
+	}
 	f.in.Schedule = health.Check{Answer: health.NotSetUp}
 	if states.Running {
 		f.in.Schedule = isSet(anyPull(s))

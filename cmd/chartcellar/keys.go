@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -55,7 +54,7 @@ func (e *env) keysShow(ctx context.Context) error {
 }
 
 func (e *env) keysPassphrase(ctx context.Context, person string) error {
-	if person == "" || person != filepath.Base(person) || person[0] == '.' {
+	if !plainPerson(person) {
 		return usage("--person must be a plain name")
 	}
 	return e.withMirror(ctx, access{doing: "keys passphrase", write: true, key: true}, func(_ context.Context, _ config.Settings, m *store.Mirror) error {

@@ -89,10 +89,7 @@ func (e *env) openLooking(ctx context.Context, o lookOptions) (l lookedAt, err e
 		l.m.Close() // nothing was written
 		return l, fmt.Errorf("compare the copy with the sheet: %w", keys.ErrForged)
 	}
-	first, _, _ := strings.Cut(text, "\n")
-	if name, ok := strings.CutPrefix(strings.TrimSpace(first), "RECOVERY SHEET - "); ok {
-		l.practice = name
-	}
+	l.practice = practiceOf(text)
 	return l, nil
 }
 
@@ -101,10 +98,13 @@ func noCopy(dir string) error {
 		"Name the folder that holds the folders mirror, parts and checkpoints; if it is on a disk, plug it in first."}
 }
 
+// sheetHashLine stands on a whole sheet above the hash of the first statement.
+const sheetHashLine = "SHA-256 of mirror/000001.json:"
+
 // fitsSheet reports whether the hash on a whole sheet is that of this mirror; a key
 // alone says nothing of it.
 func fitsSheet(text, hash string) bool {
-	_, behind, whole := strings.Cut(text, "SHA-256 of mirror/000001.json:")
+	_, behind, whole := strings.Cut(text, sheetHashLine)
 	return !whole || strings.Contains(strings.Join(strings.Fields(behind), ""), hash)
 }
 

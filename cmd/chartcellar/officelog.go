@@ -62,6 +62,8 @@ func logWords() map[string]logWord {
 		"copy.offsite":      {"brought a second copy up to date", true},
 		"copy.offsitecheck": {"compared a second copy with the office copy", true},
 		"drill":             {"tried whether a second copy comes back", true},
+		"source.renew":      {"renewed the sign-in to the EMR", true},
+		"mirror.adopt":      {"made this restored copy the office copy", true},
 		"alerts.password":   {"changed the password for the mail server", true},
 		"keys.passphrase":   {"set a passphrase", true},
 		"keys.sheet":        {"fetched the recovery sheet to print it", true},

@@ -281,7 +281,7 @@ func (e *env) changeSettings(m *store.Mirror, by string, edits ...config.Edit) e
 	if err := m.Journal(store.Event{Code: c.code, Account: by, Note: strings.Join(keys, ", ")}); err != nil {
 		return err
 	}
-	if err := e.putSettings(path, changed); err != nil {
+	if err := e.putSettings(m, by, path, changed); err != nil {
 		return err
 	}
 	return e.changed(m, c)

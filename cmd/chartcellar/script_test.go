@@ -164,6 +164,12 @@ func (e *emrs) control(ts *testscript.TestScript, _ bool, args []string) {
 		if s := emr.Served(); s.Evil > 0 || s.Leaks > 0 {
 			ts.Fatalf("the evil listener saw %d requests, %d leaks", s.Evil, s.Leaks)
 		}
+	case "register": // emr register CLIENT FILE: the key set of a client
+		ts.Check(emr.RegisterKey(args[1], []byte(ts.ReadFile(args[2]))))
+	case "exports": // emr exports 3 2: how many were asked for in all, and for changes only
+		if s := emr.Served(); fmt.Sprint(s.KickOffs, s.Since) != args[1]+" "+args[2] {
+			ts.Fatalf("%d exports, %d of changes; want %s, %s", s.KickOffs, s.Since, args[1], args[2])
+		}
 	case "set": // any dials, as JSON
 		var f fakeemr.Faults
 		if err := json.Unmarshal([]byte(args[1]), &f); err != nil {

@@ -161,7 +161,15 @@ func (e *env) newDaemon(s config.Settings, m *store.Mirror) (*daemon, error) {
 		return nil, err
 	}
 	d.alarm.facts = d.facts
+	d.keepSettings("")
 	return d, d.alarm.sinceLast()
+}
+
+// keepSettings keeps the settings in the mirror. What else is served goes on without.
+func (d *daemon) keepSettings(by string) {
+	if err := d.e.keepSettings(d.m, by); err != nil {
+		d.e.logger().Error("settings not kept in the mirror", "cause", err.Error())
+	}
 }
 
 // facts gathers what the state of the copy is judged from.
@@ -264,6 +272,7 @@ func (d *daemon) reload() error {
 		return nil
 	}
 	d.alarm.add(notice{code: "settings.changed", by: "file", before: old, after: s})
+	d.keepSettings("file")
 	return d.m.Journal(store.Event{Code: "settings.changed", Account: "file"})
 }
 

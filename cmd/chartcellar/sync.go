@@ -42,6 +42,9 @@ func (e *env) sync(ctx context.Context, o syncOptions) error {
 		if err != nil {
 			return usage(err.Error())
 		}
+		if err := e.keepSettings(m, ""); err != nil {
+			return err
+		}
 		r, err := e.pull(ctx, m, src, o.full)
 		if err != nil {
 			return err

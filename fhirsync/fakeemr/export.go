@@ -207,6 +207,9 @@ func (e *EMR) newJob(q kickOff) *job {
 	j.id = fmt.Sprintf("j%d", e.nextJob)
 	e.jobs[j.id] = j
 	e.served.KickOffs++
+	if !j.since.IsZero() {
+		e.served.Since++
+	}
 	e.served.LiveJobs = len(e.jobs)
 	e.served.MaxLiveJobs = max(e.served.MaxLiveJobs, len(e.jobs))
 	return j

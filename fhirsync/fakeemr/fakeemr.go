@@ -97,6 +97,7 @@ type Served struct {
 	Tokens      int            // tokens given
 	TokenCalls  int            // requests to the token endpoint
 	KickOffs    int            // export jobs made
+	Since       int            // of them, those for changes only (_since)
 	Refused     int            // kick-offs refused
 	Polls       int            // status requests
 	EarlyPolls  int            // status requests before Retry-After was over
