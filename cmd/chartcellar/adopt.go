@@ -278,8 +278,10 @@ func (a *adoption) next(s config.Settings, m *store.Mirror) error {
 			e.printf("  Sign in to %s again:  %s\n", src.Name, renewCall(src.Name))
 		}
 	}
-	if len(s.Copies) > 0 {
-		e.printf("  Passwords of second copies are not here: see each with  chartcellar copy test NAME\n")
+	for _, c := range s.Copies {
+		if !c.Office() {
+			e.printf("  Sign in to the second copy %s again:  chartcellar copy renew %s\n", c.Name, c.Name)
+		}
 	}
 	e.printf("  Then bring it up to date:  chartcellar sync\n  Start it for good, and make the first account:  chartcellar serve, chartcellar accounts code\n")
 	e.printf("If the old computer comes back, do not start it: wipe it, or keep it off the network.\n")

@@ -33,7 +33,7 @@ removed from here. Without a word behind it, copy lists them.`, cobra.NoArgs,
 every byte. It writes nothing there. Exit code 13 if something is wrong.`,
 		func(ctx context.Context, name string) error { return e.copyCheck(ctx, name, all) })
 	check.Flags().BoolVar(&all, "all", false, "read every byte")
-	c.AddCommand(copyAddCommand(e), copyAnswerCommand(e), check,
+	c.AddCommand(copyAddCommand(e), copyRenewCommand(e), copyAnswerCommand(e), check,
 		command("list", "List the second copies, and how they stand", "", cobra.NoArgs, func(ctx context.Context, _ []string) error { return e.copyList(ctx) }),
 		one("test", "Test a place: write a file, read it, try to overwrite and to remove it", "", e.copyTest),
 		one("now", "Bring a second copy up to date now", "Only files that are not there yet are sent. Broken off, it goes on where it stopped.", e.copyNow),
@@ -80,6 +80,49 @@ is an agreement with whoever keeps it (--agreement).`,
 	f.IntVar(&o.RateMbit, "rate-mbit", 0, "megabits a second at most")
 	answerFlags(c, &o.Copy)
 	return c
+}
+
+func copyRenewCommand(e *env) *cobra.Command {
+	var password bool
+	c := command("renew NAME", "Give the sign-in of a place again, after a restore or when it was changed there",
+		`For SFTP it prints the key with which this computer signs in, for authorized_keys of the
+account; with --password, and for a bucket, it asks for the password or secret key
+(CHARTCELLAR_COPY_SECRET). Then it tests the place.`, cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
+			return e.copyRenew(ctx, a[0], password)
+		})
+	c.Flags().BoolVar(&password, "password", false, "the SFTP server wants a password")
+	return c
+}
+
+func (e *env) copyRenew(ctx context.Context, name string, password bool) error {
+	s, err := e.settings()
+	if err != nil {
+		return err
+	}
+	c, err := s.Copy(name)
+	if err != nil {
+		return usage(err.Error())
+	}
+	a := access{doing: "copy renew", write: true}
+	if c.S3 != "" || password {
+		a.asks, a.what = "CHARTCELLAR_COPY_SECRET", "Password of the account, or secret key of the bucket"
+	}
+	return e.withMirror(ctx, a, func(ctx context.Context, _ config.Settings, m *store.Mirror) error {
+		if a.asks != "" {
+			secret, err := e.askSecret(a.asks, a.what)
+			if err != nil {
+				return err
+			}
+			if err := m.PutSecret(copySecretName(c), []byte(secret)); err != nil {
+				return err
+			}
+		} else if c.SFTP != "" {
+			if err := e.copyKey(ctx, m, addedCopy{Copy: c}); err != nil {
+				return err
+			}
+		}
+		return e.testCopy(ctx, m, c)
+	})
 }
 
 func answerFlags(c *cobra.Command, o *config.Copy) {
@@ -342,7 +385,7 @@ func (e *env) copyOnce(ctx context.Context, s config.Settings, m *store.Mirror, 
 		}
 	}
 	if err != nil {
-		rec.Error = explain(err).What
+		rec.Error, rec.Lasting = explain(err).What, permanent(err)
 		if e.sameTrouble(m, spec, rec) {
 			return rec, err
 		}
@@ -447,7 +490,7 @@ func (st copyState) words(c health.Check, now time.Time) string {
 	if !st.Complete.IsZero() {
 		text = fmt.Sprintf("complete as of %s, %s old", st.Complete.Local().Format("2006-01-02 15:04"), health.Age(now.Sub(st.Complete)))
 	}
-	if st.Last.Error != "" {
+	if st.Last.Error != "" && !st.Last.Lasting {
 		text += "; the last try: " + strings.TrimSuffix(st.Last.Error, ".")
 	}
 	switch {

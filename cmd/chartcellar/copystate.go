@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"chartcellar/cmd/chartcellar/internal/health"
@@ -32,8 +33,10 @@ const diskStay = 7 * 24 * time.Hour
 type copyRecord struct {
 	offsite.Result
 	Tested *offsite.Tested `json:"tested,omitempty"`
-	// Error says in words why it did not come to its end.
-	Error string `json:"error,omitempty"`
+	// Error says in words why it did not come to its end; Lasting, that trying again
+	// does not help.
+	Error   string `json:"error,omitempty"`
+	Lasting bool   `json:"lasting,omitempty"`
 }
 
 func (r copyRecord) verdict() string {
@@ -223,6 +226,8 @@ func (st copyState) check(c config.Copy, s config.Settings, now time.Time) healt
 		return health.Check{Link: out.Link, Words: "nothing was copied to " + c.Name + " yet"}
 	case len(st.Last.Wrong) > 0 || len(st.Checked.Wrong) > 0 && st.CheckAt.After(st.Ended):
 		return no("files of the second copy %s are not what was written: chartcellar copy verify %s", c.Name, c.Name)
+	case st.Last.Lasting:
+		return no("%s: %s", c.Name, strings.TrimSuffix(st.Last.Error, "."))
 	case st.Complete.IsZero():
 		return no("the second copy %s was never complete: %s", c.Name, st.Last.Error)
 	case len(st.Missing) > 0:
