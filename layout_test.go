@@ -83,6 +83,7 @@ func imports(s source) (bad []string) {
 			has("go.etcd.io/bbolt") && !in("store") ||
 			has("github.com/hashicorp/go-retryablehttp") && !in("fhirsync/rest", "fhirsync/push") ||
 			has("golang.org/x/oauth2") && !in("fhirsync/smart", "fhirsync/rest") ||
+			(has("github.com/pkg/sftp") || has("github.com/minio/minio-go")) && !in("store/offsite") ||
 			has("github.com/samply/golang-fhir-models") && !in("fhirsync/rest", "fhirsync/bulk", "store/chart")
 		if wrong {
 			bad = append(bad, "imports "+p)
@@ -118,6 +119,29 @@ func touches(s source) (bad []string) {
 	return bad
 }
 
+// copies says what removes or replaces at a second copy, outside a test of the place and
+// the clearing away of temporary files (I11).
+func copies(s source) (bad []string) {
+	if s.dir() != "store/offsite" || s.test() {
+		return nil
+	}
+	for _, d := range s.file.Decls {
+		f, ok := d.(*ast.FuncDecl)
+		if !ok || slices.Contains([]string{"Delete", "Overwrite", "clear"}, f.Name.Name) {
+			continue
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			sel, ok := n.(*ast.SelectorExpr)
+			if ok && !strings.HasPrefix(sel.Sel.Name, "RemoveTemp") && (strings.HasPrefix(sel.Sel.Name, "Remove") ||
+				slices.Contains([]string{"PosixRename", "Replace", "ReplaceFile", "Truncate"}, sel.Sel.Name) && !isCall(sel.X)) {
+				bad = append(bad, f.Name.Name+" calls "+sel.Sel.Name)
+			}
+			return true
+		})
+	}
+	return bad
+}
+
 // isCall tells a Truncate of a time, which stands behind a call, from one of a
 // file.
 func isCall(x ast.Expr) bool { _, ok := x.(*ast.CallExpr); return ok }
@@ -136,12 +160,14 @@ func isFS(x ast.Expr) bool {
 
 // dials says what opens connections, or names a host, outside the files that may: no
 // telemetry (P152). Those of fhirsync/rest go to the EMR, those of notify to the alerts
-// that are set, control's to this computer, the bench's to its own EMR in a box.
+// that are set, those of offsite to the places of second copies that are set, control's to
+// this computer, the bench's to its own EMR in a box.
 func dials(s source) (bad []string) {
 	if s.test() || strings.HasPrefix(s.path, "fhirsync/fakeemr/") {
 		return nil
 	}
-	may := slices.Contains([]string{"fhirsync/rest/rest.go", "fhirsync/rest/guard.go", "cmd/chartcellar/internal/notify/mail.go",
+	may := slices.Contains([]string{"fhirsync/rest/rest.go", "fhirsync/rest/guard.go", "store/offsite/sftp.go", "store/offsite/s3.go",
+		"cmd/chartcellar/internal/notify/mail.go",
 		"cmd/chartcellar/internal/notify/ping.go", "cmd/chartcellar/internal/control/control.go", "cmd/chartcellar/benchinput.go"}, s.path)
 	pkgs := map[string]string{} // name -> path
 	for _, spec := range s.file.Imports {
@@ -190,6 +216,8 @@ func opens(pkg, name string) bool {
 		return slices.Contains([]string{"Get", "Head", "Post", "PostForm", "Client", "DefaultClient", "Transport", "DefaultTransport"}, name)
 	case "crypto/tls":
 		return strings.HasPrefix(name, "Dial") || name == "Client"
+	case "golang.org/x/crypto/ssh":
+		return strings.HasPrefix(name, "Dial") || name == "NewClientConn"
 	case "net/smtp":
 		return name == "Dial" || name == "SendMail"
 	}
@@ -232,7 +260,7 @@ func TestWhoMayDial(t *testing.T) {
 
 func TestLayout(t *testing.T) {
 	for _, s := range sources(t) {
-		for _, rule := range []func(source) []string{imports, touches, shape} {
+		for _, rule := range []func(source) []string{imports, touches, copies, shape} {
 			for _, bad := range rule(s) {
 				t.Errorf("%s %s", s.path, bad)
 			}
@@ -257,6 +285,12 @@ func TestRulesBite(t *testing.T) {
 		{"a client of its own", "fhirsync/x.go", `package fhirsync; import "net/http"; var c = &http.Client{}`, dials},
 		{"a call under another name", "store/x.go", `package store; import n "net"; func f() { n.DialTimeout(a, b, c) }`, dials},
 		{"a resolver", "store/x.go", `package store; import "net"; var r = net.DefaultResolver`, dials},
+		{"a sign-in to a server", "fhirsync/x.go", `package fhirsync; import "golang.org/x/crypto/ssh"; func f() { ssh.Dial(a, b, c) }`, dials},
+		{"a call from beside the drivers", "store/offsite/list.go", `package offsite; import "net"; func f() { net.Dial(a, b) }`, dials},
+		{"a bucket of its own", "cmd/x.go", `package main; import _ "github.com/minio/minio-go/v7"`, imports},
+		{"a server of its own", "store/x.go", `package store; import _ "github.com/pkg/sftp"`, imports},
+		{"a second copy that removes", "store/offsite/x.go", `package offsite; func (s *SFTP) put() { s.now.Remove(x) }`, copies},
+		{"a second copy that replaces", "store/offsite/x.go", `package offsite; func put(c *Client) { c.PosixRename(a, b) }`, copies},
 		{"an address of ours", "fhirsync/rest/rest.go", `package rest; const x = "https://stats.chartcellar.org/v1"`, dials},
 		{"an init function", "store/x.go", `package store; func init() {}`, shape},
 		{"a drawer for everything", "store/x.go", `package util`, shape},

@@ -36,7 +36,7 @@ func (s *S3) put(ctx context.Context, name string, size int64, from io.Reader) e
 		if err != nil {
 			return &sourceError{err}
 		}
-		sum, err := sumOf(b)
+		sum, err := sumOf(&body{ctx, unpaced(from), size})
 		if err != nil {
 			return err
 		}

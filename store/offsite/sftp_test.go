@@ -345,3 +345,26 @@ func TestSFTPReconnects(t *testing.T) {
 		t.Errorf("there is %v", got)
 	}
 }
+
+// TestSFTPSpares: a server whose rename replaces is named.
+func TestSFTPSpares(t *testing.T) {
+	for _, replaces := range []bool{false, true} {
+		s := newServer(t)
+		s.bare = replaces
+		p := s.listen(t).open(t, s.options())
+		if err := putOne(t, p, "probe/1", "first"); err != nil {
+			t.Fatal(err)
+		}
+		spares, err := p.Spares(t.Context(), "probe/1")
+		if err != nil || spares == replaces {
+			t.Errorf("Spares where a rename replaces: %v = %v, %v", replaces, spares, err)
+		}
+		if _, err := p.Spares(t.Context(), "parts/1"); err == nil {
+			t.Error("parts/1 is taken for a probe")
+		}
+		files, err := os.ReadDir(filepath.Join(s.dir, "copy", "probe"))
+		if err != nil || len(files) != 1 {
+			t.Errorf("it left %v, %v", files, err)
+		}
+	}
+}

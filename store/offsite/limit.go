@@ -1,0 +1,83 @@
+package offsite
+
+import (
+	"context"
+	"io"
+
+	"golang.org/x/time/rate"
+)
+
+// slowest is the least a limit can be: below it a server would take us for dead.
+const slowest = 4 << 10
+
+// Limit returns p with a limit to what it puts and gets in a second, over all that goes
+// on at a time. A limit of 0 or less is none; one below 4 KiB is 4 KiB. Closing it
+// closes p. What else p can do, p is asked for.
+func Limit(p Place, bytesPerSecond int64) Place {
+	if bytesPerSecond <= 0 {
+		return p
+	}
+	bytesPerSecond = max(bytesPerSecond, slowest)
+	return &limited{p, rate.NewLimiter(rate.Limit(bytesPerSecond), int(min(bytesPerSecond/4, 1<<20)))}
+}
+
+type limited struct {
+	Place
+	pace *rate.Limiter
+}
+
+// Put implements Place.
+func (l *limited) Put(ctx context.Context, name string, size int64, body io.Reader) error {
+	p := &paced{ctx, body, l.pace}
+	if s, ok := body.(io.Seeker); ok {
+		return l.Place.Put(ctx, name, size, &pacedSeeker{p, s})
+	}
+	return l.Place.Put(ctx, name, size, p)
+}
+
+// Get implements Place.
+func (l *limited) Get(ctx context.Context, name string) (io.ReadCloser, error) {
+	r, err := l.Place.Get(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{&paced{ctx, r, l.pace}, r}, nil
+}
+
+// A paced reader gives no more than its pace allows.
+type paced struct {
+	ctx  context.Context
+	r    io.Reader
+	pace *rate.Limiter
+}
+
+// Read implements io.Reader.
+func (p *paced) Read(b []byte) (int, error) {
+	n, err := p.r.Read(b[:min(len(b), p.pace.Burst())])
+	if werr := p.pace.WaitN(p.ctx, n); werr != nil {
+		if p.ctx.Err() != nil {
+			werr = p.ctx.Err()
+		} else {
+			werr = context.DeadlineExceeded // it would come before our turn
+		}
+		return 0, werr
+	}
+	return n, err
+}
+
+// A pacedSeeker is paced and can be read again.
+type pacedSeeker struct {
+	*paced
+	io.Seeker
+}
+
+// unpaced returns what a reader reads from, to read it without sending it.
+func unpaced(r io.Reader) io.Reader {
+	if p, ok := r.(*pacedSeeker); ok {
+		return p.r
+	}
+	return r
+}

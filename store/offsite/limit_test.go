@@ -1,0 +1,101 @@
+package offsite_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"chartcellar/store/offsite"
+	"chartcellar/store/storetest"
+)
+
+// TestLimited: a limit changes nothing but the pace.
+func TestLimited(t *testing.T) {
+	storetest.Place(t, func(t *testing.T) func(*testing.T) offsite.Place {
+		dir := t.TempDir()
+		return func(*testing.T) offsite.Place {
+			p := offsite.OpenFolder(dir, nil)
+			return struct {
+				offsite.Place
+				offsite.Prober
+			}{offsite.Limit(p, 1<<40), p}
+		}
+	})
+}
+
+// TestLimit: a million bytes at 100,000 a second take ten seconds, by one or by many, on
+// the bubble's clock.
+func TestLimit(t *testing.T) {
+	const each, perSecond = 250_000, 100_000
+	near := func(t *testing.T, what string, took time.Duration, n int) {
+		t.Helper()
+		want := time.Duration(n) * time.Second / perSecond
+		if took > want || took < want-300*time.Millisecond {
+			t.Errorf("%s of %d bytes took %v, want %v less the first quarter of a second", what, n, took, want)
+		}
+	}
+	content := bytes.Repeat([]byte("x"), each)
+	synctest.Test(t, func(t *testing.T) {
+		plain := offsite.OpenFolder(t.TempDir(), nil)
+		p := offsite.Limit(plain, perSecond)
+		start := time.Now()
+		var all sync.WaitGroup
+		for i := range 4 {
+			all.Go(func() {
+				body := io.MultiReader(bytes.NewReader(content)) // cannot be read twice
+				if err := p.Put(t.Context(), fmt.Sprintf("parts/%d", i), each, body); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		near(t, "Put", time.Since(start), 4*each)
+		time.Sleep(time.Minute) // of the bubble: the pace has rested
+		start = time.Now()
+		r, err := p.Get(t.Context(), "parts/1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(r)
+		if cerr := r.Close(); err != nil || cerr != nil || !bytes.Equal(got, content) {
+			t.Errorf("Get gives %d bytes, %v, %v", len(got), err, cerr)
+		}
+		near(t, "Get", time.Since(start), each)
+		for _, stop := range []func(context.Context) (context.Context, context.CancelFunc){
+			func(c context.Context) (context.Context, context.CancelFunc) {
+				return context.WithTimeout(c, time.Second)
+			},
+			func(c context.Context) (context.Context, context.CancelFunc) {
+				c, cancel := context.WithCancel(c)
+				time.AfterFunc(time.Second, cancel)
+				return c, cancel
+			},
+		} {
+			ctx, cancel := stop(t.Context())
+			start = time.Now()
+			err := p.Put(ctx, "parts/9", each, bytes.NewReader(content))
+			if took := time.Since(start); !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) || took > time.Second {
+				t.Errorf("Put that is ended after a second = %v after %v", err, took)
+			}
+			cancel()
+		}
+		if offsite.Limit(plain, 0) != offsite.Place(plain) {
+			t.Error("a limit of 0 is one")
+		}
+	})
+	b := newBucket(t)
+	b.inBubble(t, func(t *testing.T, plain *offsite.S3) {
+		start := time.Now()
+		if err := offsite.Limit(plain, perSecond).Put(t.Context(), "parts/1", each, strings.NewReader(string(content))); err != nil {
+			t.Fatal(err)
+		}
+		near(t, "Put to S3, read twice,", time.Since(start), each)
+	})
+}
