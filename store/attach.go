@@ -57,13 +57,13 @@ func (m *Mirror) DropWants(wants []Want) error {
 	return m.index.DropWants(wants)
 }
 
-// Holds reports whether a record of the source is current in the mirror. It
-// needs no key.
+// Holds reports whether a record of the source is current in the mirror, and was not
+// declared lost. It needs no key.
 func (m *Mirror) Holds(k Key) (bool, error) {
 	held := false
 	key := m.index.Hasher(k.Source).Key([]byte(k.Type), []byte(k.ID))
 	err := m.index.Newest([]index.Key{key}, true, func(_ int, e index.Entry, found bool) error {
-		held = found && e.Flags&index.Tombstone == 0
+		held = found && e.Flags&index.Tombstone == 0 && !m.index.Lost()[e.Part]
 		return nil
 	})
 	return held, err

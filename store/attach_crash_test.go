@@ -161,7 +161,7 @@ func (p *practice) attachHealed(t *testing.T, w attachWork, what string) {
 }
 
 // checkLinks reads every attachment that the mirror says it has.
-func (p *practice) checkLinks(t *testing.T, w attachWork, what string) {
+func (p *practice) checkLinks(t testing.TB, w attachWork, what string) {
 	t.Helper()
 	s, err := p.m.Now()
 	if err != nil {

@@ -34,8 +34,8 @@ func (m *Mirror) SumFile(name string) (size int64, sum [32]byte, err error) {
 	return archive.Sum(m.fs, m.path(filepath.FromSlash(name)))
 }
 
-// TypeSizes returns the compressed bytes of all frames by resource type. It needs
-// a key.
+// TypeSizes returns the compressed bytes of all frames by resource type, but of
+// those that were declared lost. It needs a key.
 func (m *Mirror) TypeSizes() (map[string]int64, error) {
 	sizes := map[string]int64{}
 	parts, err := m.Parts()
@@ -43,6 +43,9 @@ func (m *Mirror) TypeSizes() (map[string]int64, error) {
 		return nil, err
 	}
 	for _, part := range parts {
+		if part.Lost > 0 {
+			continue
+		}
 		p, err := m.usePart(part.Number)
 		if err != nil {
 			return nil, err

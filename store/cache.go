@@ -3,6 +3,7 @@ package store
 import (
 	"container/list"
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
 	"sync"
@@ -60,6 +61,9 @@ func newFrameCache(limit int) *frameCache {
 
 // frame returns a decoded, checked frame. Its bytes must not be modified.
 func (m *Mirror) frame(part uint32, n int) (*cachedFrame, error) {
+	if m.index.Lost()[part] { // also where it is still in memory
+		return nil, fmt.Errorf("part %d: %w", part, ErrLost)
+	}
 	id := frameID{part, n}
 	if f := m.cache.get(id); f != nil {
 		return f, nil
@@ -86,6 +90,9 @@ func (m *Mirror) usePart(n uint32) (*openPart, error) {
 	id, err := m.key()
 	if err != nil {
 		return nil, err
+	}
+	if m.index.Lost()[n] {
+		return nil, fmt.Errorf("part %d: %w", n, ErrLost)
 	}
 	if p := m.cache.part(n); p != nil {
 		return p, nil

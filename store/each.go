@@ -41,7 +41,8 @@ func (m *Mirror) CountsAt(ctx context.Context, runs []uint32) ([]map[string]map[
 		}
 		closings[i] = r.Closing
 	}
-	of := slices.Clone(closings)
+	of, lost := slices.Clone(closings), m.index.Lost()
+	held := func(e *index.Entry) bool { return e.Flags&index.Tombstone == 0 && !lost[e.Part] }
 	slices.Sort(closings)
 	sourceOf := map[uint32]string{}
 	for _, r := range m.index.Runs() {
@@ -63,13 +64,13 @@ func (m *Mirror) CountsAt(ctx context.Context, runs []uint32) ([]map[string]map[
 		last, from := (*index.Entry)(nil), 0
 		for i := range list {
 			at, _ := slices.BinarySearch(closings, list[i].Part)
-			if last != nil && last.Flags&index.Tombstone == 0 && at > from {
+			if last != nil && held(last) && at > from {
 				add(from, last, 1)
 				add(at, last, -1)
 			}
 			last, from = &list[i], at
 		}
-		if last.Flags&index.Tombstone == 0 {
+		if held(last) {
 			add(from, last, 1)
 		}
 	})

@@ -4,12 +4,10 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"chartcellar/store/archive"
 	"chartcellar/store/index"
 )
 
@@ -71,7 +69,7 @@ func (m *Mirror) Harm(ctx context.Context, files []string) (Harm, error) {
 
 // part notes a part, and when what it or its attachment files hold was fetched.
 func (w *harmed) part(p index.Part) error {
-	lost := w.files[filepath.ToSlash(archive.PartNumber(p.Number).Name())]
+	lost := w.files[partFile(p.Number)]
 	if lost {
 		w.parts[p.Number], w.other[p.Number] = &p, p.Lines
 	}

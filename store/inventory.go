@@ -74,11 +74,22 @@ func (m *Mirror) Inventory() ([]SealedFile, error) {
 	return list, nil
 }
 
+// partFile is the name of a part's file, with '/'.
+func partFile(n uint32) string { return filepath.ToSlash(archive.PartNumber(n).Name()) }
+
+func sealedOf(f index.File) SealedFile { return SealedFile{f.Name, f.Size, f.SHA256} }
+
+// appendPart appends the files of a part, but for those that were declared lost.
 func appendPart(list []SealedFile, p index.Part) []SealedFile {
 	for _, f := range p.Files {
-		list = append(list, SealedFile(f))
+		if f.Lost == 0 {
+			list = append(list, sealedOf(f))
+		}
 	}
-	return append(list, SealedFile{filepath.ToSlash(archive.PartNumber(p.Number).Name()), p.Size, p.SHA256})
+	if p.Lost > 0 {
+		return list
+	}
+	return append(list, SealedFile{partFile(p.Number), p.Size, p.SHA256})
 }
 
 // statementFiles are the mirror's statements.

@@ -22,7 +22,8 @@ import (
 // locked and there are any, they are left out and the error is ErrLocked. A part that
 // cannot be read is left out, and the error wraps ErrDamaged; if lines that follow
 // each other are not chained, or a number is missing, it wraps journal.ErrBroken:
-// both come at the end, joined to that of fn.
+// both come at the end, joined to that of fn. Lines that were declared lost are passed
+// over.
 //
 // It keeps a block of lines in memory, and what the cache of frames keeps anyway;
 // it finds where to begin by halving, not by reading all. A run may go on beside it. Of
@@ -48,6 +49,7 @@ type journalWalk struct {
 	below   int64 // numbers that are still to come; 0: all
 	prev    string
 	given   bool
+	hole    bool // lines were declared lost since the last one
 	fn      func(journal.Line) error
 	broken  int64
 	damaged error
@@ -58,10 +60,10 @@ func (w *journalWalk) line(raw []byte, l journal.Line) error {
 	if w.below > 0 && l.Seq >= w.below {
 		return nil
 	}
-	if w.given && w.broken == 0 && (l.Seq != w.below-1 || w.prev != "" && !journal.Follows(raw, w.prev)) {
+	if w.given && w.broken == 0 && !w.hole && (l.Seq != w.below-1 || w.prev != "" && !journal.Follows(raw, w.prev)) {
 		w.broken = w.below - 1
 	}
-	w.below, w.prev, w.given = l.Seq, l.Prev, true
+	w.below, w.prev, w.given, w.hole = l.Seq, l.Prev, true, false
 	return w.fn(l)
 }
 
@@ -83,6 +85,7 @@ func (w *journalWalk) parts(ctx context.Context) error {
 		if n, err = w.find(ctx, n); err != nil {
 			return err
 		}
+		w.hole = false
 	}
 	for n > 0 && w.below != 1 {
 		var frames []int
@@ -150,6 +153,10 @@ func (w *journalWalk) next(ctx context.Context, n, low uint32) (uint32, []int, e
 			continue
 		}
 		p, err := w.m.usePart(n)
+		if errors.Is(err, ErrLost) {
+			w.hole = true
+			continue
+		}
 		if err != nil {
 			if err := w.spoilt(n, err); err != nil {
 				return 0, nil, err

@@ -136,6 +136,7 @@ type looker struct {
 	// proven is the size of the log that a signed root was found to fit.
 	proven int64
 	lost   map[archive.PartNumber]bool // parts of which a problem speaks already
+	stated *statedLosses
 }
 
 func (l *looker) index(ctx context.Context, scratch string) (err error) {
@@ -154,6 +155,7 @@ func (l *looker) index(ctx context.Context, scratch string) (err error) {
 	if l.r, err = index.NewRebuild(m.indexOptions()); err != nil {
 		return err
 	}
+	l.stated = &statedLosses{m: m, r: l.r, numbers: numbers}
 	if err = m.scanAll(ctx, l.r, numbers, (*partScanner).look, l.take); err == nil {
 		err = l.r.Merge(ctx)
 	}
@@ -278,12 +280,14 @@ func (l *looker) take(ctx context.Context, order chan *scannedPart) error {
 	for s := range order {
 		<-s.done
 		for l.last++; l.last < s.n; l.last++ {
-			l.gone(l.last, fs.ErrNotExist)
-			l.hole = true
+			if err := l.missing(l.last, fs.ErrNotExist); err != nil {
+				return err
+			}
 		}
 		if s.err != nil {
-			l.gone(s.n, s.err)
-			l.hole = true
+			if err := l.missing(s.n, s.err); err != nil {
+				return err
+			}
 			continue
 		}
 		if err := l.add(s); err != nil {
@@ -293,10 +297,42 @@ func (l *looker) take(ctx context.Context, order chan *scannedPart) error {
 	return ctx.Err()
 }
 
+// missing takes a part that cannot be read: as a loss record states it, else it is a
+// hole.
+func (l *looker) missing(n archive.PartNumber, err error) error {
+	stated, serr := l.statedAt(n)
+	if !stated {
+		l.gone(n, err)
+		l.hole = true
+	}
+	return serr
+}
+
+// statedAt takes a part as a loss record states it, if one does: the loss is no
+// problem then.
+func (l *looker) statedAt(n archive.PartNumber) (bool, error) {
+	s, stated, err := l.stated.fill(n)
+	if !stated {
+		return false, err
+	}
+	l.lost[n] = true
+	l.size += int64(len(s.Leaves))
+	if !l.hole {
+		l.sure = l.size
+	}
+	return true, err
+}
+
 // maxHole bounds how many leaves of missing parts are believed.
 const maxHole = 1 << 22
 
 func (l *looker) add(s *scannedPart) error {
+	if len(s.lost) > 0 {
+		if stated, err := l.statedAt(s.n); stated {
+			return err
+		}
+	}
+	l.stated.fit(&s.commit.Changes)
 	if s.footer.Before.Size != l.size && !l.hole {
 		l.m.problem(ProblemSigned, "Part %d does not continue the archive before it: files of different times may have been mixed.", s.n)
 		l.hole = true
@@ -331,7 +367,7 @@ func (l *looker) mend(s *scannedPart) {
 		at, _ := time.Parse(time.RFC3339, s.footer.Fetched) // a label only
 		c.Start = &index.RunState{Source: s.footer.Source, Kind: "sync", Started: at, States: index.RunStates{All: index.Underway}}
 	}
-	c.Decide = slices.DeleteFunc(c.Decide, func(d index.Decision) bool { return states[d.Run].Types[d.Type] != index.Held })
+	dropDecisions(c, states)
 }
 
 // compare compares what is here with every checkpoint that was signed.
@@ -420,6 +456,9 @@ func (l *looker) rest(d *index.DB, signed map[archive.PartNumber]bool, any bool)
 			unsigned++
 		}
 		for _, f := range p.Files {
+			if f.Lost > 0 {
+				continue
+			}
 			info, err := l.m.fs.Stat(l.m.path(filepath.FromSlash(f.Name)))
 			if err != nil || info.Size() != f.Size {
 				absent++

@@ -341,14 +341,23 @@ func (m *Mirror) recoverParts() error {
 	if err := m.recoverAttachments(); err != nil {
 		return err
 	}
+	if err := m.putLostAside(); err != nil {
+		return err
+	}
 	return m.index.EachPart(func(p index.Part) error {
 		for _, f := range p.Files {
+			if f.Lost > 0 {
+				continue
+			}
 			info, err := m.fs.Stat(m.path(filepath.FromSlash(f.Name)))
 			if err != nil || info.Size() != f.Size {
 				m.fileProblem(ProblemFile, f.Name, "The attachment file %s is missing or has the wrong size.", filepath.Base(f.Name))
 			}
 		}
-		name := filepath.ToSlash(archive.PartNumber(p.Number).Name())
+		name := partFile(p.Number)
+		if p.Lost > 0 {
+			return nil
+		}
 		if !found[p.Number] {
 			m.fileProblem(ProblemFile, name, "Part %d of the archive is missing.", p.Number)
 			return nil

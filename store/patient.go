@@ -11,7 +11,7 @@ import (
 )
 
 // Unread says how many current records of a type could not be read, because
-// stored bytes are damaged.
+// stored bytes are damaged or were declared lost.
 type Unread map[string]int
 
 // Readable is Compartment, but goes on where stored bytes are damaged: it returns
@@ -45,7 +45,7 @@ func (s *Snapshot) Readable(ctx context.Context, source, patient string, fn func
 func (s *Snapshot) currentOf(damaged map[byte]map[index.Loc]bool) (Unread, error) {
 	n := Unread{}
 	for typ, places := range damaged {
-		err := s.m.index.EachCurrent(typ, s.part, s.states, func(e *index.Entry) error {
+		err := s.m.index.EachNewest(typ, s.part, s.states, func(e *index.Entry) error {
 			if places[e.Loc] && e.Flags&index.Tombstone == 0 {
 				n[index.TypeName(typ)]++
 			}

@@ -30,6 +30,7 @@ type pipe struct {
 	work   chan func(*worker)
 	scans  chan *scanJob  // in order, to the assembler
 	frames chan *frameJob // in order, to the writer
+	lost   *index.Losses  // what the closing part states to be lost; nil: nothing
 	decide []index.Decision
 	bufs   chan []byte // free frame buffers
 	lines  chan []line // free lists of lines

@@ -23,6 +23,7 @@ type Version struct {
 	Detector    string    // of a tombstone: what found it
 	Subsetted   bool      // the source said that it is not whole
 	Counts      bool      // false: held, rejected, stale or of a run that is still open
+	Lost        bool      // it was declared lost: Raw is nil, and nothing is known but where it stood
 	LastUpdated time.Time // as the source says; zero if it does not
 	Run         uint32
 	Part        uint32
@@ -61,7 +62,8 @@ func (m *Mirror) AsOf(run uint32) (*Snapshot, error) {
 
 // Latest returns the newest version of a record that counts. A record that the
 // source no longer has is returned as a tombstone, not as an error. If the
-// mirror never held it the error wraps ErrNotFound.
+// mirror never held it the error wraps ErrNotFound; if that version was declared lost,
+// ErrLost, also where an older one could be read.
 func (s *Snapshot) Latest(ctx context.Context, k Key) (Version, error) {
 	list, err := s.versions(k)
 	if err != nil {
@@ -76,7 +78,8 @@ func (s *Snapshot) Latest(ctx context.Context, k Key) (Version, error) {
 }
 
 // History returns every version of a record, oldest first, also those that do
-// not count. Lines that were given twice in one run are one version.
+// not count. Lines that were given twice in one run are one version; those that were
+// declared lost are among them.
 func (s *Snapshot) History(ctx context.Context, k Key) ([]Version, error) {
 	list, err := s.versions(k)
 	if err != nil {
@@ -90,7 +93,12 @@ func (s *Snapshot) History(ctx context.Context, k Key) ([]Version, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		v, err := s.read(k, &list[i])
+		e := &list[i]
+		v, err := s.read(k, e)
+		if errors.Is(err, ErrLost) {
+			v, err = Version{Key: k, Run: e.Run, Part: e.Part, Counts: s.states.Counts(e),
+				Deleted: e.Flags&index.Tombstone != 0, Lost: true}, nil
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -165,14 +173,18 @@ func badEntry(k Key) error {
 func IsBadIndex(err error) bool { return errors.Is(err, index.ErrBad) }
 
 // Compartment calls fn for the newest version of every record of a patient, the
-// Patient first, then by type. Records that the source removed are left out.
+// Patient first, then by type. Records that the source removed are left out, and
+// those whose newest version was declared lost.
 func (s *Snapshot) Compartment(ctx context.Context, source, patient string, fn func(Version) error) error {
 	lines, err := s.patientLines(source, patient)
 	if err != nil {
 		return err
 	}
-	sc := scan.New(index.FingerprintKey(s.m.mirrorKey))
+	sc, lost := scan.New(index.FingerprintKey(s.m.mirrorKey)), s.m.index.Lost()
 	for _, l := range lines {
+		if lost[l.Part] {
+			continue
+		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

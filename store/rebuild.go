@@ -137,7 +137,7 @@ func (m *Mirror) findCheckpoint(d *index.DB) checkpointState {
 
 func (m *Mirror) readAll(ctx context.Context, r *index.Rebuild, numbers []archive.PartNumber) error {
 	return m.scanAll(ctx, r, numbers, (*partScanner).file, func(ctx context.Context, order chan *scannedPart) error {
-		return m.takeParts(ctx, r, order)
+		return takeParts(ctx, r, &statedLosses{m: m, r: r, numbers: numbers}, order)
 	})
 }
 
@@ -176,20 +176,31 @@ func (m *Mirror) scanAll(ctx context.Context, r *index.Rebuild, numbers []archiv
 	return take(ctx, order)
 }
 
-// takeParts adds the parts to the new index, checking that none is missing and
-// that each continues the log.
-func (m *Mirror) takeParts(ctx context.Context, r *index.Rebuild, order chan *scannedPart) error {
+// takeParts adds the parts to the new index, checking that none is missing that was
+// not declared lost, and that each continues the log.
+func takeParts(ctx context.Context, r *index.Rebuild, lost *statedLosses, order chan *scannedPart) error {
 	next := archive.PartNumber(1)
 	var last *packed
 	for s := range order {
 		<-s.done
+		for ; next < s.n; next++ {
+			if _, stated, err := lost.fill(next); err != nil || !stated {
+				return errors.Join(err, fmt.Errorf("part %d is missing: %w", next, ErrDamaged))
+			}
+		}
+		next++
+		if errors.Is(s.err, ErrDamaged) {
+			if _, stated, err := lost.fill(s.n); err != nil || stated {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+		}
 		if s.err != nil {
 			return s.err
 		}
-		if s.n != next {
-			return fmt.Errorf("part %d is missing: %w", next, ErrDamaged)
-		}
-		next++
+		lost.fit(&s.commit.Changes)
 		if err := r.Add(s.commit); err != nil {
 			return err
 		}

@@ -151,7 +151,8 @@ func (m *Mirror) known(name string) (judge, int64, error) {
 	}
 	var file *index.File
 	err = m.index.EachPart(func(p index.Part) error {
-		if i := slices.IndexFunc(p.Files, func(f index.File) bool { return f.Name == name }); i >= 0 {
+		i := slices.IndexFunc(p.Files, func(f index.File) bool { return f.Name == name })
+		if i >= 0 && (file == nil || p.Files[i].Lost == 0) { // it may have been lost and fetched again
 			file = &p.Files[i]
 		}
 		return nil
@@ -162,7 +163,7 @@ func (m *Mirror) known(name string) (judge, int64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	return m.sameBytes(SealedFile(*file)), file.Size, nil
+	return m.sameBytes(sealedOf(*file)), file.Size, nil
 }
 
 // Repair puts a whole file in the place of one that is missing or damaged: a part, an
@@ -174,6 +175,10 @@ func (m *Mirror) known(name string) (judge, int64, error) {
 // is what readers see; after a crash it is whole, or still damaged, or missing with
 // the damaged one in the quarantine: Repair then goes on. It needs no key, and a run
 // may go on beside it.
+//
+// What was declared lost comes back the same way: then the index is made anew, which
+// needs a key and that no run goes on; without them the file is there, and Repair of it
+// ends the work another time.
 func (m *Mirror) Repair(ctx context.Context, name, by string, from io.Reader) error {
 	if m.ReadOnly() {
 		return ErrReadOnly
@@ -185,7 +190,7 @@ func (m *Mirror) Repair(ctx context.Context, name, by string, from io.Reader) er
 	m.repairing.Lock()
 	defer m.repairing.Unlock()
 	if good(m.local(name)) == nil {
-		return nil
+		return m.back(ctx, name)
 	}
 	temp := m.local(name) + disk.TempSuffix
 	if err = m.bring(ctx, temp, io.LimitReader(from, most+1)); err == nil && good(temp) != nil {
@@ -197,7 +202,22 @@ func (m *Mirror) Repair(ctx context.Context, name, by string, from io.Reader) er
 	if err != nil {
 		return errors.Join(m.full(err), disk.RemoveTemp(m.fs, temp))
 	}
-	return m.exchange(name, temp)
+	if err := m.exchange(name, temp); err != nil {
+		return err
+	}
+	return m.back(ctx, name)
+}
+
+// back takes a file into the index again that was declared lost and is here.
+func (m *Mirror) back(ctx context.Context, name string) error {
+	lost, err := m.Lost()
+	if err != nil || !slices.ContainsFunc(lost, func(l LostFile) bool { return l.File == name }) {
+		return err
+	}
+	if fetched, err := m.fetchedAgain(name); err != nil || fetched {
+		return err
+	}
+	return m.RebuildIndex(ctx)
 }
 
 // bring writes what from gives into a new temporary file, and syncs it.

@@ -167,6 +167,8 @@ func (r *Reading) Differences(ctx context.Context, kept index.Kept) (list []stri
 	if err != nil {
 		return nil, err
 	}
+	lost := r.m.index.Lost()
+	numbers = slices.DeleteFunc(numbers, func(n archive.PartNumber) bool { return lost[uint32(n)] })
 	if len(numbers) != len(r.parts) {
 		return []string{"parts"}, nil
 	}
@@ -178,13 +180,58 @@ func (r *Reading) Differences(ctx context.Context, kept index.Kept) (list []stri
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, made.Discard()) }()
-	for _, o := range r.parts {
-		if err := made.Add(o.commit); err != nil {
-			return nil, err
-		}
+	if err := r.add(made); err != nil {
+		return nil, err
 	}
 	if err := made.Flush(); err != nil {
 		return nil, err
 	}
 	return kept.Differs(ctx, r.m.index, r.tally, made.DB())
+}
+
+// add adds the parts to a new index in their order; those that were declared lost as
+// the loss records state them.
+func (r *Reading) add(made *index.Rebuild) error {
+	rows, err := r.m.Parts()
+	if err != nil {
+		return err
+	}
+	stated := map[uint32]statedLoss{}
+	for _, o := range r.parts {
+		if l := o.commit.Changes.Lost; l != nil {
+			l.Files = slices.DeleteFunc(l.Files, func(one index.Loss) bool { return !isLost(rows, one) })
+			for _, one := range l.Files {
+				if one.Part != nil {
+					stated[one.Part.Number] = statedLoss{one, l.Runs, o.commit.Part.Number}
+				}
+			}
+		}
+	}
+	next := 0
+	for _, p := range rows {
+		switch l, ok := stated[p.Number]; {
+		case p.Lost > 0 && ok:
+			err = errors.Join(r.tally.AddLost(made.DB(), l.Loss), made.AddLost(l.Loss, l.runs, l.by))
+		case p.Lost == 0 && next < len(r.parts):
+			if len(stated) > 0 {
+				dropDecisions(&r.parts[next].commit.Changes, made.DB().States())
+			}
+			err = made.Add(r.parts[next].commit)
+			next++
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isLost reports whether the index has a file as lost.
+func isLost(rows []index.Part, l index.Loss) bool {
+	return slices.ContainsFunc(rows, func(p index.Part) bool {
+		if l.Part != nil {
+			return p.Number == l.Part.Number && p.Lost > 0
+		}
+		return slices.ContainsFunc(p.Files, func(f index.File) bool { return f.Lost > 0 && f.Name == l.File.Name && f.SHA256 == l.File.SHA256 })
+	})
 }

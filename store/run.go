@@ -38,7 +38,7 @@ type Run struct {
 // A RunSpec says what a run is.
 type RunSpec struct {
 	Source string
-	Kind   string // sync, decision, journal
+	Kind   string // sync, decision, journal, repair, ...
 	// Base is the source's FHIR address; a reference that begins with it is one
 	// to a record of the source.
 	Base string
@@ -392,7 +392,7 @@ var errStopped = errors.New("the run was stopped")
 // changes gathers what a part changes beside records.
 func (r *Run) changes(counts index.Counts, progress map[string]json.RawMessage, end *closing) index.Changes {
 	c := index.Changes{Start: r.start, Progress: progress, Gaps: r.newGaps(), Counts: counts,
-		Decide: r.pipe.decide}
+		Decide: r.pipe.decide, Lost: r.pipe.lost}
 	if end != nil {
 		c.Close, c.Journal = &end.Closing, end.pack.Segments
 	}
@@ -408,7 +408,7 @@ func (r *Run) newGaps() []index.Gap {
 
 // committed forgets what has become durable with a part.
 func (r *Run) committed(c index.Changes) {
-	r.start, r.pipe.decide = nil, nil
+	r.start, r.pipe.decide, r.pipe.lost = nil, nil, nil
 	r.gapMu.Lock()
 	defer r.gapMu.Unlock()
 	r.gaps = r.gaps[len(c.Gaps):]

@@ -100,6 +100,7 @@ func (p *pipe) compare(w *worker, j *scanJob) error {
 	for i := range w.lines { // the counts of one type after the other
 		w.lines[i].last = i+1 == len(w.lines) || w.lines[i].typ != w.lines[i+1].typ
 	}
+	lost := p.run.m.index.Lost()
 	err := p.run.m.index.Newest(w.keys, false, func(i int, old index.Entry, found bool) error {
 		l := &w.lines[i]
 		c.Lines++
@@ -110,6 +111,9 @@ func (p *pipe) compare(w *worker, j *scanJob) error {
 		case !found:
 			c.New++
 			l.entry.Flags |= index.New
+			keep(l)
+		case old.Flags&index.Tombstone == 0 && lost[old.Part]:
+			c.Again++
 			keep(l)
 		case old.Flags&index.Tombstone == 0 && old.Fingerprint == l.entry.Fingerprint:
 			if old.Run == p.run.n {
@@ -151,7 +155,7 @@ func (p *pipe) bury(w *worker, j *scanJob) error {
 	t := j.chunk.tomb
 	key := w.hash.Key([]byte(t.Type), []byte(t.ID))
 	return p.run.m.index.Newest([]index.Key{key}, true, func(_ int, old index.Entry, found bool) error {
-		if !found || old.Flags&index.Tombstone != 0 {
+		if !found || old.Flags&index.Tombstone != 0 && !p.run.m.index.Lost()[old.Part] {
 			return nil
 		}
 		made, err := tombstoneLine(*t)

@@ -44,6 +44,9 @@ var (
 	ErrNotFound = errors.New("the mirror never held this record")
 	// ErrDamaged says that stored bytes are not what was written.
 	ErrDamaged = archive.ErrDamaged
+	// ErrLost is an ErrDamaged: no copy had what was damaged, and a person has declared
+	// it lost.
+	ErrLost = fmt.Errorf("declared lost: %w", ErrDamaged)
 	// ErrNewer says that the mirror was written by a newer release.
 	ErrNewer = archive.ErrNewer
 	// ErrNetwork says that the folder is on a network drive.

@@ -91,6 +91,7 @@ func (e *env) printVerify(r verify.Result) {
 	if r.Harm != nil && r.Harm.Words() != "" {
 		e.printf("%s\n", r.Harm.Words())
 	}
+	e.printLost(r)
 	if r.Good() {
 		e.printf("Nothing is wrong. ")
 	} else {
@@ -99,5 +100,15 @@ func (e *env) printVerify(r verify.Result) {
 	e.printf("Not checked: %s\n", r.NotChecked)
 	if r.Root != "" {
 		e.printf("Short root: %s\n", r.Root)
+	}
+}
+
+// printLost names what was declared lost.
+func (e *env) printLost(r verify.Result) {
+	for _, l := range r.Lost {
+		e.printf("LOST    %s: declared lost on %s (run %d)\n", l.File, l.At.Local().Format("2006-01-02"), l.Run)
+	}
+	if r.LostHarm != nil && r.LostHarm.Words() != "" {
+		e.printf("%s\nWhat the EMR still has of it comes back with the next full pull; the rest stays lost.\n", r.LostHarm.Words())
 	}
 }

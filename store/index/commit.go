@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -14,13 +15,14 @@ import (
 // A Part is what the index keeps of a part file.
 type Part struct {
 	Number  uint32   `json:"number"`
-	Size    int64    `json:"size"`    // of the encrypted file
-	SHA256  [32]byte `json:"sha256"`  // of the encrypted file
-	Run     uint32   `json:"run"`     // the run that wrote it
-	Lines   int      `json:"lines"`   // in all frames
-	Leaves  int64    `json:"leaves"`  // size of the Merkle log after it
-	Types   []string `json:"types"`   // resource types of its record frames
-	RunFile [32]byte `json:"runFile"` // SHA-256 of index.runs/N.run; zero once merged
+	Size    int64    `json:"size"`           // of the encrypted file
+	SHA256  [32]byte `json:"sha256"`         // of the encrypted file
+	Run     uint32   `json:"run"`            // the run that wrote it
+	Lines   int      `json:"lines"`          // in all frames
+	Leaves  int64    `json:"leaves"`         // size of the Merkle log after it
+	Types   []string `json:"types"`          // resource types of its record frames
+	RunFile [32]byte `json:"runFile"`        // SHA-256 of index.runs/N.run; zero once merged
+	Lost    uint32   `json:"lost,omitempty"` // the part that states that this one is lost
 	// Files are the attachment files that this part is the first to name.
 	Files []File `json:"files,omitempty"`
 }
@@ -41,9 +43,10 @@ func (p Part) brief() PartSize {
 
 // A File is an attachment with a file of its own.
 type File struct {
-	Name   string   `json:"name"`   // below the data folder, with '/'
-	Size   int64    `json:"size"`   // of the encrypted file
-	SHA256 [32]byte `json:"sha256"` // of the encrypted file
+	Name   string   `json:"name"`           // below the data folder, with '/'
+	Size   int64    `json:"size"`           // of the encrypted file
+	SHA256 [32]byte `json:"sha256"`         // of the encrypted file
+	Lost   uint32   `json:"lost,omitempty"` // the part that states that it is lost
 }
 
 // A Commit is everything that becomes durable together with one part.
@@ -75,6 +78,14 @@ func (d *DB) Commit(c Commit) error {
 		d.files[c.Part.Number] = true
 	}
 	d.sizes = append(d.sizes, c.Part.brief())
+	if c.Changes.Lost != nil {
+		d.lost = maps.Clone(d.lost)
+		for _, l := range c.Changes.Lost.Files {
+			if l.Part != nil {
+				d.lost[l.Part.Number] = true
+			}
+		}
+	}
 	return d.view(func(tx *bolt.Tx) error {
 		d.refresh(tx)
 		return d.rehead(tx, &c)
@@ -86,6 +97,9 @@ func (d *DB) rehead(tx *bolt.Tx, c *Commit) error {
 	changed := []uint32{c.Part.Run}
 	for _, dec := range c.Changes.Decide {
 		changed = append(changed, dec.Run)
+	}
+	if c.Changes.Lost != nil {
+		changed = slices.AppendSeq(changed, maps.Keys(c.Changes.Lost.Runs))
 	}
 	for _, n := range changed {
 		r, ok, err := d.run(tx, n)
@@ -114,7 +128,7 @@ func (d *DB) commit(tx *bolt.Tx, c *Commit, states States) error {
 	counts := Counts{}
 	counts.Add(c.Changes.Counts)
 	c.Changes.Counts = counts
-	if err := d.insert(tx, c.Entries, counts); err != nil {
+	if err := d.insert(tx, c.Entries, counts, states); err != nil {
 		return err
 	}
 	return d.apply(tx, c.Part, &c.Changes, states)
@@ -123,13 +137,14 @@ func (d *DB) commit(tx *bolt.Tx, c *Commit, states States) error {
 // insert puts the entries of one part into current, versions and pending. A
 // pull decides what is new before the parts before this one are committed; so
 // what stands twice in one run is found here, and the counts are set right.
-func (d *DB) insert(tx *bolt.Tx, entries []Entry, counts Counts) error {
+func (d *DB) insert(tx *bolt.Tx, entries []Entry, counts Counts, states States) error {
+	lost := d.Lost()
 	for rest := entries; len(rest) > 0; {
 		n := 1
 		for n < len(rest) && rest[n].Key == rest[0].Key {
 			n++
 		}
-		if err := d.insertKey(tx, rest[:n], counts); err != nil {
+		if err := d.insertKey(tx, rest[:n], counts, states, lost); err != nil {
 			return err
 		}
 		rest = rest[n:]
@@ -138,17 +153,23 @@ func (d *DB) insert(tx *bolt.Tx, entries []Entry, counts Counts) error {
 }
 
 // insertKey puts the new entries of one record.
-func (d *DB) insertKey(tx *bolt.Tx, entries []Entry, counts Counts) error {
+func (d *DB) insertKey(tx *bolt.Tx, entries []Entry, counts Counts, states States, lost map[uint32]bool) error {
 	list, err := d.newer(tx, entries[0].Key, true, nil, nil)
 	if err != nil {
 		return err
 	}
 	old := len(list)
+	kept := list // of earlier runs
+	for len(kept) > 0 && kept[len(kept)-1].Run == entries[0].Run {
+		kept = kept[:len(kept)-1]
+	}
+	before, found := newestOf(kept, states)
+	again := found && lost[before.Part] && before.Flags&Tombstone == 0
 	list = append(list, entries...)
 	Mark(list)
 	for i := range entries {
 		e := &list[old+i]
-		recount(counts, entries[i].Flags, e)
+		recount(counts, entries[i].Flags, e, again)
 		switch {
 		case e.Flags&New != 0:
 			err = d.putEntry(tx.Bucket(bCurrent), e.Key[:], e)
@@ -165,8 +186,9 @@ func (d *DB) insertKey(tx *bolt.Tx, entries []Entry, counts Counts) error {
 }
 
 // recount moves an entry from new or changed to duplicates if that is what it
-// turned out to be; a second tombstone was none.
-func recount(counts Counts, before Flags, e *Entry) {
+// turned out to be; a second tombstone was none. lost says that what was kept before
+// was lost.
+func recount(counts Counts, before Flags, e *Entry, lost bool) {
 	c, known := counts[TypeName(e.Key.Type())]
 	again := e.Flags&(Stale|Duplicate) != 0
 	switch {
@@ -178,6 +200,9 @@ func recount(counts Counts, before Flags, e *Entry) {
 		}
 	case before&New != 0 && e.Flags&New == 0:
 		c.New--
+		c.Duplicates++
+	case again && lost:
+		c.Again--
 		c.Duplicates++
 	case again:
 		c.Changed--
@@ -211,6 +236,11 @@ func (d *DB) apply(tx *bolt.Tx, p Part, c *Changes, states States) error {
 	}
 	for _, dec := range c.Decide {
 		if err := d.decide(tx, dec, states); err != nil {
+			return err
+		}
+	}
+	if c.Lost != nil {
+		if err := d.lose(tx, p.Number, c.Lost, states); err != nil {
 			return err
 		}
 	}

@@ -109,6 +109,7 @@ type DB struct {
 	list    []RunInfo           // of heads, newest first; nil: to be made again
 	sizes   []PartSize          // of all parts, in order; grows only
 	files   map[uint32]bool     // parts whose entries are still in a run file
+	lost    map[uint32]bool     // parts that were declared lost; replaced, never changed
 	pending bool                // whether the bucket pending holds anything
 	empty   bool                // whether the bucket current holds nothing
 }
@@ -219,7 +220,7 @@ func (d *DB) create(tx *bolt.Tx) error {
 func (d *DB) load() error {
 	d.states, d.heads = States{}, map[uint32]RunState{}
 	d.list, d.sizes = nil, nil
-	d.files = map[uint32]bool{}
+	d.files, d.lost = map[uint32]bool{}, map[uint32]bool{}
 	return d.db.View(func(tx *bolt.Tx) error {
 		if err := checkFormat(tx); err != nil {
 			return err
@@ -260,6 +261,9 @@ func (d *DB) loadState(tx *bolt.Tx) error {
 	err = eachPart(tx, func(p Part) error {
 		if p.RunFile != ([32]byte{}) {
 			d.files[p.Number] = true
+		}
+		if p.Lost > 0 {
+			d.lost[p.Number] = true
 		}
 		d.sizes = append(d.sizes, p.brief())
 		return nil

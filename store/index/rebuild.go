@@ -46,8 +46,13 @@ func (r *Rebuild) DB() *DB { return r.d }
 // Add takes the next part: parts come in the order of their numbers. The flags
 // of the entries need only say Tombstone and Subsetted.
 func (r *Rebuild) Add(c Commit) error {
+	c.Part.Files = nil // they follow from its lines
+	return r.add(c)
+}
+
+func (r *Rebuild) add(c Commit) error {
 	r.entries = append(r.entries, c.Entries...)
-	c.Entries, c.Part.RunFile, c.Part.Files = nil, [32]byte{}, nil
+	c.Entries, c.Part.RunFile = nil, [32]byte{}
 	if r.tx == nil {
 		tx, err := r.d.db.Begin(true)
 		if err != nil {

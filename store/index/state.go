@@ -87,6 +87,7 @@ type Count struct {
 	Silent     int `json:"silent,omitempty"`     // of changed: lastUpdated stayed as it was
 	Regressed  int `json:"regressed,omitempty"`  // of changed: lastUpdated went back
 	Returned   int `json:"returned,omitempty"`   // of changed: they were removed before
+	Again      int `json:"again,omitempty"`      // fetched again, because what was kept of them was lost
 	// Sizes of changed records before and after: the guard looks at them.
 	SizeBefore int64 `json:"sizeBefore,omitempty"`
 	SizeAfter  int64 `json:"sizeAfter,omitempty"`
@@ -105,6 +106,7 @@ func (c *Count) Add(o Count) {
 	c.Silent += o.Silent
 	c.Regressed += o.Regressed
 	c.Returned += o.Returned
+	c.Again += o.Again
 	c.SizeBefore += o.SizeBefore
 	c.SizeAfter += o.SizeAfter
 }
@@ -158,6 +160,7 @@ type Changes struct {
 	Close    *Closing                   `json:"close,omitempty"`
 	Decide   []Decision                 `json:"decide,omitempty"`
 	Journal  []string                   `json:"journal,omitempty"` // segments packed into this part
+	Lost     *Losses                    `json:"lost,omitempty"`    // files that are gone for ever
 }
 
 // A Closing ends a run.

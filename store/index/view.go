@@ -245,8 +245,20 @@ func appendPatientLines(to []Line, part uint32, v []byte) []Line {
 
 // EachCurrent calls fn for the newest version that counts of every record of
 // a type (0: of all types), as parts up to part and the states give it. The entry
-// is valid during the call.
+// is valid during the call. Records whose newest version was declared lost are left
+// out: no older one passes for it.
 func (d *DB) EachCurrent(typ byte, part uint32, states States, fn func(*Entry) error) error {
+	lost := d.Lost()
+	return d.EachNewest(typ, part, states, func(e *Entry) error {
+		if lost[e.Part] {
+			return nil
+		}
+		return fn(e)
+	})
+}
+
+// EachNewest is EachCurrent with what was declared lost.
+func (d *DB) EachNewest(typ byte, part uint32, states States, fn func(*Entry) error) error {
 	return d.eachMarked(context.Background(), typ, func(list []Entry) error {
 		for i := len(list) - 1; i >= 0; i-- {
 			if list[i].Part <= part && states.Counts(&list[i]) {

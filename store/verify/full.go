@@ -127,8 +127,13 @@ func (f *reading) split(i int) ([]func(*store.Reader) error, error) {
 		return nil, err
 	}
 	var err error
-	o.part, err = f.pass.Open(p)
-	if err = f.found(i, err); err != nil {
+	if p.Lost > 0 {
+		o.leaves, err = f.m.LostLeaves(p)
+	} else {
+		o.part, err = f.pass.Open(p)
+		err = f.found(i, err)
+	}
+	if err != nil {
 		return nil, err
 	}
 	jobs := []func(*store.Reader) error{}
@@ -139,6 +144,9 @@ func (f *reading) split(i int) ([]func(*store.Reader) error, error) {
 		}
 	}
 	for _, file := range p.Files {
+		if file.Lost > 0 {
+			continue
+		}
 		jobs = append(jobs, func(*store.Reader) error { return f.attachment(i, file) })
 	}
 	if o.left = len(jobs); o.left == 0 {

@@ -51,6 +51,10 @@ type Result struct {
 	NotChecked string        `json:"notChecked"`
 	// Harm is what the damaged files come to; nil if there are none.
 	Harm *store.Harm `json:"harm,omitempty"`
+	// Lost are the files that a person has declared lost, and LostHarm what they come to:
+	// no check fails for them, and each names them, for ever.
+	Lost     []store.LostFile `json:"lost,omitempty"`
+	LostHarm *store.Harm      `json:"lostHarm,omitempty"`
 }
 
 // Good reports whether nothing is wrong.
@@ -135,7 +139,7 @@ func sizes(ctx context.Context, m *store.Mirror, r *Result) error {
 	return err
 }
 
-// harm says what the damage comes to.
+// harm says what the damage and what was lost come to.
 func harm(ctx context.Context, m *store.Mirror, r *Result) error {
 	var files []string
 	for _, d := range r.Damage {
@@ -143,12 +147,27 @@ func harm(ctx context.Context, m *store.Mirror, r *Result) error {
 			files = append(files, d.File)
 		}
 	}
+	var err error
+	if r.Harm, err = harmOf(ctx, m, files); err != nil {
+		return err
+	}
+	if r.Lost, err = m.Lost(); err != nil {
+		return err
+	}
+	files = nil
+	for _, l := range r.Lost {
+		files = append(files, l.File)
+	}
+	r.LostHarm, err = harmOf(ctx, m, files)
+	return err
+}
+
+func harmOf(ctx context.Context, m *store.Mirror, files []string) (*store.Harm, error) {
 	if len(files) == 0 {
-		return nil
+		return nil, nil
 	}
 	h, err := m.Harm(ctx, files)
-	r.Harm = &h
-	return err
+	return &h, err
 }
 
 // checkpoints checks every checkpoint's signature and its root against the log,
@@ -211,8 +230,11 @@ func PartName(n uint32) string { return filepath.ToSlash(archive.PartNumber(n).N
 // checkSum reads a part's file, and the attachment files that it is the first to
 // name, and compares them with index and checkpoint.
 func checkSum(m *store.Mirror, r *Result, p index.Part, sums map[string][32]byte) error {
-	files := append([]index.File{{Name: PartName(p.Number), Size: p.Size, SHA256: p.SHA256}}, p.Files...)
+	files := append([]index.File{{Name: PartName(p.Number), Size: p.Size, SHA256: p.SHA256, Lost: p.Lost}}, p.Files...)
 	for _, f := range files {
+		if f.Lost > 0 {
+			continue
+		}
 		size, sum, err := m.SumFile(f.Name)
 		signed, covered := sums[f.Name]
 		switch {
