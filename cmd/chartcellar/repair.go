@@ -83,7 +83,7 @@ func (e *env) repair(ctx context.Context, o repairOrder) error {
 // mendAll looks for what is broken and mends what it can.
 func (e *env) mendAll(ctx context.Context, s config.Settings, m *store.Mirror, o repairOrder) (repairReport, error) {
 	rep := repairReport{DryRun: o.dryRun, Deep: o.deep, Files: []mending{}}
-	givers, err := e.givers(ctx, s, o.from)
+	givers, err := e.givers(ctx, s, m, o.from)
 	for _, g := range givers {
 		defer g.close()
 	}

@@ -8,9 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"regexp"
-	"strings"
 
 	"chartcellar/config"
 	"chartcellar/store"
@@ -32,7 +30,7 @@ var ofEpoch = regexp.MustCompile(`^e\d{4}/`)
 
 // givers are the places that were named, else all second copies of the settings. One
 // that cannot be reached is among them, with the reason.
-func (e *env) givers(ctx context.Context, s config.Settings, from []string) ([]*giver, error) {
+func (e *env) givers(ctx context.Context, s config.Settings, m *store.Mirror, from []string) ([]*giver, error) {
 	places := s.Copies
 	if len(from) > 0 {
 		places = nil
@@ -54,7 +52,7 @@ func (e *env) givers(ctx context.Context, s config.Settings, from []string) ([]*
 	var list []*giver
 	for _, c := range places {
 		g := &giver{name: c.Name}
-		if err := g.open(ctx, c); err != nil {
+		if err := g.open(ctx, e, m, c); err != nil {
 			g.why = explainPlace(err)
 		}
 		list = append(list, g)
@@ -69,8 +67,8 @@ func explainPlace(err error) string {
 	return err.Error()
 }
 
-func (g *giver) open(ctx context.Context, c config.Copy) (err error) {
-	if g.place, err = openPlace(c); err != nil {
+func (g *giver) open(ctx context.Context, e *env, m *store.Mirror, c config.Copy) (err error) {
+	if g.place, err = e.openPlace(ctx, m, c); err != nil {
 		return err
 	}
 	g.at = map[string][]string{}
@@ -119,47 +117,3 @@ func is(f store.SealedFile, r io.Reader) error {
 	}
 	return err
 }
-
-// openPlace opens a second copy to read from it.
-func openPlace(c config.Copy) (offsite.Place, error) {
-	if c.Folder == "" {
-		return nil, fmt.Errorf("it is no folder: %w", offsite.ErrAway)
-	}
-	if _, err := os.Stat(c.Folder); err != nil {
-		return nil, offsite.ErrAway
-	}
-	return shelf{c.Folder}, nil
-}
-
-// A shelf is a folder of this computer that is only read.
-type shelf struct{ root string }
-
-// Put implements offsite.Place.
-func (shelf) Put(context.Context, string, int64, io.Reader) error { return offsite.ErrReadOnly }
-
-// Get implements offsite.Place.
-func (s shelf) Get(_ context.Context, name string) (io.ReadCloser, error) {
-	return os.Open(filepath.Join(s.root, filepath.FromSlash(name)))
-}
-
-// List implements offsite.Place.
-func (s shelf) List(ctx context.Context, folder string, fn func(offsite.Info) error) error {
-	top := filepath.Join(s.root, filepath.FromSlash(folder))
-	return filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || strings.HasSuffix(path, ".tmp") {
-			return errors.Join(err, ctx.Err())
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(s.root, path)
-		if err != nil {
-			return err
-		}
-		return fn(offsite.Info{Name: filepath.ToSlash(name), Size: info.Size()})
-	})
-}
-
-// Close implements offsite.Place.
-func (shelf) Close() error { return nil }
