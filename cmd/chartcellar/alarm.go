@@ -218,7 +218,7 @@ func (a *alarm) watch(now time.Time) (watch, error) {
 	for _, p := range a.m.Found() {
 		w.found = append(w.found, p.Kind)
 	}
-	return w, errors.Join(a.watchDisk(&w, now), a.watchKeys(&w))
+	return w, errors.Join(a.watchDisk(&w, now), a.watchKeys(&w), a.watchCopies(&w, now))
 }
 
 // connected reports whether an EMR is in the settings still; mu is held.

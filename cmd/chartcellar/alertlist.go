@@ -33,8 +33,10 @@ type watch struct {
 	clock    time.Time                // what this computer's clock has shown already
 	pingDown time.Time                // since when; zero: it is not
 	fileDown time.Time
-	unusable int  // alert settings that cannot be used
-	refused  bool // the settings file was changed to what cannot be used
+	copies   []copyState
+	wrong    map[string]copyTrouble // what is wrong with a second copy, by its name
+	unusable int                    // alert settings that cannot be used
+	refused  bool                   // the settings file was changed to what cannot be used
 }
 
 // alerts says what is wrong at the moment: a pure function. Whatever makes the state
@@ -46,6 +48,8 @@ func (w watch) alerts() []notify.Alert {
 	}
 	list = append(list, w.damage()...)
 	list = append(list, w.differs()...)
+	list = append(list, w.secondCopies()...)
+	list = append(list, w.drill()...)
 	list = append(list, w.disk()...)
 	list = append(list, w.clocks()...)
 	list = append(list, w.others()...)

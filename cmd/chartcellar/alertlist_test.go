@@ -55,6 +55,18 @@ func TestAlerts(t *testing.T) {
 		{"held", func(w *watch, s *health.Source) { s.Verdict, s.Held = "held", 2 }, "held emr warning", "2 kinds of records of emr"},
 		{"a young gap", func(w *watch, s *health.Source) { s.Gaps, s.Oldest = 1, now.AddDate(0, 0, -6) }, "", ""},
 		{"an old gap", func(w *watch, s *health.Source) { s.Gaps, s.Oldest = 3, now.AddDate(0, 0, -8) }, "gaps emr warning", "3 things of emr could not be had, the oldest since Mon 2 Mar"},
+		{"a second copy is late", copyIs(copyLate), "second-copy usb warning", "The second copy usb is older"},
+		{"a second copy is damaged", copyIs(copyWrong), "second-copy usb urgent", "not what was written"},
+		{"another computer has taken over", copyIs(copyFenced), "second-copy usb urgent", "recovery sheet"},
+		{"a second copy is refused", copyIs(copyRefused), "second-copy usb warning", "copy list"},
+		{"the same disk stays", copyIs(copyStays), "second-copy usb warning", "more than 7 days"},
+		{"a second copy is being set up", copyIs(copyUntried), "", ""},
+		{"a drill is overdue", func(w *watch, s *health.Source) {
+			w.in.Facts[health.Drill] = health.Check{Answer: health.Stale, At: now.AddDate(0, 0, -91)}
+		}, "drill  warning", "after 90 days"},
+		{"a drill did not pass", func(w *watch, s *health.Source) {
+			w.in.Facts[health.Drill] = health.Check{Answer: health.No, At: night}
+		}, "drill  urgent", "did not pass"},
 		{"away for a moment", ending("pull of emr", causeOffline, 2), "", ""},
 		{"away for long", ending("pull of emr", causeOffline, 3), "failed emr warning", "emr cannot be reached"},
 		{"sign-in refused", ending("full of emr", causeSignIn, 1), "sign-in emr urgent", "connect test"},
@@ -215,4 +227,11 @@ func TestSettingWords(t *testing.T) {
 	}
 	named("", reflect.TypeFor[config.Settings]())
 	named("alerts ", reflect.TypeFor[config.Alerts]())
+}
+
+// copyIs is a second copy with something wrong.
+func copyIs(trouble copyTrouble) func(*watch, *health.Source) {
+	return func(w *watch, _ *health.Source) {
+		w.copies, w.wrong = []copyState{{Name: "usb"}}, map[string]copyTrouble{"usb": trouble}
+	}
 }

@@ -385,7 +385,7 @@ func (e *env) copyOnce(ctx context.Context, s config.Settings, m *store.Mirror, 
 		}
 	}
 	if err != nil {
-		rec.Error, rec.Lasting = explain(err).What, permanent(err)
+		rec.Error, rec.Lasting, rec.Fenced = explain(err).What, permanent(err), errors.Is(err, offsite.ErrFenced)
 		if e.sameTrouble(m, spec, rec) {
 			return rec, err
 		}

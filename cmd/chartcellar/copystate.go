@@ -37,6 +37,8 @@ type copyRecord struct {
 	// does not help.
 	Error   string `json:"error,omitempty"`
 	Lasting bool   `json:"lasting,omitempty"`
+	// Fenced says that another computer has taken over.
+	Fenced bool `json:"fenced,omitempty"`
 }
 
 func (r copyRecord) verdict() string {
@@ -55,13 +57,13 @@ type copyState struct {
 	Where string `json:"where"`
 	// Complete is when everything was there last, and AsOf what it holds: every pull
 	// that had ended then.
-	Complete time.Time  `json:"complete,omitzero"`
-	Last     copyRecord `json:"last"`             // of the last copy, whatever it came to
-	Ended    time.Time  `json:"ended,omitzero"`   // of the last copy
-	Checked  copyRecord `json:"checked"`          // of the last check
-	CheckAt  time.Time  `json:"checkAt,omitzero"` // of the last check
+	Complete time.Time       `json:"complete,omitzero"`
+	Last     copyRecord      `json:"last"`             // of the last copy, whatever it came to
+	Ended    time.Time       `json:"ended,omitzero"`   // of the last copy
+	Checked  copyRecord      `json:"checked"`          // of the last check
+	CheckAt  time.Time       `json:"checkAt,omitzero"` // of the last check
 	Tested   *offsite.Tested `json:"tested,omitempty"`
-	TestAt   time.Time  `json:"testAt,omitzero"`
+	TestAt   time.Time       `json:"testAt,omitzero"`
 	// Since is since when the same one of several disks has been there.
 	Since time.Time `json:"since,omitzero"`
 	// Missing says what keeps the place from being the practice's own, in words.
@@ -214,28 +216,63 @@ func rank(c health.Check) int {
 	return map[health.Answer]int{health.Yes: 0, health.Stale: 1, health.Unknown: 2, health.NotSetUp: 3, health.No: 4}[c.Answer]
 }
 
-// check judges one copy.
-func (st copyState) check(c config.Copy, s config.Settings, now time.Time) health.Check {
-	out := health.Check{Answer: health.Yes, At: st.Complete, Link: "/backups/copies"}
-	no := func(format string, a ...any) health.Check {
-		out.Answer, out.Words = health.No, fmt.Sprintf(format, a...)
-		return out
-	}
+// A copyTrouble is what is wrong with a second copy; "" is nothing.
+type copyTrouble string
+
+const (
+	copyUntried copyTrouble = "untried" // nothing was copied yet
+	copyWrong   copyTrouble = "wrong"   // files are not what was written
+	copyFenced  copyTrouble = "fenced"  // another computer has taken over
+	copyRefused copyTrouble = "refused" // trying again does not help
+	copyNever   copyTrouble = "never"   // it was never complete
+	copyNotOurs copyTrouble = "not ours"
+	copyLate    copyTrouble = "late"
+	copyStays   copyTrouble = "stays" // the same one of several disks
+)
+
+// trouble says what is wrong with a copy, the worst first.
+func (st copyState) trouble(c config.Copy, s config.Settings, now time.Time) copyTrouble {
 	switch {
 	case st.Ended.IsZero():
-		return health.Check{Link: out.Link, Words: "nothing was copied to " + c.Name + " yet"}
+		return copyUntried
+	case st.Last.Fenced:
+		return copyFenced
 	case len(st.Last.Wrong) > 0 || len(st.Checked.Wrong) > 0 && st.CheckAt.After(st.Ended):
-		return no("files of the second copy %s are not what was written: chartcellar copy verify %s", c.Name, c.Name)
+		return copyWrong
 	case st.Last.Lasting:
-		return no("%s: %s", c.Name, strings.TrimSuffix(st.Last.Error, "."))
+		return copyRefused
 	case st.Complete.IsZero():
-		return no("the second copy %s was never complete: %s", c.Name, st.Last.Error)
+		return copyNever
 	case len(st.Missing) > 0:
-		return no("the second copy %s is not surely the practice's own: %s", c.Name, st.Missing[0])
+		return copyNotOurs
 	case copyOverdue(c, s, st.Complete, now):
-		out.Answer = health.Stale
+		return copyLate
 	case c.Disks > 1 && now.Sub(st.Since) > diskStay:
-		return no("the same disk has been plugged in for %s at %s: put the other one in, and this one in a safe place", health.Age(now.Sub(st.Since)), c.Name)
+		return copyStays
+	}
+	return ""
+}
+
+// check judges one copy.
+func (st copyState) check(c config.Copy, s config.Settings, now time.Time) health.Check {
+	out := health.Check{Answer: health.No, At: st.Complete, Link: "/backups/copies"}
+	switch st.trouble(c, s, now) {
+	case "":
+		out.Answer = health.Yes
+	case copyUntried:
+		out.Answer, out.Words = health.Unknown, "nothing was copied to "+c.Name+" yet"
+	case copyLate:
+		out.Answer = health.Stale
+	case copyWrong:
+		out.Words = fmt.Sprintf("files of the second copy %s are not what was written: chartcellar copy verify %s", c.Name, c.Name)
+	case copyFenced, copyRefused:
+		out.Words = c.Name + ": " + strings.TrimSuffix(st.Last.Error, ".")
+	case copyNever:
+		out.Words = fmt.Sprintf("the second copy %s was never complete: %s", c.Name, st.Last.Error)
+	case copyNotOurs:
+		out.Words = fmt.Sprintf("the second copy %s is not surely the practice's own: %s", c.Name, st.Missing[0])
+	case copyStays:
+		out.Words = fmt.Sprintf("the same disk has been plugged in for %s at %s: put the other one in, and this one in a safe place", health.Age(now.Sub(st.Since)), c.Name)
 	}
 	return out
 }

@@ -34,6 +34,8 @@ const (
 	Consent     Kind = "consent"      // about to end
 	Damage      Kind = "damage"       // found by a verification
 	Differs     Kind = "differs"      // the copy is not what the EMR has
+	SecondCopy  Kind = "second-copy"  // late, damaged, refused, or not swapped
+	Drill       Kind = "drill"        // overdue, or not passed
 	FolderGone  Kind = "folder-gone"  // the mirror's folder
 	OlderMirror Kind = "older-mirror" // put in the place of the newer
 	ClockBack   Kind = "clock-back"   // the clock was set back
