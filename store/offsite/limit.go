@@ -11,14 +11,30 @@ import (
 const slowest = 4 << 10
 
 // Limit returns p with a limit to what it puts and gets in a second, over all that goes
-// on at a time. A limit of 0 or less is none; one below 4 KiB is 4 KiB. Closing it
-// closes p. What else p can do, p is asked for.
+// on at a time. A limit of 0 or less is none; one below 4 KiB is 4 KiB. What it returns
+// is a Prober, a Sparer and a Room as p is; closing it closes p.
 func Limit(p Place, bytesPerSecond int64) Place {
 	if bytesPerSecond <= 0 {
 		return p
 	}
 	bytesPerSecond = max(bytesPerSecond, slowest)
-	return &limited{p, rate.NewLimiter(rate.Limit(bytesPerSecond), int(min(bytesPerSecond/4, 1<<20)))}
+	l := &limited{p, rate.NewLimiter(rate.Limit(bytesPerSecond), int(min(bytesPerSecond/4, 1<<20)))}
+	prober, probes := p.(Prober)
+	sparer, spares := p.(Sparer)
+	switch {
+	case probes && spares:
+		return struct {
+			*limited
+			Prober
+			Sparer
+		}{l, prober, sparer}
+	case probes:
+		return struct {
+			*limited
+			Prober
+		}{l, prober}
+	}
+	return l
 }
 
 type limited struct {
@@ -45,6 +61,14 @@ func (l *limited) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 		io.Reader
 		io.Closer
 	}{&paced{ctx, r, l.pace}, r}, nil
+}
+
+// Free implements Room.
+func (l *limited) Free(ctx context.Context) (free, total int64, known bool) {
+	if r, ok := l.Place.(Room); ok {
+		return r.Free(ctx)
+	}
+	return 0, 0, false
 }
 
 // A paced reader gives no more than its pace allows.

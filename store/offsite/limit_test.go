@@ -21,13 +21,31 @@ func TestLimited(t *testing.T) {
 	storetest.Place(t, func(t *testing.T) func(*testing.T) offsite.Place {
 		dir := t.TempDir()
 		return func(*testing.T) offsite.Place {
-			p := offsite.OpenFolder(dir, nil)
-			return struct {
-				offsite.Place
-				offsite.Prober
-			}{offsite.Limit(p, 1<<40), p}
+			return offsite.Limit(offsite.OpenFolder(dir, nil), 1<<40)
 		}
 	})
+}
+
+// TestLimitAsks: what a place can be asked, a limited one can be asked.
+func TestLimitAsks(t *testing.T) {
+	b := newBucket(t)
+	b.ignores = true
+	p := offsite.Limit(openS3(t, b.listen(t)), 1<<40)
+	if err := putOne(t, p, "probe/1", "x"); err != nil {
+		t.Fatal(err)
+	}
+	if spares, err := p.(offsite.Sparer).Spares(t.Context(), "probe/1"); spares || err != nil {
+		t.Errorf("Spares = %v, %v", spares, err)
+	}
+	if err := p.(offsite.Prober).Delete(t.Context(), "probe/1"); err != nil || len(storetest.Listed(t, p, "")) != 0 {
+		t.Errorf("Delete = %v", err)
+	}
+	if _, _, known := p.(offsite.Room).Free(t.Context()); known {
+		t.Error("a bucket tells its room")
+	}
+	if free, _, known := offsite.Limit(offsite.OpenFolder(t.TempDir(), nil), 1<<40).(offsite.Room).Free(t.Context()); !known || free <= 0 {
+		t.Error("a folder does not tell its room")
+	}
 }
 
 // TestLimit: a million bytes at 100,000 a second take ten seconds, by one or by many, on

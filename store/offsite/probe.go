@@ -50,6 +50,12 @@ func Test(ctx context.Context, m Mirror, p Place) (Tested, error) {
 	if err := p.Put(ctx, name, int64(len(content)), bytes.NewReader(content)); !errors.Is(err, ErrExists) {
 		t.Overwrites = true // even an honest writer is not told that the name is taken
 	}
+	if sparer, ok := p.(Sparer); ok {
+		spares, err := sparer.Spares(ctx, name)
+		if err == nil && !spares {
+			t.Overwrites = true // the place lets what its driver does not do
+		}
+	}
 	prober, ok := p.(Prober)
 	if !ok {
 		return t, nil

@@ -17,7 +17,7 @@ import (
 
 const (
 	s3Single  = 64 << 20 // up to here a file goes in one request
-	s3Part    = 16 << 20 // above it goes in parts of at least this size
+	s3Part    = 8 << 20  // above it goes in parts of at least this size
 	s3Parts   = 10_000   // S3 takes no more parts of one file
 	s3Retries = 4        // how often a request is sent at most
 )
@@ -54,6 +54,7 @@ type S3 struct {
 	locks    bool // the bucket offers object lock
 	now      func() time.Time
 	plain    atomic.Bool // the server knows no put-if-absent
+	buffers  chan []byte // that can be used again
 }
 
 // OpenS3 looks whether the bucket can be reached and offers object lock.
@@ -63,9 +64,9 @@ type S3 struct {
 // those over 64 MiB, the look alone spares it: of two programs that give a file one
 // name at the same instant the later wins there. Spares finds out.
 //
-// The server checks what it gets against MD5 and SHA-256. A body that is an io.Seeker
-// is read twice, from where it stands, and takes no memory; another is held in parts of
-// 16 MiB. A request that fails for the moment is sent four times at most.
+// The server checks what it gets against SHA-256, and MD5 where it locks. A body that is
+// an io.Seeker is read twice, from where it stands, and takes no memory up to 64 MiB;
+// else up to 8 MiB are held at a time, and what is larger is sent in parts. A request that fails for the moment is sent four times at most.
 func OpenS3(ctx context.Context, o S3Options) (*S3, error) {
 	endpoint := strings.TrimSuffix(o.Endpoint, "/")
 	if !o.Insecure {
@@ -80,7 +81,8 @@ func OpenS3(ctx context.Context, o S3Options) (*S3, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the address of the bucket: %w", err)
 	}
-	s := &S3{core: core, idle: transport.CloseIdleConnections, bucket: o.Bucket, lockDays: o.LockDays, now: o.Now}
+	s := &S3{core: core, idle: transport.CloseIdleConnections, bucket: o.Bucket, lockDays: o.LockDays, now: o.Now,
+		buffers: make(chan []byte, 4)}
 	if p := strings.Trim(o.Prefix, "/"); p != "" {
 		s.prefix = p + "/"
 	}

@@ -36,23 +36,50 @@ func (s *S3) put(ctx context.Context, name string, size int64, from io.Reader) e
 		if err != nil {
 			return &sourceError{err}
 		}
-		sum, err := sumOf(&body{ctx, unpaced(from), size})
+		sum, err := s.sumOf(&body{ctx, unpaced(from), size})
 		if err != nil {
 			return err
 		}
 		return s.single(ctx, name, &again{r: seeker, start: start, size: size}, sum)
 	case size <= s3Part:
-		held, err := io.ReadAll(b)
+		buf := s.buffer(s3Part)
+		n, err := io.ReadFull(b, buf)
+		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF { // those are of ReadFull
+			return err
+		}
+		sum, err := s.sumOf(bytes.NewReader(buf[:n]))
 		if err != nil {
 			return err
 		}
-		sum, err := sumOf(bytes.NewReader(held))
-		if err != nil {
-			return err
-		}
-		return s.single(ctx, name, &again{r: bytes.NewReader(held), size: size}, sum)
+		a := &again{r: bytes.NewReader(buf[:n]), size: size}
+		defer s.keep(buf, a)
+		return s.single(ctx, name, a, sum)
 	}
 	return s.parts(ctx, name, size, b)
+}
+
+// buffer returns one that was kept, or a new one.
+func (s *S3) buffer(size int) []byte {
+	select {
+	case buf := <-s.buffers:
+		if cap(buf) >= size {
+			return buf[:size]
+		}
+	default:
+	}
+	return make([]byte, size)
+}
+
+// keep keeps a buffer for what comes next, if it was sent once: else a connection that
+// was given up may still read from it.
+func (s *S3) keep(buf []byte, sent *again) {
+	if sent.rewound != 1 {
+		return
+	}
+	select {
+	case s.buffers <- buf[:cap(buf)]:
+	default:
+	}
 }
 
 func (s *S3) free(ctx context.Context, name string) error {
@@ -68,17 +95,25 @@ func (s *S3) free(ctx context.Context, name string) error {
 
 func isMissing(err error) bool { return minio.ToErrorResponse(err).Code == "NoSuchKey" }
 
-// A sum is what a server checks the bytes against.
-type sum struct{ md5, sha256 []byte }
+// A sum is what a server checks the bytes against, as it is sent.
+type sum struct{ md5, sha256 string }
 
-func sumOf(r io.Reader) (sum, error) {
-	m, h := md5.New(), sha256.New()
-	_, err := io.Copy(io.MultiWriter(m, h), r)
-	return sum{m.Sum(nil), h.Sum(nil)}, err
+// sumOf adds MD5 only where S3 wants it besides: for what is locked.
+func (s *S3) sumOf(r io.Reader) (sum, error) {
+	h, m := sha256.New(), md5.New()
+	to := io.Writer(h)
+	if s.locks {
+		to = io.MultiWriter(h, m)
+	}
+	if _, err := io.Copy(to, r); err != nil {
+		return sum{}, err
+	}
+	got := sum{sha256: hex.EncodeToString(h.Sum(nil))}
+	if s.locks {
+		got.md5 = base64.StdEncoding.EncodeToString(m.Sum(nil))
+	}
+	return got, nil
 }
-
-func (s sum) base64() string { return base64.StdEncoding.EncodeToString(s.md5) }
-func (s sum) hex() string    { return hex.EncodeToString(s.sha256) }
 
 // An again reads the same bytes as often as it is rewound.
 type again struct {
@@ -125,7 +160,7 @@ func (s *S3) options(spare bool) minio.PutObjectOptions {
 // single sends a file in one request.
 func (s *S3) single(ctx context.Context, name string, a *again, sum sum) error {
 	send := func() error {
-		_, err := s.core.PutObject(ctx, s.bucket, s.prefix+name, a, a.size, sum.base64(), sum.hex(), s.options(true))
+		_, err := s.core.PutObject(ctx, s.bucket, s.prefix+name, a, a.size, sum.md5, sum.sha256, s.options(true))
 		return err
 	}
 	err := s.sparing(send)
@@ -134,11 +169,27 @@ func (s *S3) single(ctx context.Context, name string, a *again, sum sum) error {
 	}
 	// It was sent more than once: the name may be taken by what we sent before an
 	// answer was lost.
-	info, serr := s.core.StatObject(ctx, s.bucket, s.prefix+name, minio.StatObjectOptions{})
-	if serr == nil && info.Size == a.size && info.ETag == hex.EncodeToString(sum.md5) {
+	if same, serr := s.holds(ctx, name, a); serr == nil && same {
 		return nil
 	}
 	return err
+}
+
+// holds reports whether the file at the place is the one in a, by its size and its
+// ETag, which is its MD5 at most servers.
+func (s *S3) holds(ctx context.Context, name string, a *again) (bool, error) {
+	info, err := s.core.StatObject(ctx, s.bucket, s.prefix+name, minio.StatObjectOptions{})
+	if err != nil || info.Size != a.size {
+		return false, err
+	}
+	m := md5.New()
+	if _, err := a.Seek(0, io.SeekStart); err != nil {
+		return false, err
+	}
+	if _, err := io.Copy(m, a); err != nil {
+		return false, err
+	}
+	return info.ETag == hex.EncodeToString(m.Sum(nil)), nil
 }
 
 // sparing sends what spares a name that is taken, and without that wish to a server
@@ -168,22 +219,14 @@ func (s *S3) parts(ctx context.Context, name string, size int64, from io.Reader)
 		}
 	}()
 	var list []minio.CompletePart
-	buf := make([]byte, max(s3Part, (size+s3Parts-1)/s3Parts))
-	for left := size; left > 0; left -= int64(len(buf)) {
-		buf = buf[:min(left, int64(len(buf)))]
-		if _, err := io.ReadFull(from, buf); err != nil {
-			return err
-		}
-		sum, err := sumOf(bytes.NewReader(buf))
-		if err != nil {
-			return err
-		}
-		part, err := s.core.PutObjectPart(ctx, s.bucket, key, id, len(list)+1, bytes.NewReader(buf), int64(len(buf)),
-			minio.PutObjectPartOptions{Md5Base64: sum.base64(), Sha256Hex: sum.hex(), DisableContentSha256: true})
+	for left := size; left > 0; {
+		n := min(left, max(s3Part, (size+s3Parts-1)/s3Parts))
+		part, err := s.part(ctx, key, id, len(list)+1, n, from)
 		if err != nil {
 			return err
 		}
 		list = append(list, minio.CompletePart{PartNumber: part.PartNumber, ETag: part.ETag})
+		left -= n
 	}
 	if err := s.free(ctx, name); err != nil {
 		return err
@@ -196,6 +239,22 @@ func (s *S3) parts(ctx context.Context, name string, size int64, from io.Reader)
 		_, err := s.core.CompleteMultipartUpload(ctx, s.bucket, key, id, list, o)
 		return err
 	})
+}
+
+// part sends the next n bytes.
+func (s *S3) part(ctx context.Context, key, id string, number int, n int64, from io.Reader) (minio.ObjectPart, error) {
+	buf := s.buffer(int(max(n, s3Part)))
+	if _, err := io.ReadFull(from, buf[:n]); err != nil {
+		return minio.ObjectPart{}, err
+	}
+	sum, err := s.sumOf(bytes.NewReader(buf[:n]))
+	if err != nil {
+		return minio.ObjectPart{}, err
+	}
+	a := &again{r: bytes.NewReader(buf[:n]), size: n}
+	defer s.keep(buf, a)
+	return s.core.PutObjectPart(ctx, s.bucket, key, id, number, a, n,
+		minio.PutObjectPartOptions{Md5Base64: sum.md5, Sha256Hex: sum.sha256, DisableContentSha256: true})
 }
 
 // Get implements Place. The end of ctx ends the reading, too.
@@ -275,12 +334,12 @@ func (s *S3) Overwrite(ctx context.Context, name string, content []byte) error {
 }
 
 func (s *S3) send(ctx context.Context, name string, content []byte, spare bool) error {
-	sum, err := sumOf(bytes.NewReader(content))
+	sum, err := s.sumOf(bytes.NewReader(content))
 	if err != nil {
 		return err
 	}
 	_, err = s.core.PutObject(ctx, s.bucket, s.prefix+name, bytes.NewReader(content), int64(len(content)),
-		sum.base64(), sum.hex(), s.options(spare))
+		sum.md5, sum.sha256, s.options(spare))
 	return err
 }
 
