@@ -256,25 +256,28 @@ func (m *Mirror) addSlots(passwords map[string]string) error {
 	return nil
 }
 
-// signedHistory checks that what the office has signed is here as it was, and returns
-// where it ends, and the files that come after it.
+// signedHistory checks that what the office has signed is here as it was, or that the
+// office has stated its loss, and returns where it ends, and the files that come after it.
 func (m *Mirror) signedHistory(ctx context.Context) (f keys.Fork, aside []string, err error) {
 	list, aside, err := m.signedCheckpoints()
 	if err != nil {
 		return f, nil, err
 	}
-	tree := &archive.Log{}
+	h := &history{m: m, signed: map[string][32]byte{}}
 	for _, c := range list {
-		if err := m.signedParts(ctx, c, tree, &f.Parts); err != nil {
+		maps.Copy(h.signed, c.Files)
+	}
+	for _, c := range list {
+		if err := h.upTo(ctx, c); err != nil {
 			return f, nil, err
 		}
 	}
-	f.Checkpoints, f.Size = len(list), tree.Size()
-	if f.Root, err = tree.Root(f.Size); err != nil {
+	f.Parts, f.Checkpoints, f.Size = h.last, len(list), h.tree.Size()
+	if f.Root, err = h.tree.Root(f.Size); err != nil {
 		return f, nil, fmt.Errorf("read the log: %w", err)
 	}
 	for _, s := range m.chain {
-		if err := continues(s, tree.Size(), tree.Root); err != nil {
+		if err := continues(s, f.Size, h.tree.Root); err != nil {
 			return f, nil, err
 		}
 	}
@@ -316,37 +319,87 @@ func (m *Mirror) signedCheckpoints() (good []Checkpoint, bad []string, err error
 	return good, bad, nil
 }
 
-// signedParts checks the parts up to a checkpoint against it, and adds them to the log.
-func (m *Mirror) signedParts(ctx context.Context, c Checkpoint, tree *archive.Log, last *int) error {
-	for tree.Size() < c.Size {
+// A history is what the office has signed, as far as it was read.
+type history struct {
+	m      *Mirror
+	signed map[string][32]byte // by name: the SHA-256 of each file
+	last   int                 // part
+	tree   archive.Log
+	// lost are the leaves of the parts that are stated as lost; nil: not read yet.
+	lost map[archive.PartNumber][]tlog.Hash
+}
+
+// upTo reads the parts up to a checkpoint and compares them with it.
+func (h *history) upTo(ctx context.Context, c Checkpoint) error {
+	for h.tree.Size() < c.Size {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		*last++
-		n := archive.PartNumber(*last)
-		want, signed := c.Files[filepath.ToSlash(n.Name())]
-		_, sum, err := archive.Sum(m.fs, m.path(n.Name()))
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return fmt.Errorf("part %d is missing: %w", n, ErrDamaged)
-		case err != nil:
-			return err
-		case !signed || sum != want:
-			return fmt.Errorf("part %d is not the file that the office signed: %w", n, ErrDamaged)
-		}
-		p, err := m.openPart(uint32(n), m.identity)
+		h.last++
+		leaves, err := h.part(archive.PartNumber(h.last))
 		if err != nil {
-			return fmt.Errorf("part %d: %w", n, err)
-		}
-		tree.Add(p.Leaves())
-		if err := errors.Join(m.checkEpoch(p, n), p.Close()); err != nil {
 			return err
 		}
+		h.tree.Add(leaves)
 	}
-	if root, err := tree.Root(c.Size); err != nil || root != c.Root || tree.Size() != c.Size {
+	if root, err := h.tree.Root(c.Size); err != nil || root != c.Root || h.tree.Size() != c.Size {
 		return fmt.Errorf("the archive is not the one that the office signed as checkpoint %d: %w", c.Number, ErrDamaged)
 	}
 	return nil
+}
+
+// part returns the leaves of a part that is as it was signed, or stated as lost: those
+// the signed root proves.
+func (h *history) part(n archive.PartNumber) ([]tlog.Hash, error) {
+	good, err := h.isSigned(n)
+	switch {
+	case good:
+		p, err := h.m.openPart(uint32(n), h.m.identity)
+		if err != nil {
+			return nil, fmt.Errorf("part %d: %w", n, err)
+		}
+		return p.Leaves(), errors.Join(h.m.checkEpoch(p, n), p.Close())
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	leaves, lerr := h.lostPart(n)
+	switch {
+	case lerr != nil || leaves != nil:
+		return leaves, lerr
+	case err != nil:
+		return nil, fmt.Errorf("part %d is missing: %w", n, ErrDamaged)
+	}
+	return nil, fmt.Errorf("part %d is not the file that the office signed: %w", n, ErrDamaged)
+}
+
+// isSigned reports whether a part is the file that was signed.
+func (h *history) isSigned(n archive.PartNumber) (bool, error) {
+	want, signed := h.signed[filepath.ToSlash(n.Name())]
+	_, sum, err := archive.Sum(h.m.fs, h.m.path(n.Name()))
+	return err == nil && signed && sum == want, err
+}
+
+// lostPart returns the leaves of a part that a signed one states as lost; nil if none
+// does.
+func (h *history) lostPart(lost archive.PartNumber) ([]tlog.Hash, error) {
+	if h.lost != nil {
+		return h.lost[lost], nil
+	}
+	h.lost = map[archive.PartNumber][]tlog.Hash{}
+	numbers, err := h.m.partNumbers()
+	for _, n := range numbers {
+		if good, serr := h.isSigned(n); n <= lost || serr != nil || !good {
+			continue
+		}
+		if l := h.m.lossesIn(n); l != nil {
+			for _, one := range l.Files {
+				if one.Part != nil {
+					h.lost[archive.PartNumber(one.Part.Number)] = one.Leaves
+				}
+			}
+		}
+	}
+	return h.lost[lost], err
 }
 
 // checkEpoch says whether a part was written by the box whose turn it was.

@@ -533,3 +533,37 @@ func TestAdoptBreaks(t *testing.T) {
 		}
 	}
 }
+
+// TestAdoptAfterALoss: a part whose loss the office has stated does not keep a copy from
+// being adopted; a loss that was not signed is not believed.
+func TestAdoptAfterALoss(t *testing.T) {
+	base := history(t)
+	for i, how := range []string{"missing", "flipped"} {
+		p := base.copyTo(t, disk.OS{})
+		name := "parts/000000/" + filepath.Base(p.files(t, "parts")[i+1])
+		p.spoil(t, name, how)
+		p.open(t)
+		if err := p.m.DeclareLost(t.Context(), "owner", name); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.m.Close(); err != nil {
+			t.Fatal(err)
+		}
+		r := p.restored(t)
+		last := r.files(t, "checkpoints")
+		if err := os.Rename(last[len(last)-1], filepath.Join(t.TempDir(), "kept")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.Adopt(t.Context(), r.adoptOptions()); !errors.Is(err, store.ErrDamaged) {
+			t.Errorf("%s: Adopt with an unsigned loss = %v", how, err)
+		}
+		r = p.restored(t)
+		if a := r.adopt(t); len(a.Aside) > 0 {
+			t.Errorf("%s: put aside: %q", how, a.Aside)
+		}
+		r.open(t)
+		r.whole(t, how, 1)
+		r.pull(t, obs("a", 3, ""), obs("b", 3, ""), obs("c", 3, ""))
+		r.whole(t, how+", pulled", 1)
+	}
+}
