@@ -81,8 +81,16 @@ func (s *syncer) notExported() []string {
 	return slices.Compact(list)
 }
 
-// explainChanges says so when a vendor seems to have written everything anew.
+// explainChanges says so when a vendor seems to have written everything anew, and when
+// records came again that were lost here.
 func (s *syncer) explainChanges() {
+	again := 0
+	for _, r := range s.report.Types {
+		again += r.Again
+	}
+	if again > 0 {
+		s.note("Fetched again, because what was kept of them was damaged and declared lost: %d records.", again)
+	}
 	for _, r := range s.report.Types {
 		if r.Full && over(r.Changed, 20, s.past[r.Type].Records, 0.5) && sizeChange(r) < 0.05 {
 			s.note("More than half of the records of type %s came in another form, of nearly the same length: "+

@@ -269,7 +269,7 @@ func (s *syncer) counts(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	here := func(t string) int { return mirror[t] - done[t].Removed + done[t].Returned }
+	here := func(t string) int { return mirror[t] - done[t].Removed + done[t].Returned + done[t].Again }
 	for t := range mirror { // also what is not asked for now, or came only because others name it
 		s.report.server[t] = Checked{Server: -1, Mirror: here(t)}
 	}

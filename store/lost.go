@@ -24,6 +24,9 @@ type LostFile struct {
 	File string    `json:"file"` // below the data folder, with '/'
 	At   time.Time `json:"at"`   // when that was
 	Run  uint32    `json:"run"`  // the run that states it
+	// Again says that there is a file of this name again: the content of the attachment
+	// was fetched once more.
+	Again bool `json:"again,omitempty"`
 }
 
 // Lost returns what was declared lost, in the order of the archive. It stays in the
@@ -34,6 +37,7 @@ func (m *Mirror) Lost() ([]LostFile, error) {
 		return nil, err
 	}
 	var list []LostFile
+	kept := map[string]bool{}
 	add := func(name string, by uint32) {
 		one := LostFile{File: name}
 		if by > 0 && int(by) <= len(parts) {
@@ -48,10 +52,13 @@ func (m *Mirror) Lost() ([]LostFile, error) {
 			add(partFile(p.Number), p.Lost)
 		}
 		for _, f := range p.Files {
-			if f.Lost > 0 {
+			if kept[f.Name] = f.Lost == 0; f.Lost > 0 {
 				add(f.Name, f.Lost)
 			}
 		}
+	}
+	for i := range list {
+		list[i].Again = kept[list[i].File]
 	}
 	return list, nil
 }
@@ -59,8 +66,8 @@ func (m *Mirror) Lost() ([]LostFile, error) {
 // LostLeaves returns the places in the log of a part that was declared lost.
 func (m *Mirror) LostLeaves(p index.Part) ([]tlog.Hash, error) { return m.index.Leaves(p.Number) }
 
-// A lossRecord is the record of a run that declares files lost.
-type lossRecord struct {
+// A LossRecord is the record of a run that declares files lost.
+type LossRecord struct {
 	Verdict string   `json:"verdict"`
 	Files   []string `json:"files"`
 	Harm    Harm     `json:"harm"`
@@ -186,7 +193,7 @@ func (m *Mirror) declare(ctx context.Context, by string, g *lostGroup) error {
 	if err != nil {
 		return err
 	}
-	record, err := json.Marshal(lossRecord{"lost", g.names, harm})
+	record, err := json.Marshal(LossRecord{"lost", g.names, harm})
 	if err != nil {
 		return err
 	}
@@ -214,6 +221,9 @@ func (m *Mirror) putLostAside() error {
 		return err
 	}
 	for _, l := range lost {
+		if l.Again {
+			continue
+		}
 		if info, err := m.fs.Stat(m.local(l.File)); errors.Is(err, fs.ErrNotExist) || err == nil && info.IsDir() {
 			continue
 		}
@@ -222,13 +232,6 @@ func (m *Mirror) putLostAside() error {
 			return err
 		}
 		if good(m.local(l.File)) == nil {
-			continue
-		}
-		fetched, err := m.fetchedAgain(l.File)
-		if err != nil {
-			return err
-		}
-		if fetched {
 			continue
 		}
 		if n, isPart := signedPart(l.File); isPart {
@@ -240,15 +243,6 @@ func (m *Mirror) putLostAside() error {
 		m.solved(l.File)
 	}
 	return nil
-}
-
-// fetchedAgain reports whether a file is also one that was not declared lost.
-func (m *Mirror) fetchedAgain(name string) (again bool, err error) {
-	err = m.index.EachPart(func(p index.Part) error {
-		again = again || slices.ContainsFunc(p.Files, func(f index.File) bool { return f.Name == name && f.Lost == 0 })
-		return nil
-	})
-	return again, err
 }
 
 // A statedLosses is what loss records say, for whoever reads the archive from its

@@ -211,10 +211,7 @@ func (m *Mirror) Repair(ctx context.Context, name, by string, from io.Reader) er
 // back takes a file into the index again that was declared lost and is here.
 func (m *Mirror) back(ctx context.Context, name string) error {
 	lost, err := m.Lost()
-	if err != nil || !slices.ContainsFunc(lost, func(l LostFile) bool { return l.File == name }) {
-		return err
-	}
-	if fetched, err := m.fetchedAgain(name); err != nil || fetched {
+	if err != nil || !slices.ContainsFunc(lost, func(l LostFile) bool { return l.File == name && !l.Again }) {
 		return err
 	}
 	return m.RebuildIndex(ctx)

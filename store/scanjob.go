@@ -155,7 +155,8 @@ func (p *pipe) bury(w *worker, j *scanJob) error {
 	t := j.chunk.tomb
 	key := w.hash.Key([]byte(t.Type), []byte(t.ID))
 	return p.run.m.index.Newest([]index.Key{key}, true, func(_ int, old index.Entry, found bool) error {
-		if !found || old.Flags&index.Tombstone != 0 && !p.run.m.index.Lost()[old.Part] {
+		lost := p.run.m.index.Lost()[old.Part]
+		if !found || old.Flags&index.Tombstone != 0 && !lost {
 			return nil
 		}
 		made, err := tombstoneLine(*t)
@@ -166,6 +167,9 @@ func (p *pipe) bury(w *worker, j *scanJob) error {
 		j.kept = append(j.kept, line{typ: t.Type, to: len(made), entry: index.Entry{Key: key,
 			Length: uint32(len(made)), Flags: index.Tombstone, Run: p.run.n}})
 		j.count[t.Type] = index.Count{Removed: 1}
+		if lost {
+			j.count[t.Type] = index.Count{Removed: 1, Again: 1}
+		}
 		return nil
 	})
 }

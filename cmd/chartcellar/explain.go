@@ -124,6 +124,12 @@ func explainStore(err error) *plainError {
 	case errors.Is(err, store.ErrNotFound):
 		return &plainError{exitFailed, "The mirror has no such record: it was never among what the EMR gave.", nothingLost,
 			"Check the type and the id, with the capital letters as they are."}
+	case errors.Is(err, store.ErrLost):
+		return &plainError{exitDamage, "The newest version of it was damaged, no copy had it, and it was declared lost.",
+			"Older versions may be here: chartcellar record --versions TYPE/ID", "What the EMR still has comes back with the next pull: chartcellar sync"}
+	case errors.Is(err, store.ErrUnfinished):
+		return &plainError{exitFailed, "A pull of this EMR was begun and has not ended; nothing can be declared lost before it has.",
+			"Nothing was changed.", "End it first: chartcellar sync. Then run this again."}
 	case errors.Is(err, store.ErrDamaged), errors.Is(err, index.ErrBad):
 		return &plainError{exitDamage, "Stored bytes are not what was written: " + cause(err) + ".",
 			"What is damaged is not shown. Everything else in the mirror can be read.", "See what is affected: chartcellar verify --depth full"}

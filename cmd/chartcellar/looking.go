@@ -216,6 +216,13 @@ func (e *env) showLooked(ctx context.Context, l lookedAt, s config.Settings) err
 	for _, p := range m.Problems() {
 		e.printf("PROBLEM: %s\n", p)
 	}
+	lost, err := m.Lost()
+	if err != nil {
+		return err
+	}
+	if len(lost) > 0 {
+		e.printf("%s declared lost: what only they held is not shown.\n", several(len(lost), "file was", "files were"))
+	}
 	if n := m.Unfinished(); n > 0 {
 		e.printf("%s of a run that has not ended: not shown.\n", several(n, "file is", "files are"))
 	}

@@ -50,6 +50,7 @@ func logWords() map[string]logWord {
 		"verify.sample":     {"had a sample of the copy read again", true},
 		"verify.full":       {"had the whole copy read again", true},
 		"repair.file":       {"mended a file of the copy", true},
+		"repair.view":       {"looked at whose records are damaged", false},
 		"repair.lost":       {"stated that a file of the copy is lost", true},
 		"schedule.pause":    {"paused the backups", true},
 		"schedule.resume":   {"let the backups go on", true},

@@ -163,7 +163,7 @@ func (r *reading) last(ctx context.Context, k store.Key) (v store.Version, remov
 	}
 	list, err := r.snap.History(ctx, k)
 	for i := len(list) - 1; i >= 0 && err == nil; i-- {
-		if !list[i].Deleted && list[i].Counts {
+		if !list[i].Deleted && !list[i].Lost && list[i].Counts {
 			return list[i], true, nil
 		}
 	}

@@ -77,6 +77,9 @@ func (e *env) record(ctx context.Context, ref string, o recordOptions) error {
 		if n < 0 {
 			return store.ErrNotFound
 		}
+		if list[n].Lost {
+			return store.ErrLost
+		}
 		return e.printVersion(list, n, o)
 	})
 }
@@ -87,7 +90,7 @@ func patientIn(k store.Key, list []store.Version) string {
 		return k.ID
 	}
 	for i := len(list) - 1; i >= 0; i-- {
-		if !list[i].Deleted {
+		if !list[i].Deleted && !list[i].Lost {
 			return patientOf(list[i].Raw)
 		}
 	}
@@ -122,6 +125,7 @@ type versionView struct {
 	LastUpdated string           `json:"lastUpdated"` // "" if the EMR does not say
 	Deleted     bool             `json:"deleted"`
 	Counts      bool             `json:"counts"`
+	Lost        bool             `json:"lost,omitempty"`
 	Bytes       int              `json:"bytes"`
 	Record      json.RawMessage  `json:"record"`
 	Card        []chart.CardLine `json:"card,omitempty"`
@@ -130,7 +134,7 @@ type versionView struct {
 func viewOf(list []store.Version, n int) versionView {
 	v := &list[n]
 	out := versionView{N: n + 1, Of: len(list), Source: v.Source, Run: v.Run, Part: v.Part, Fetched: v.Fetched,
-		Deleted: v.Deleted, Counts: v.Counts, Bytes: len(v.Raw), Record: json.RawMessage(v.Raw)}
+		Deleted: v.Deleted, Counts: v.Counts, Lost: v.Lost, Bytes: len(v.Raw), Record: json.RawMessage(v.Raw)}
 	if !v.LastUpdated.IsZero() {
 		out.LastUpdated = v.LastUpdated.Format("2006-01-02T15:04:05.000Z")
 	}
@@ -215,6 +219,8 @@ func (e *env) versions(list []store.Version) error {
 	for i, v := range list {
 		what := "given by the EMR"
 		switch {
+		case v.Lost:
+			what = "declared lost: no copy had it"
 		case v.Deleted:
 			what = "removed at the EMR"
 		case v.Subsetted:
@@ -256,6 +262,9 @@ func (e *env) diff(list []store.Version, which string) error {
 		return nil
 	}
 	a, b := &list[from], &list[to]
+	if a.Lost || b.Lost {
+		return store.ErrLost
+	}
 	if (a.Deleted || b.Deleted) && !e.json {
 		e.printf("Version %d (run %d): %s.\nVersion %d (run %d): %s.\n", from+1, a.Run, presence(a), to+1, b.Run, presence(b))
 		return nil

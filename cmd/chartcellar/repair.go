@@ -2,16 +2,20 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io"
 	"io/fs"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"chartcellar/config"
 	"chartcellar/store"
+	"chartcellar/store/chart"
 	"chartcellar/store/index"
 	"chartcellar/store/verify"
 )
@@ -21,7 +25,13 @@ type repairOrder struct {
 	from   []string
 	deep   bool
 	dryRun bool
+	unlock bool   // names are told, and what was lost may come back
+	sheet  string // file with the recovery key, instead of the passphrase
+	lost   string // the word that confirms what is declared lost; askLost: which is it?
 }
+
+// askLost is --declare-lost without a word.
+const askLost = "?"
 
 func repairCommand(e *env) *cobra.Command {
 	var o repairOrder
@@ -30,15 +40,23 @@ func repairCommand(e *env) *cobra.Command {
 of today and all that a verification named before (--deep: every byte), and puts the
 same file from a second copy, or from the quarantine, in the place of each that is
 missing or damaged: only if it is that file byte for byte, by the SHA-256 that was signed.
-The damaged file is kept in the folder quarantine. It needs no passphrase.
+The damaged file is kept in the folder quarantine. It needs no passphrase; with --unlock
+it names the patients, and takes back what was declared lost if a copy has it after all.
 
 For what no copy has it says which records of how many patients and which days are
-concerned. Exit code 13 if damage remains.`, cobra.NoArgs, func(ctx context.Context, _ []string) error {
+concerned. When no other copy can be found, --declare-lost shows the word that confirms
+it, and --declare-lost=WORD states for ever that these files are lost: nothing fails
+for them any more, every verification names them, and the next pull is a full one, which
+brings again what the EMR still has. Exit code 13 if damage remains.`, cobra.NoArgs, func(ctx context.Context, _ []string) error {
 			return e.repair(ctx, o)
 		})
 	f := c.Flags()
 	f.StringSliceVar(&o.from, "from", nil, "a second copy by its name in the settings, or a folder with one; several may be given (default: all of the settings)")
 	f.BoolVar(&o.deep, "deep", false, "read every byte first, which takes as long as a full verification")
+	f.BoolVar(&o.unlock, "unlock", false, "ask for the passphrase, name the patients concerned, and take back what was declared lost")
+	f.StringVar(&o.sheet, "sheet", "", "file with the recovery key, instead of the passphrase; as --unlock")
+	f.StringVar(&o.lost, "declare-lost", "", "state that what no copy has is lost; without =WORD it shows the word that confirms it")
+	f.Lookup("declare-lost").NoOptDefVal = askLost
 	f.BoolVar(&o.dryRun, "dry-run", false, "only say what is wrong and from where it would be mended")
 	return c
 }
@@ -60,11 +78,28 @@ type repairReport struct {
 	Files  []mending   `json:"files"`
 	Left   int         `json:"left"`           // that are still damaged or missing
 	Harm   *store.Harm `json:"harm,omitempty"` // what those come to
+	// Patients are those concerned, if it was unlocked.
+	Patients []string `json:"patients,omitempty"`
+	// Lost are the files that were declared lost now; Confirm is the word that would
+	// declare those that are left so.
+	Lost    []string `json:"lost,omitempty"`
+	Confirm string   `json:"confirm,omitempty"`
+
+	left  []string
+	named bool // Patients was asked for
 }
 
 func (e *env) repair(ctx context.Context, o repairOrder) error {
-	return e.withMirror(ctx, access{doing: "repair", write: true}, func(ctx context.Context, s config.Settings, m *store.Mirror) error {
+	if o.dryRun && o.lost != "" {
+		return usage("--dry-run declares nothing lost: use it without --declare-lost")
+	}
+	o.unlock = o.unlock || o.sheet != ""
+	a := access{doing: "repair", write: true, key: o.unlock, sheet: o.sheet}
+	return e.withMirror(ctx, a, func(ctx context.Context, s config.Settings, m *store.Mirror) error {
 		rep, err := e.mendAll(ctx, s, m, o)
+		if err == nil && rep.Left > 0 {
+			err = e.rest(ctx, s, m, o, &rep)
+		}
 		if err != nil {
 			return err
 		}
@@ -98,7 +133,6 @@ func (e *env) mendAll(ctx context.Context, s config.Settings, m *store.Mirror, o
 	if err != nil {
 		return rep, err
 	}
-	var left []string
 	for _, b := range broken {
 		one, err := mend(ctx, m, b, givers, o.dryRun)
 		if err != nil {
@@ -106,15 +140,25 @@ func (e *env) mendAll(ctx context.Context, s config.Settings, m *store.Mirror, o
 		}
 		rep.Files = append(rep.Files, one)
 		if one.From == "" || o.dryRun {
-			left = append(left, b.Name)
+			rep.left = append(rep.left, b.Name)
 		}
 	}
-	if rep.Left = len(left); rep.Left > 0 {
-		h, err := m.Harm(ctx, left)
-		rep.Harm = &h
-		return rep, err
+	rep.Left = len(rep.left)
+	if !o.unlock || o.dryRun {
+		return rep, nil
 	}
-	return rep, nil
+	lost, err := m.Lost()
+	for _, l := range lost {
+		if l.Again {
+			continue
+		}
+		one, merr := mend(ctx, m, store.Broken{SealedFile: store.SealedFile{Name: l.File}, Missing: true}, givers, false)
+		if err = errors.Join(err, merr); merr == nil && one.From != "" {
+			one.What = "declared lost"
+			rep.Files = append(rep.Files, one)
+		}
+	}
+	return rep, err
 }
 
 // suspects says of which parts every byte is read: the newest, those of today's
@@ -215,34 +259,56 @@ func whyNot(err error) string {
 	return err.Error()
 }
 
-func (e *env) printRepair(rep repairReport) {
-	if len(rep.Files) == 0 {
-		e.printf("Nothing is damaged or missing%s.\n", map[bool]string{
-			false: " among what was read; every byte is read with --deep", true: ": every byte was read"}[rep.Deep])
-		return
+// rest says what comes of that which nothing has, and declares it lost if a person has
+// confirmed exactly this.
+func (e *env) rest(ctx context.Context, s config.Settings, m *store.Mirror, o repairOrder, rep *repairReport) error {
+	h, err := m.Harm(ctx, rep.left)
+	if err != nil {
+		return err
 	}
-	mended := "mended from "
-	if rep.DryRun {
-		mended = "would be mended from "
-	}
-	for _, f := range rep.Files {
-		if f.From != "" {
-			e.printf("%s: %s, %s%s.\n", f.File, f.What, mended, f.From)
-			continue
-		}
-		e.printf("%s: %s, and nothing has the same file.\n", f.File, f.What)
-		for _, why := range f.Tried {
-			e.printf("    %s.\n", why)
+	rep.Harm = &h
+	if rep.named = o.unlock; rep.named {
+		if rep.Patients, err = e.harmedPatients(ctx, s, m, h); err != nil {
+			return err
 		}
 	}
-	e.printf("\n")
-	if rep.Left == 0 {
-		e.printf("Everything that was damaged or missing is whole again. The damaged files are kept in the folder quarantine.\nNext: chartcellar verify\n")
-		return
+	losable := slices.DeleteFunc(slices.Clone(rep.left), func(f string) bool { return strings.HasPrefix(f, "checkpoints/") })
+	if o.lost == "" || len(losable) == 0 {
+		return nil
 	}
-	e.printf("%s damaged or missing.\n", several(rep.Left, "file is still", "files are still"))
-	if words := rep.Harm.Words(); words != "" {
-		e.printf("%s\n", words)
+	sum := sha256.Sum256([]byte(strings.Join(losable, "\n")))
+	rep.Confirm = hex.EncodeToString(sum[:4])
+	switch o.lost {
+	case askLost:
+		return nil
+	case rep.Confirm:
+		err := m.DeclareLost(ctx, "owner", losable...)
+		rep.Lost, rep.Left, rep.Confirm = losable, rep.Left-len(losable), ""
+		return err
 	}
-	e.printf("Everything else in the mirror is good. Keep the damaged files.\n")
+	return &plainError{exitUsage, "This word does not fit what is damaged now: other files than before are.",
+		"Nothing was declared lost.", "See what would be, and the word for it: chartcellar repair --declare-lost"}
+}
+
+// harmedPatients are the names of the patients concerned, once the journal has it.
+func (e *env) harmedPatients(ctx context.Context, s config.Settings, m *store.Mirror, h store.Harm) ([]string, error) {
+	if err := m.Journal(store.Event{Code: "repair.view", Account: "owner", Count: h.Patients}); err != nil {
+		return nil, err
+	}
+	snap, err := m.Now()
+	if err != nil {
+		return nil, err
+	}
+	var list []string
+	for _, src := range s.Sources {
+		r := &reading{m: m, snap: snap, source: src.Name}
+		err := r.eachPatient(ctx, func(en *chart.Entry) bool { return h.Has(m, src.Name, en.ID) }, func(en chart.Entry) {
+			list = append(list, strings.TrimSpace(en.Name+" "+en.Born)+" ("+en.ID+")")
+		})
+		if err != nil && !errors.Is(err, store.ErrDamaged) {
+			return nil, err
+		}
+	}
+	slices.Sort(list)
+	return list, nil
 }

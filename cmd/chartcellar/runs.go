@@ -104,6 +104,8 @@ func (e *env) runsShow(ctx context.Context, args []string) error {
 				e.printf("Run %d, %s:\n%s\n", r.Number, r.Ended.Local().Format("2006-01-02 15:04"), strings.Join(recordOfDrill(m, r).notes(), "\n"))
 			case ofCopy(r):
 				e.printf("Run %d, %s:\n%s\n", r.Number, r.Ended.Local().Format("2006-01-02 15:04"), strings.Join(recordOfCopy(m, r).notes(), "\n"))
+			case r.Kind == "repair":
+				return e.showLoss(m, r)
 			default:
 				printReport(e.Stdout, &rep)
 			}
@@ -125,6 +127,24 @@ func (e *env) showCheck(m *store.Mirror, r store.RunInfo) error {
 	}
 	e.printf("Run %d, %s:\n", r.Number, r.Ended.Local().Format("2006-01-02 15:04"))
 	e.printVerify(result)
+	return nil
+}
+
+// showLoss shows what a run declared lost.
+func (e *env) showLoss(m *store.Mirror, r store.RunInfo) error {
+	var loss store.LossRecord
+	raw, err := m.RunRecord(r.Number)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(raw, &loss); err != nil {
+		return fmt.Errorf("read the record of a run: %w", store.ErrDamaged)
+	}
+	e.printf("Run %d, %s: declared lost, because no copy had it:\n", r.Number, r.Ended.Local().Format("2006-01-02 15:04"))
+	for _, f := range loss.Files {
+		e.printf("  %s\n", f)
+	}
+	e.printf("%s\n", loss.Harm.Words())
 	return nil
 }
 

@@ -60,6 +60,7 @@ func TestScripts(t *testing.T) {
 			"code":  exitCode,
 			"emr":   e.control,
 			"flip":  flip,
+			"word":  lossWord,
 			"equal": equalNDJSON,
 			"needs": needs,
 			"sumof": sumOf,
@@ -314,6 +315,15 @@ func tellPerson(line string) {
 			return
 		}
 	}
+}
+
+// lossWord puts the word that the command before has shown into the environment.
+func lossWord(ts *testscript.TestScript, _ bool, _ []string) {
+	m := regexp.MustCompile(`--declare-lost=([0-9a-f]+)`).FindStringSubmatch(ts.ReadFile("stdout"))
+	if m == nil {
+		ts.Fatalf("word: no word was shown")
+	}
+	ts.Setenv("WORD", m[1])
 }
 
 // flip flips a bit in the middle of the only file that matches.

@@ -87,7 +87,7 @@ type Count struct {
 	Silent     int `json:"silent,omitempty"`     // of changed: lastUpdated stayed as it was
 	Regressed  int `json:"regressed,omitempty"`  // of changed: lastUpdated went back
 	Returned   int `json:"returned,omitempty"`   // of changed: they were removed before
-	Again      int `json:"again,omitempty"`      // fetched again, because what was kept of them was lost
+	Again      int `json:"again,omitempty"`      // came again, also as removed, because what was kept of them was lost
 	// Sizes of changed records before and after: the guard looks at them.
 	SizeBefore int64 `json:"sizeBefore,omitempty"`
 	SizeAfter  int64 `json:"sizeAfter,omitempty"`
