@@ -20,6 +20,7 @@ import (
 	"chartcellar/fhirsync"
 	"chartcellar/store"
 	"chartcellar/store/keys"
+	"chartcellar/store/offsite"
 )
 
 // lookOptions are those of `serve --read-only`.
@@ -68,6 +69,9 @@ func (e *env) openLooking(ctx context.Context, o lookOptions) (l lookedAt, err e
 	}
 	if _, err := os.Stat(so.Dir); err != nil {
 		return l, noCopy(so.Dir)
+	}
+	if so.FS, err = offsite.View(ctx, so.Dir, e.fsys()); err != nil {
+		return l, err
 	}
 	id, text, err := e.lookingKey(so, o)
 	if err != nil {

@@ -112,7 +112,11 @@ func (c *Contents) believe(ctx context.Context) error {
 			return err
 		}
 		chain, err := keys.VerifyChain(files, "")
-		if err == nil && chain.Last().Epoch == top {
+		if err == nil && chain.Last().Epoch >= top {
+			if last := chain.Last().Epoch; last > top { // a plain copy of an adopted folder
+				c.levels[last] = c.levels[top]
+				delete(c.levels, top)
+			}
 			c.chain, c.Statement, c.First = chain, chain.Last(), keys.Hash(files[0])
 			c.overlay()
 			return nil

@@ -423,3 +423,117 @@ func TestDrill(t *testing.T) {
 		t.Errorf("another mirror's copy: %v, want ErrLocked", err)
 	}
 }
+
+// TestEpochs: a new computer takes over from the copy and goes on beside what the old
+// one wrote; the old one is kept out, what it wrote behind the fork does not count, and
+// the whole is looked at as one mirror.
+func TestEpochs(t *testing.T) {
+	old, n := made(t, 3)
+	root := t.TempDir()
+	p := offsite.OpenFolder(root, nil)
+	copied(t, old, p)
+	pull(t, old, 7) // no copy has it
+
+	dir := filepath.Join(t.TempDir(), "taken")
+	if _, err := offsite.Restore(t.Context(), p, offsite.RestoreOptions{Dir: dir}); err != nil {
+		t.Fatal(err)
+	}
+	box, err := keys.NewBox()
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := store.Adopt(t.Context(), store.AdoptOptions{Dir: dir, Box: box, Recovery: n.Sheet.Recovery, First: old.FirstHash(),
+		Passwords: map[string]string{"doctor": "four words are enough"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := store.Open(t.Context(), store.Options{Dir: dir, Box: box, Ballast: -1, Reserve: 1, Identity: made.Office})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	pull(t, m, 8)
+	if r := copied(t, m, p); !r.Complete() || r.There-r.Copied < 5 {
+		t.Fatalf("the new computer's copy: %+v; want what is there to stay", r)
+	}
+	if _, err := offsite.Copy(t.Context(), old, p, offsite.Options{}); !errors.Is(err, offsite.ErrFenced) {
+		t.Errorf("the old computer's copy: %v, want ErrFenced", err)
+	}
+	if _, err := offsite.Test(t.Context(), old, p); !errors.Is(err, offsite.ErrFenced) {
+		t.Errorf("the old computer's test: %v, want ErrFenced", err)
+	}
+
+	// What the old one would have written before it looked.
+	for _, folder := range []string{"parts/000000", "checkpoints"} {
+		files, err := os.ReadDir(filepath.Join(old.Dir(), folder))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			b, err := os.ReadFile(filepath.Join(old.Dir(), folder, f.Name()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Stat(filepath.Join(root, folder, f.Name())); err == nil {
+				continue
+			}
+			if err := os.WriteFile(filepath.Join(root, folder, f.Name()), b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if r, err := offsite.Check(t.Context(), m, p, offsite.Options{}); err != nil || len(r.Wrong) > 0 {
+		t.Errorf("check with strangers behind the fork: %+v, %v", r.Wrong, err)
+	}
+	_, want, err := m.Tree()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, at := range map[string]string{"the copy as it lies": root, "restored": restoredFrom(t, p), "a plain copy of the new folder": plain(t, dir)} {
+		fsys, err := offsite.View(t.Context(), at, nil)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		back, err := store.Look(t.Context(), store.Options{Dir: at, FS: fsys, Identity: n.Sheet.Recovery})
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if res, err := verify.Run(t.Context(), back, verify.Options{Depth: verify.Full}); err != nil || !res.Good() {
+			t.Errorf("%s: full verify: %+v, %v", name, res.Damage, err)
+		}
+		if _, root, err := back.Tree(); err != nil || root != want {
+			t.Errorf("%s: root = %x, %v; want %x", name, root, err, want)
+		}
+		back.Close()
+	}
+
+	// A place that the old computer never had is written whole by the new one.
+	fresh := newMemory()
+	if r := copied(t, m, fresh); !r.Complete() || fresh.files["e0002/mirror/000001.json"] == nil {
+		t.Errorf("a fresh place: %+v", r)
+	}
+	if _, err := offsite.Restore(t.Context(), fresh, offsite.RestoreOptions{Dir: filepath.Join(t.TempDir(), "x")}); err != nil {
+		t.Errorf("restored from a fresh place: %v", err)
+	}
+}
+
+func restoredFrom(t *testing.T, p offsite.Place) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "restored")
+	if r, err := offsite.Restore(t.Context(), p, offsite.RestoreOptions{Dir: dir}); err != nil || len(r.Wrong) > 0 {
+		t.Fatalf("restore: %+v, %v", r, err)
+	}
+	return dir
+}
+
+// plain copies the folders of a mirror that a copy has.
+func plain(t *testing.T, dir string) string {
+	t.Helper()
+	to := t.TempDir()
+	for _, folder := range []string{"mirror", "parts", "checkpoints"} {
+		if err := os.CopyFS(filepath.Join(to, folder), os.DirFS(filepath.Join(dir, folder))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return to
+}
