@@ -471,3 +471,17 @@ func (m *Mirror) AddSlot(person, password string) error {
 
 // DropCache forgets every record in memory; the mirror stays unlocked.
 func (m *Mirror) DropCache() { m.cache.drop() }
+
+// SealToPhrase returns the office key encrypted to a copy phrase, for one second copy. It
+// must be unlocked with the office key, or with a sheet that leads to it.
+func (m *Mirror) SealToPhrase(phrase string) ([]byte, error) {
+	id, err := m.key()
+	if err != nil {
+		return nil, err
+	}
+	office, ok := id.(*age.X25519Identity)
+	if !ok || !m.isOffice(id) {
+		return nil, errors.New("a copy phrase can be made only with the office key, not with the recovery sheet")
+	}
+	return keys.SealPhrase(office, phrase)
+}

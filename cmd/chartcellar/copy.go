@@ -33,7 +33,7 @@ removed from here. Without a word behind it, copy lists them.`, cobra.NoArgs,
 every byte. It writes nothing there. Exit code 13 if something is wrong.`,
 		func(ctx context.Context, name string) error { return e.copyCheck(ctx, name, all) })
 	check.Flags().BoolVar(&all, "all", false, "read every byte")
-	c.AddCommand(copyAddCommand(e), copyRenewCommand(e), copyAnswerCommand(e), check,
+	c.AddCommand(copyAddCommand(e), copyPhraseCommand(e), copyRenewCommand(e), copyAnswerCommand(e), check,
 		command("list", "List the second copies, and how they stand", "", cobra.NoArgs, func(ctx context.Context, _ []string) error { return e.copyList(ctx) }),
 		one("test", "Test a place: write a file, read it, try to overwrite and to remove it", "", e.copyTest),
 		one("now", "Bring a second copy up to date now", "Only files that are not there yet are sent. Broken off, it goes on where it stopped.", e.copyNow),
@@ -547,4 +547,3 @@ func (e *env) copyOut(ctx context.Context, name string) error {
 		return nil
 	})
 }
-

@@ -26,6 +26,7 @@ import (
 // lookOptions are those of `serve --read-only`.
 type lookOptions struct {
 	folder, sheet, box, listen string
+	phrase                     bool
 }
 
 // look serves the pages over a folder that is only looked at: no EMR, no schedule, no
@@ -115,6 +116,9 @@ func fitsSheet(text, hash string) bool {
 // lookingKey gets what opens records, and the text of the sheet if it came from one.
 func (e *env) lookingKey(so store.Options, o lookOptions) (id age.Identity, text string, err error) {
 	switch {
+	case o.phrase:
+		id, err := e.phraseKey(context.Background(), offsite.OpenFolder(so.Dir, e.fsys()))
+		return id, "", err
 	case o.box != "":
 		id, err := e.boxedKey(so, o.box)
 		return id, "", err
@@ -123,7 +127,10 @@ func (e *env) lookingKey(so store.Options, o lookOptions) (id age.Identity, text
 			return nil, "", err
 		}
 	default:
-		text = e.typedSheet()
+		if text = e.typedSheet(); isPhrase(text) {
+			id, err := e.openWith(context.Background(), offsite.OpenFolder(so.Dir, e.fsys()), text)
+			return id, "", err
+		}
 	}
 	key, err := keys.ParseSheet(sheetKey(text))
 	var line *keys.LineError
@@ -163,7 +170,7 @@ func (e *env) boxedKey(so store.Options, box string) (age.Identity, error) {
 // typedSheet reads the key as it is typed, up to an empty line or a whole key.
 func (e *env) typedSheet() string {
 	if e.AskTerminal {
-		fmt.Fprintln(e.Stderr, "Type the lines of the recovery key from the sheet, with their numbers and letters. Do it where nobody looks at the screen.")
+		fmt.Fprintln(e.Stderr, "Type the lines of the recovery key from the sheet, with their numbers and letters, or the six words of this copy.\nDo it where nobody looks at the screen.")
 	}
 	text, in := "", bufio.NewScanner(e.Stdin)
 	for in.Scan() {
@@ -172,7 +179,7 @@ func (e *env) typedSheet() string {
 			break
 		}
 		text += line + "\n"
-		if _, err := keys.ParseSheet(sheetKey(text)); err == nil {
+		if _, err := keys.ParseSheet(sheetKey(text)); err == nil || isPhrase(text) {
 			break
 		}
 	}

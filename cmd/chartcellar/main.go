@@ -7,6 +7,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"syscall"
 
@@ -23,12 +24,27 @@ func start(fsys disk.FS) int {
 		// file takes half of a small box.
 		debug.SetMemoryLimit(192 << 20)
 	}
+	args := os.Args[1:]
+	if own, err := os.Executable(); err == nil {
+		args = onCopy(own, args)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	return asService(ctx, func(ctx context.Context) int {
 		return run(ctx, &env{
 			disk: fsys, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv,
 			Terminal: isTerminal(os.Stdout), AskTerminal: isTerminal(os.Stdin),
-		}, os.Args[1:])
+		}, args)
 	})
+}
+
+// onCopy turns a start without a word into a look, if this program lies on a second copy:
+// whoever found the disk opens it with a double click.
+func onCopy(own string, args []string) []string {
+	programs := filepath.Dir(filepath.Dir(own))
+	root := filepath.Dir(programs)
+	if there, err := disk.Exists(disk.OS{}, filepath.Join(root, readMeName)); len(args) > 0 || err != nil || !there || filepath.Base(programs) != programFolder {
+		return args
+	}
+	return []string{"serve", "--read-only", root}
 }

@@ -59,6 +59,7 @@ func logWords() map[string]logWord {
 		"source.test":       {"tested the connection to the EMR", true},
 		"source.key":        {"made a new key for signing in to the EMR", true},
 		"copy.add":          {"set up a second copy", true},
+		"copy.phrase":       {"gave a second copy six words that open it", true},
 		"copy.test":         {"tested the place of a second copy", true},
 		"copy.offsite":      {"brought a second copy up to date", true},
 		"copy.offsitecheck": {"compared a second copy with the office copy", true},

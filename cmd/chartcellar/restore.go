@@ -29,6 +29,7 @@ type restoreOptions struct {
 	sheet    string
 	key      string // file with the key of the SFTP account
 	password bool
+	phrase   bool
 	noVerify bool
 }
 
@@ -48,6 +49,7 @@ It changes nothing at the second copy. The folder can then be looked at (chartce
 	f.StringVar(&o.from, "from", "", "where the second copy is")
 	f.StringVar(&o.to, "to", "", "an empty folder on a disk of this computer")
 	f.StringVar(&o.sheet, "sheet", "", "file with the recovery key, instead of typing it")
+	f.BoolVar(&o.phrase, "phrase", false, "open it with the six words of this copy (CHARTCELLAR_PHRASE), instead of the sheet")
 	f.StringVar(&o.place.HostKey, "host-key", "", "fingerprint of the SFTP server, from the second page of the sheet")
 	f.StringVar(&o.key, "key", "", "file with the key of the SFTP account")
 	f.BoolVar(&o.password, "password", false, "the SFTP server wants a password (CHARTCELLAR_COPY_SECRET)")
@@ -91,11 +93,10 @@ func (e *env) restore(ctx context.Context, o restoreOptions) error {
 		return err
 	}
 	defer p.Close() // only read
-	id, text, err := e.lookingKey(store.Options{}, lookOptions{sheet: o.sheet})
+	sheet, err := e.restoreKey(ctx, p, o)
 	if err != nil {
 		return err
 	}
-	sheet := paper{id, text}
 	r, err := offsite.Restore(ctx, p, offsite.RestoreOptions{Dir: to, FS: e.fsys(), Now: e.now, Mirror: sheet.fits, Events: e.fetched()})
 	if errors.Is(err, offsite.ErrNotThere) && !errors.Is(err, offsite.ErrAway) {
 		return &plainError{exitFailed, "There is no copy of a mirror at this place.", "Nothing was changed there.", "Name the folder that holds the folders mirror, parts and checkpoints."}
@@ -107,6 +108,16 @@ func (e *env) restore(ctx context.Context, o restoreOptions) error {
 		return err
 	}
 	return e.restored(ctx, o, to, sheet, r)
+}
+
+// restoreKey is what opens the copy: the sheet, or the copy's phrase.
+func (e *env) restoreKey(ctx context.Context, p offsite.Place, o restoreOptions) (paper, error) {
+	if o.phrase {
+		id, err := e.phraseKey(ctx, p)
+		return paper{id, ""}, err
+	}
+	id, text, err := e.lookingKey(store.Options{}, lookOptions{sheet: o.sheet})
+	return paper{id, text}, err
 }
 
 // freeFor refuses a folder that is somebody's.

@@ -38,7 +38,7 @@ With --read-only it only shows a folder: an office copy, also one that another p
 keeps, or a copy of its folders mirror, parts, attachments and checkpoints, on a disk or
 a share that may be read-only. It needs no settings and no EMR, writes nothing into the
 folder, and records no view. The recovery key opens it: the program asks for its lines,
-or --sheet names a file with them. Where the folders slots and a box key are there,
+or --sheet names a file with them; --phrase opens a copy with its six words. Where the folders slots and a box key are there,
 --box opens it with a passphrase (CHARTCELLAR_PASSPHRASE). Each browser signs in
 with a code from this window. What is missing or damaged is said; the rest is shown.`,
 		cobra.NoArgs, func(ctx context.Context, _ []string) error {
@@ -46,14 +46,15 @@ with a code from this window. What is missing or damaged is said; the rest is sh
 				o.look.listen = o.listen
 				return e.look(ctx, o.look)
 			}
-			if o.look.sheet != "" || o.look.box != "" {
-				return usage("--sheet and --box belong to --read-only")
+			if o.look.sheet != "" || o.look.box != "" || o.look.phrase {
+				return usage("--sheet, --phrase and --box belong to --read-only")
 			}
 			return e.serve(ctx, o)
 		})
 	c.Flags().StringVar(&o.listen, "listen", "", "where the pages are, instead of what the settings say")
 	c.Flags().StringVar(&o.look.folder, "read-only", "", "only show the copy in this folder; nothing is written there")
 	c.Flags().StringVar(&o.look.sheet, "sheet", "", "with --read-only: file with the recovery key")
+	c.Flags().BoolVar(&o.look.phrase, "phrase", false, "with --read-only: open it with the six words of this copy (CHARTCELLAR_PHRASE)")
 	c.Flags().StringVar(&o.look.box, "box", "", "with --read-only: the box key, so that a passphrase opens the copy")
 	return c
 }

@@ -362,3 +362,31 @@ func FuzzVerifyChain(f *testing.F) {
 		}
 	})
 }
+
+// TestPhrase: a copy phrase opens what was sealed to it, however it is typed; another
+// one does not, and a word that is in no list is named.
+func TestPhrase(t *testing.T) {
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	phrase, err := keys.NewPhrase()
+	if err != nil || len(strings.Fields(phrase)) != 6 || keys.PhraseWord(phrase) != 0 {
+		t.Fatalf("NewPhrase = %q, %v", phrase, err)
+	}
+	file, err := keys.SealPhrase(id, phrase)
+	if err != nil {
+		t.Fatal(err)
+	}
+	typed := "  " + strings.ToUpper(strings.ReplaceAll(phrase, " ", "\n ")) + " "
+	if got, err := keys.OpenPhrase(file, typed); err != nil || got.String() != id.String() {
+		t.Errorf("typed otherwise: %v", err)
+	}
+	other, _ := keys.NewPhrase()
+	if _, err := keys.OpenPhrase(file, other); !errors.Is(err, keys.ErrWrongPassword) {
+		t.Errorf("another phrase: %v", err)
+	}
+	if n := keys.PhraseWord("abandon abilty able"); n != 2 {
+		t.Errorf("PhraseWord = %d, want 2", n)
+	}
+}
