@@ -82,7 +82,11 @@ func s3Of(c config.Copy) (o offsite.S3Options, err error) {
 // explainCopy says what is wrong with a second copy.
 func explainCopy(err error) *plainError {
 	const mirror = "Nothing is lost: the office copy is unchanged, and what lies at the second copy is kept."
+	var other *offsite.HostKeyError
 	switch {
+	case errors.As(err, &other):
+		return &plainError{exitFailed, "The server of the second copy shows another fingerprint than the one you confirmed: " + other.Offered + ". No password was sent.", mirror,
+			"It may be somebody else's server, or it was set up again: ask its operator for the fingerprint before you confirm this one."}
 	case errors.Is(err, offsite.ErrForeign):
 		return &plainError{exitFailed, "This place holds the copy of another mirror: another practice's, or one that was made anew.", mirror,
 			"Choose an empty folder or bucket for this mirror, or plug the right disk in."}
@@ -100,6 +104,9 @@ func explainCopy(err error) *plainError {
 			"Check user, key or password, and the server's fingerprint: chartcellar copy add --help. A server that shows another fingerprint than before may be somebody else's: ask its operator first."}
 	case errors.Is(err, offsite.ErrFull):
 		return &plainError{exitFailed, "There is no room left at the place of the second copy.", mirror, "Make room there, or add a larger place; the copy goes on where it stopped. Delete nothing of the copy itself."}
+	case errors.Is(err, offsite.ErrTooLarge):
+		return &plainError{exitFailed, "The place of the second copy cannot hold a file as large as one of this mirror. A disk with the file system FAT ends at 4 GB.", mirror,
+			"Choose a disk with exFAT, NTFS or another file system, or another place; what is at this one stays good."}
 	case errors.Is(err, offsite.ErrReadOnly):
 		return &plainError{exitFailed, "The place of the second copy takes no new files: it is read-only.", mirror, "Take the write protection off, or choose another disk."}
 	case errors.Is(err, keys.ErrForged) && strings.Contains(err.Error(), "What stands below"):

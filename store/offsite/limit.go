@@ -45,8 +45,8 @@ type limited struct {
 // Put implements Place.
 func (l *limited) Put(ctx context.Context, name string, size int64, body io.Reader) error {
 	p := &paced{ctx, body, l.pace}
-	if s, ok := body.(io.Seeker); ok {
-		return l.Place.Put(ctx, name, size, &pacedSeeker{p, s})
+	if f, ok := body.(file); ok {
+		return l.Place.Put(ctx, name, size, &pacedFile{f, p})
 	}
 	return l.Place.Put(ctx, name, size, p)
 }
@@ -92,16 +92,30 @@ func (p *paced) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// A pacedSeeker is paced and can be read again.
-type pacedSeeker struct {
-	*paced
+// A file can be read more than once.
+type file interface {
+	io.Reader
+	io.ReaderAt
 	io.Seeker
 }
 
-// unpaced returns what a reader reads from, to read it without sending it.
-func unpaced(r io.Reader) io.Reader {
-	if p, ok := r.(*pacedSeeker); ok {
-		return p.r
+// A pacedFile is paced where it is read on.
+type pacedFile struct {
+	file
+	paced *paced
+}
+
+// Read implements io.Reader.
+func (p *pacedFile) Read(b []byte) (int, error) { return p.paced.Read(b) }
+
+// unpaced returns the file that a reader is, or nil, to read it without sending it; and
+// what sets the pace of what is sent.
+func unpaced(r io.Reader) (f file, pace func(io.Reader) io.Reader) {
+	switch r := r.(type) {
+	case *pacedFile:
+		return r.file, func(of io.Reader) io.Reader { return &paced{r.paced.ctx, of, r.paced.pace} }
+	case file:
+		return r, func(of io.Reader) io.Reader { return of }
 	}
-	return r
+	return nil, nil
 }

@@ -65,8 +65,8 @@ type S3 struct {
 // name at the same instant the later wins there. Spares finds out.
 //
 // The server checks what it gets against SHA-256, and MD5 where it locks. A body that is
-// an io.Seeker is read twice, from where it stands, and takes no memory up to 64 MiB;
-// else up to 8 MiB are held at a time, and what is larger is sent in parts. A request that fails for the moment is sent four times at most.
+// also an io.Seeker and an io.ReaderAt is read twice, from where it stands, and takes no
+// memory up to 64 MiB; else up to 8 MiB are held, and what is larger goes in parts. A request that fails for the moment is sent four times at most.
 func OpenS3(ctx context.Context, o S3Options) (*S3, error) {
 	endpoint := strings.TrimSuffix(o.Endpoint, "/")
 	if !o.Insecure {

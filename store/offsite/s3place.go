@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"time"
 
@@ -29,18 +30,19 @@ func (s *S3) put(ctx context.Context, name string, size int64, from io.Reader) e
 		return err
 	}
 	b := &body{ctx, from, size}
-	seeker, ok := from.(io.ReadSeeker)
+	file, pace := unpaced(from)
 	switch {
-	case ok && size <= s3Single:
-		start, err := seeker.Seek(0, io.SeekCurrent)
+	case file != nil && size <= s3Single:
+		start, err := file.Seek(0, io.SeekCurrent)
 		if err != nil {
 			return &sourceError{err}
 		}
-		sum, err := s.sumOf(&body{ctx, unpaced(from), size})
+		sum, err := s.sumOf(&body{ctx, file, size})
 		if err != nil {
 			return err
 		}
-		return s.single(ctx, name, &again{r: seeker, start: start, size: size}, sum)
+		return s.single(ctx, name, sum, &again{size: size,
+			open: func() io.Reader { return pace(io.NewSectionReader(file, start, size)) }})
 	case size <= s3Part:
 		buf := s.buffer(s3Part)
 		n, err := io.ReadFull(b, buf)
@@ -51,9 +53,9 @@ func (s *S3) put(ctx context.Context, name string, size int64, from io.Reader) e
 		if err != nil {
 			return err
 		}
-		a := &again{r: bytes.NewReader(buf[:n]), size: size}
+		a := held(buf[:n])
 		defer s.keep(buf, a)
-		return s.single(ctx, name, a, sum)
+		return s.single(ctx, name, sum, a)
 	}
 	return s.parts(ctx, name, size, b)
 }
@@ -73,7 +75,7 @@ func (s *S3) buffer(size int) []byte {
 // keep keeps a buffer for what comes next, if it was sent once: else a connection that
 // was given up may still read from it.
 func (s *S3) keep(buf []byte, sent *again) {
-	if sent.rewound != 1 {
+	if sent.sent != 1 {
 		return
 	}
 	select {
@@ -115,33 +117,42 @@ func (s *S3) sumOf(r io.Reader) (sum, error) {
 	return got, nil
 }
 
-// An again reads the same bytes as often as it is rewound.
+// An again gives the same bytes as often as it is opened. Each time they are read on
+// their own: a connection that was given up may still read what it was to send.
 type again struct {
-	r           io.ReadSeeker
-	start, size int64
-	left        int64
-	rewound     int
+	open func() io.Reader
+	size int64
+	sent int // how often
 }
 
-// Seek implements io.Seeker, to the beginning only.
-func (a *again) Seek(offset int64, whence int) (int64, error) {
-	if offset != 0 || whence != io.SeekStart {
-		return 0, errors.New("only to the beginning")
-	}
-	a.rewound++
-	a.left = a.size
-	_, err := a.r.Seek(a.start, io.SeekStart)
-	return 0, err
+// held gives the bytes in buf.
+func held(buf []byte) *again {
+	return &again{open: func() io.Reader { return bytes.NewReader(buf) }, size: int64(len(buf))}
 }
 
-// Read implements io.Reader.
-func (a *again) Read(p []byte) (int, error) {
-	if a.left == 0 {
-		return 0, io.EOF
+// send sends a until the server has it, or says why not, four times at most.
+func (a *again) send(ctx context.Context, try func(io.Reader) error) error {
+	for {
+		a.sent++
+		err := try(struct{ io.Reader }{a.open()})
+		if err == nil || a.sent == s3Retries || !ofTheMoment(ctx, err) {
+			return err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond << a.sent):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	n, err := a.r.Read(p[:min(int64(len(p)), a.left)])
-	a.left -= int64(n)
-	return n, err
+}
+
+// ofTheMoment reports whether sending again may help.
+func ofTheMoment(ctx context.Context, err error) bool {
+	var answer minio.ErrorResponse
+	if !errors.As(err, &answer) {
+		return ctx.Err() == nil && !isOurs(err)
+	}
+	return answer.StatusCode != http.StatusNotImplemented && s3Kind(answer) == ErrAway && answer.Code != "NoSuchBucket"
 }
 
 // options are those of what Put makes; spare asks the server to spare a name that is
@@ -158,13 +169,14 @@ func (s *S3) options(spare bool) minio.PutObjectOptions {
 }
 
 // single sends a file in one request.
-func (s *S3) single(ctx context.Context, name string, a *again, sum sum) error {
-	send := func() error {
-		_, err := s.core.PutObject(ctx, s.bucket, s.prefix+name, a, a.size, sum.md5, sum.sha256, s.options(true))
-		return err
-	}
-	err := s.sparing(send)
-	if err == nil || a.rewound < 2 {
+func (s *S3) single(ctx context.Context, name string, sum sum, a *again) error {
+	err := s.sparing(func() error {
+		return a.send(ctx, func(r io.Reader) error {
+			_, err := s.core.PutObject(ctx, s.bucket, s.prefix+name, r, a.size, sum.md5, sum.sha256, s.options(true))
+			return err
+		})
+	})
+	if err == nil || a.sent < 2 {
 		return err
 	}
 	// It was sent more than once: the name may be taken by what we sent before an
@@ -183,10 +195,7 @@ func (s *S3) holds(ctx context.Context, name string, a *again) (bool, error) {
 		return false, err
 	}
 	m := md5.New()
-	if _, err := a.Seek(0, io.SeekStart); err != nil {
-		return false, err
-	}
-	if _, err := io.Copy(m, a); err != nil {
+	if _, err := io.Copy(m, a.open()); err != nil {
 		return false, err
 	}
 	return info.ETag == hex.EncodeToString(m.Sum(nil)), nil
@@ -215,7 +224,9 @@ func (s *S3) parts(ctx context.Context, name string, size int64, from io.Reader)
 	}
 	defer func() {
 		if err != nil { // what is left after an abort that fails is the bucket's to clear away
-			s.core.AbortMultipartUpload(context.WithoutCancel(ctx), s.bucket, key, id)
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+			defer cancel()
+			s.core.AbortMultipartUpload(ctx, s.bucket, key, id)
 		}
 	}()
 	var list []minio.CompletePart
@@ -251,10 +262,15 @@ func (s *S3) part(ctx context.Context, key, id string, number int, n int64, from
 	if err != nil {
 		return minio.ObjectPart{}, err
 	}
-	a := &again{r: bytes.NewReader(buf[:n]), size: n}
+	a := held(buf[:n])
 	defer s.keep(buf, a)
-	return s.core.PutObjectPart(ctx, s.bucket, key, id, number, a, n,
-		minio.PutObjectPartOptions{Md5Base64: sum.md5, Sha256Hex: sum.sha256, DisableContentSha256: true})
+	var part minio.ObjectPart
+	err = a.send(ctx, func(r io.Reader) (err error) {
+		part, err = s.core.PutObjectPart(ctx, s.bucket, key, id, number, r, n,
+			minio.PutObjectPartOptions{Md5Base64: sum.md5, Sha256Hex: sum.sha256, DisableContentSha256: true})
+		return err
+	})
+	return part, err
 }
 
 // Get implements Place. The end of ctx ends the reading, too.
