@@ -547,4 +547,3 @@ func (e *env) copyOut(ctx context.Context, name string) error {
 		return nil
 	})
 }
-
