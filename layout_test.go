@@ -142,6 +142,32 @@ func copies(s source) (bad []string) {
 	return bad
 }
 
+// destroys says who calls what destroys: disk.Destroy is for store.Wipe alone, and that
+// for the command of a person.
+func destroys(s source) (bad []string) {
+	if s.test() {
+		return nil
+	}
+	ast.Inspect(s.file, func(n ast.Node) bool {
+		sel, ok := n.(*ast.SelectorExpr)
+		if !ok {
+			return true
+		}
+		pkg, _ := sel.X.(*ast.Ident)
+		switch {
+		case pkg == nil:
+		case pkg.Name == "disk" && sel.Sel.Name == "Destroy" && s.path != "store/wipe.go",
+			pkg.Name == "store" && sel.Sel.Name == "Wipe" && s.path != "cmd/chartcellar/wipe.go":
+			bad = append(bad, "calls "+sel.Sel.Name)
+		}
+		return true
+	})
+	if s.dir() == "store/disk" && s.path != "store/disk/destroy.go" && strings.Contains(string(s.text), "Destroy(") {
+		bad = append(bad, "calls Destroy")
+	}
+	return bad
+}
+
 // isCall tells a Truncate of a time, which stands behind a call, from one of a
 // file.
 func isCall(x ast.Expr) bool { _, ok := x.(*ast.CallExpr); return ok }
@@ -260,7 +286,7 @@ func TestWhoMayDial(t *testing.T) {
 
 func TestLayout(t *testing.T) {
 	for _, s := range sources(t) {
-		for _, rule := range []func(source) []string{imports, touches, copies, shape} {
+		for _, rule := range []func(source) []string{imports, touches, copies, destroys, shape} {
 			for _, bad := range rule(s) {
 				t.Errorf("%s %s", s.path, bad)
 			}
@@ -281,6 +307,9 @@ func TestRulesBite(t *testing.T) {
 		{"the EMR in a box imports the engine", "fhirsync/fakeemr/x.go", `package fakeemr; import _ "chartcellar/fhirsync/rest"`, imports},
 		{"a remove in the store", "store/x.go", `package store; import "os"; func f() { os.Remove("x") }`, touches},
 		{"a truncate of a file", "store/x.go", `package store; type s struct{ f interface{ Truncate(int64) } }; func g(x s) { x.f.Truncate(0) }`, touches},
+		{"a destruction", "store/x.go", `package store; import "chartcellar/store/disk"; func f() { disk.Destroy(a, b, true) }`, destroys},
+		{"a destruction in its own package", "store/disk/x.go", `package disk; func f() { Destroy(a, b, true) }`, destroys},
+		{"a wipe by another command", "cmd/chartcellar/serve.go", `package main; import "chartcellar/store"; func f() { store.Wipe(a, b) }`, destroys},
 		{"a call home", "cmd/x.go", `package main; import "net/http"; func f() { http.Get(x) }`, dials},
 		{"a client of its own", "fhirsync/x.go", `package fhirsync; import "net/http"; var c = &http.Client{}`, dials},
 		{"a call under another name", "store/x.go", `package store; import n "net"; func f() { n.DialTimeout(a, b, c) }`, dials},

@@ -102,7 +102,7 @@ func Adopt(ctx context.Context, o AdoptOptions) (a Adopted, err error) {
 	if err == nil {
 		err = m.firstIndex(ctx)
 	}
-	a.Statement, a.First, a.Office = m.statement, m.first, m.identity.(*age.X25519Identity)
+	a.Statement, a.First, a.Office = m.Statement(), m.first, m.identity.(*age.X25519Identity)
 	return a, err
 }
 
@@ -116,19 +116,24 @@ func (m *Mirror) mayAdopt(o *AdoptOptions) error {
 	if err != nil {
 		return err
 	}
-	if public != m.statement.RecoveryKey {
+	if public != m.Statement().RecoveryKey {
+		for _, s := range m.Chain() {
+			if s.RecoveryKey == public {
+				return ErrOldSheet
+			}
+		}
 		return ErrOtherSheet
 	}
-	if m.mirrorKey, err = keys.OpenMirrorKey(m.statement, o.Recovery); err != nil {
+	if m.mirrorKey, err = keys.OpenMirrorKey(m.Statement(), o.Recovery); err != nil {
 		return fmt.Errorf("%w: it does not open the mirror key", ErrOtherSheet)
 	}
-	m.identity = o.Recovery // in mirrors of before the office key was kept, it stands for it
-	if m.statement.OfficeKey != "" {
-		office, err := keys.OpenOfficeKey(m.statement, o.Recovery)
+	m.identity, m.office = o.Recovery, o.Recovery // in mirrors of before the office key was kept, it stands for it
+	if m.Statement().OfficeKey != "" {
+		office, err := keys.OpenOfficeKey(m.Statement(), o.Recovery)
 		if err != nil {
 			return err
 		}
-		m.identity = office
+		m.identity, m.office = office, office
 	}
 	return nil
 }
@@ -148,9 +153,9 @@ func (m *Mirror) isOurs() (bool, error) {
 		return false, ErrOfABox
 	case err != nil:
 		return false, err
-	case !signsFor(string(skey), m.statement.LogKey): // left by an Adopt that was broken off
+	case !signsFor(string(skey), m.Statement().LogKey): // left by an Adopt that was broken off
 		return false, nil
-	case !m.statement.Fork.Is():
+	case !m.Statement().Fork.Is():
 		return false, ErrInUse
 	}
 	return true, nil
@@ -199,7 +204,7 @@ func (m *Mirror) beginEpoch(ctx context.Context, o *AdoptOptions) (aside []strin
 			return nil, err
 		}
 	}
-	if err := m.setChain(append(m.chain, s)); err != nil {
+	if err := m.setChain(append(m.Chain(), s)); err != nil {
 		return nil, err
 	}
 	if err := m.addSlots(o.Passwords); err != nil {
@@ -223,14 +228,14 @@ func (m *Mirror) firstIndex(ctx context.Context) error {
 // nextEpoch makes the statement of a new epoch, signed by the recovery key, and the
 // files of what the box key seals.
 func (m *Mirror) nextEpoch(fork keys.Fork, recovery *age.X25519Identity) (s keys.Statement, file []byte, secrets map[string][]byte, err error) {
-	before, err := disk.ReadFile(m.fs, m.path(statementName(m.statement.Number)), 1<<20)
+	before, err := disk.ReadFile(m.fs, m.path(statementName(m.Statement().Number)), 1<<20)
 	if err != nil {
 		return s, nil, nil, fmt.Errorf("read the mirror statement: %w", err)
 	}
-	s = m.statement
-	s.Number, s.Epoch, s.Previous, s.Fork = s.Number+1, s.Epoch+1, keys.Hash(before), fork
+	s = m.Statement()
+	s.Number, s.Epoch, s.Previous, s.Fork, s.Resigned = s.Number+1, s.Epoch+1, keys.Hash(before), fork, 0
 	s.Created = m.now().UTC().Truncate(time.Second)
-	if m.statement.OfficeKey == "" {
+	if m.Statement().OfficeKey == "" {
 		key := recovery.Recipient().String()
 		s.Recipients = []keys.Recipient{{Role: "office", Key: key}, {Role: "recovery", Key: key}}
 	}
@@ -276,7 +281,7 @@ func (m *Mirror) signedHistory(ctx context.Context) (f keys.Fork, aside []string
 	if f.Root, err = h.tree.Root(f.Size); err != nil {
 		return f, nil, fmt.Errorf("read the log: %w", err)
 	}
-	for _, s := range m.chain {
+	for _, s := range m.Chain() {
 		if err := continues(s, f.Size, h.tree.Root); err != nil {
 			return f, nil, err
 		}
@@ -404,7 +409,7 @@ func (h *history) lostPart(lost archive.PartNumber) ([]tlog.Hash, error) {
 
 // checkEpoch says whether a part was written by the box whose turn it was.
 func (m *Mirror) checkEpoch(p *archive.Part, n archive.PartNumber) error {
-	if want := m.chain.EpochAt(int(n)); p.Footer.Epoch != want {
+	if want := m.Chain().EpochAt(int(n)); p.Footer.Epoch != want {
 		return fmt.Errorf("part %d was written in epoch %d, and belongs to epoch %d: %w", n, p.Footer.Epoch, want, ErrDamaged)
 	}
 	return nil
@@ -416,7 +421,7 @@ func (m *Mirror) checkForks() error {
 	if err != nil {
 		return err
 	}
-	for _, s := range m.chain {
+	for _, s := range m.Chain() {
 		if err := continues(s, size, m.index.TreeAt); err != nil {
 			return err
 		}

@@ -231,20 +231,21 @@ func (r *Run) sealIncoming(head []byte, in *hashed) (temp string, err error) {
 	if err := disk.RemoveTemp(m.fs, temp); err != nil {
 		return "", err
 	}
-	if err := m.sealFile(temp, io.MultiReader(bytes.NewReader(head), in)); err != nil {
+	if err := sealFile(m.fs, temp, io.MultiReader(bytes.NewReader(head), in), m.recipients(), io.Discard); err != nil {
 		return "", m.full(errors.Join(err, disk.RemoveTemp(m.fs, temp)))
 	}
 	return temp, nil
 }
 
-// sealFile encrypts body into a new file and syncs it.
-func (m *Mirror) sealFile(name string, body io.Reader) error {
-	f, err := m.fs.Create(name)
+// sealFile encrypts body into a new file and syncs it. The encrypted bytes go to also,
+// too.
+func sealFile(fsys disk.FS, name string, body io.Reader, to []age.Recipient, also io.Writer) error {
+	f, err := fsys.Create(name)
 	if err != nil {
-		return fmt.Errorf("create the file of an attachment: %w", err)
+		return fmt.Errorf("create an encrypted file: %w", err)
 	}
-	buf := bufio.NewWriterSize(f, 256<<10)
-	w, err := age.Encrypt(buf, m.to...)
+	buf := bufio.NewWriterSize(io.MultiWriter(f, also), 256<<10)
+	w, err := age.Encrypt(buf, to...)
 	if err == nil {
 		_, err = io.CopyBuffer(struct{ io.Writer }{w}, body, make([]byte, 256<<10))
 	}

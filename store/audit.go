@@ -65,8 +65,8 @@ func (m *Mirror) TreeAt(size int64) (tlog.Hash, error) { return m.index.TreeAt(s
 func (m *Mirror) Tree() (size int64, root tlog.Hash, err error) { return m.index.Tree() }
 
 // LogKey returns the public key that new checkpoints are signed with.
-func (m *Mirror) LogKey() string { return m.statement.LogKey }
+func (m *Mirror) LogKey() string { return m.Statement().LogKey }
 
 // LogKeyAt returns the public key that signed a checkpoint: each time a restored
 // folder was adopted, a new key began.
-func (m *Mirror) LogKeyAt(checkpoint int) string { return m.chain.LogKeyAt(checkpoint) }
+func (m *Mirror) LogKeyAt(checkpoint int) string { return m.Chain().LogKeyAt(checkpoint) }

@@ -99,24 +99,12 @@ func (m *Mirror) checkpoint() error {
 }
 
 func (m *Mirror) writeCheckpoint(state checkpointState, last index.Part) error {
-	var parts []index.Part
-	err := m.index.EachPartAfter(state.Part, func(p index.Part) error {
-		parts = append(parts, p)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	root, err := m.index.TreeAt(last.Leaves)
+	c, parts, err := m.nextCheckpoint(state, last)
 	if err != nil {
 		return err
 	}
 	signer, err := note.NewSigner(m.logKey)
 	if err != nil {
-		return err
-	}
-	c := Checkpoint{Number: state.Number + 1, Size: last.Leaves, Root: root}
-	if c.Certificates, err = m.certificates(parts); err != nil {
 		return err
 	}
 	file, err := note.Sign(&note.Note{Text: c.text(m.origin(), parts)}, signer)
@@ -136,6 +124,36 @@ func (m *Mirror) writeCheckpoint(state checkpointState, last index.Part) error {
 		return err
 	}
 	return m.index.SetMeta("checkpoint", b)
+}
+
+// nextCheckpoint is what the checkpoint behind the last one says of the parts up to last.
+func (m *Mirror) nextCheckpoint(state checkpointState, last index.Part) (c Checkpoint, parts []index.Part, err error) {
+	err = m.index.EachPartAfter(state.Part, func(p index.Part) error {
+		parts = append(parts, p)
+		return nil
+	})
+	if err != nil {
+		return c, nil, err
+	}
+	c = Checkpoint{Number: state.Number + 1, Size: last.Leaves}
+	if c.Root, err = m.index.TreeAt(last.Leaves); err != nil {
+		return c, nil, err
+	}
+	c.Certificates, err = m.certificates(parts)
+	return c, parts, err
+}
+
+// signedSums returns the SHA-256 of every file that a good checkpoint names. They count
+// before those in link lines, which say how an attachment was encrypted at first.
+func (m *Mirror) signedSums() map[string][32]byte {
+	sums := map[string][32]byte{}
+	numbers, _ := m.checkpointNumbers() // who opens the mirror says what is wrong with them
+	for _, n := range numbers {
+		if c, err := m.ReadCheckpoint(n); err == nil {
+			maps.Copy(sums, c.Files)
+		}
+	}
+	return sums
 }
 
 // certificates returns the SHA-256 of the certificates of the runs that the parts

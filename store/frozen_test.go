@@ -21,6 +21,27 @@ func TestFrozenMirror(t *testing.T) {
 	if os.Getenv("UPDATE") == "frozen" {
 		freeze(t, dir)
 	}
+	p := frozen(t).copyTo(t, disk.OS{})
+	p.open(t)
+	for id, want := range map[string]string{"a": obs("a", 2, ""), "b": "deleted", "c": obs("c", 1, "")} {
+		if got := p.latest(t, "Observation", id); got != want {
+			t.Errorf("%s = %s, want %s", id, got, want)
+		}
+	}
+	if r, err := verify.Run(t.Context(), p.m, verify.Options{Depth: verify.Full}); err != nil || !r.Good() {
+		t.Errorf("verify = %+v, %v", r, err)
+	}
+	p.pull(t, obs("c", 2, ""), "not a resource")
+	if got := p.latest(t, "Observation", "c"); got != obs("c", 2, "") {
+		t.Errorf("continued: c = %s", got)
+	}
+	p.same(t)
+}
+
+// frozen is the mirror of format 1.
+func frozen(t *testing.T) *practice {
+	t.Helper()
+	dir := filepath.Join("testdata", "format1")
 	file, err := os.ReadFile(filepath.Join(dir, "box.key"))
 	if err != nil {
 		t.Fatal(err)
@@ -36,21 +57,7 @@ func TestFrozenMirror(t *testing.T) {
 	if p.office, err = age.ParseX25519Identity(strings.TrimSpace(string(text))); err != nil {
 		t.Fatal(err)
 	}
-	p = p.copyTo(t, disk.OS{})
-	p.open(t)
-	for id, want := range map[string]string{"a": obs("a", 2, ""), "b": "deleted", "c": obs("c", 1, "")} {
-		if got := p.latest(t, "Observation", id); got != want {
-			t.Errorf("%s = %s, want %s", id, got, want)
-		}
-	}
-	if r, err := verify.Run(t.Context(), p.m, verify.Options{Depth: verify.Full}); err != nil || !r.Good() {
-		t.Errorf("verify = %+v, %v", r, err)
-	}
-	p.pull(t, obs("c", 2, ""), "not a resource")
-	if got := p.latest(t, "Observation", "c"); got != obs("c", 2, "") {
-		t.Errorf("continued: c = %s", got)
-	}
-	p.same(t)
+	return p
 }
 
 func freeze(t *testing.T, dir string) {

@@ -42,7 +42,8 @@ import (
 // record: its names are hashed under the mirror key, and its lists sealed with a key
 // that is never written.
 //
-// Errors: ErrNoMirror, ErrLocked if the identity is of another mirror,
+// Errors: ErrNoMirror, ErrLocked if the identity is of another mirror (ErrOldSheet if it
+// is of a sheet that a newer one has taken the place of),
 // keys.ErrForged, keys.ErrDamaged.
 func Look(ctx context.Context, o Options) (*Mirror, error) {
 	o.fill()
@@ -113,10 +114,11 @@ func (m *Mirror) lookAtKeys(id age.Identity) error {
 	if err != nil {
 		return err
 	}
-	if m.mirrorKey, err = keys.OpenMirrorKey(m.statement, id); err != nil {
-		return fmt.Errorf("this key does not open this mirror: %w", ErrLocked)
+	o, err := m.stated.Load().open(id)
+	if err != nil {
+		return err
 	}
-	m.identity = id
+	m.mirrorKey, m.identity = o.mirrorKey, o.id
 	m.looked, err = keys.NewBox()
 	return err
 }
@@ -392,7 +394,7 @@ func (l *looker) compare(d *index.DB) error {
 		l.checkpoint(d, c, signed)
 		state.Number = n
 	}
-	for _, s := range m.chain {
+	for _, s := range m.Chain() {
 		if f := s.Fork; f.Is() && f.Size <= l.sure {
 			if root, err := d.TreeAt(f.Size); err != nil || root != f.Root {
 				m.problem(ProblemSigned, "The archive is not the one that epoch %d continues: files may have been exchanged.", s.Epoch)

@@ -185,14 +185,18 @@ func (m *Mirror) readChain(first string) error {
 	if err != nil {
 		return err
 	}
-	m.first = keys.Hash(files[0])
+	if m.first == "" {
+		m.first = keys.Hash(files[0])
+	}
 	return m.setChain(chain)
 }
 
 // setChain puts statements that were checked in force.
 func (m *Mirror) setChain(chain keys.Chain) (err error) {
-	m.chain, m.statement = chain, chain.Last()
-	m.to, err = m.statement.AgeRecipients()
+	s := &stated{Statement: chain.Last(), chain: chain}
+	if s.to, err = s.AgeRecipients(); err == nil {
+		m.stated.Store(s)
+	}
 	return err
 }
 

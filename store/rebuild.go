@@ -149,6 +149,7 @@ func (m *Mirror) scanAll(ctx context.Context, r *index.Rebuild, numbers []archiv
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
+	signed := m.signedSums()
 	todo := make(chan *scannedPart)
 	order := make(chan *scannedPart, 2)
 	for range max(1, min(4, runtime.GOMAXPROCS(0))) {
@@ -156,6 +157,7 @@ func (m *Mirror) scanAll(ctx context.Context, r *index.Rebuild, numbers []archiv
 			w := m.newPartScanner(r.DB())
 			for s := range todo {
 				s.err = read(w, s)
+				believe(s.commit.Blobs, signed)
 				close(s.done)
 			}
 		})
@@ -372,6 +374,19 @@ func (s *scannedPart) noteOurs(frame int, info archive.FrameInfo, plain []byte, 
 		}
 	}
 	return nil
+}
+
+// believe takes the sums of attachment files from the checkpoints, where one names them:
+// a link line says how a file was encrypted at first.
+func believe(blobs []index.Blob, signed map[string][32]byte) {
+	for _, b := range blobs {
+		if b.File == nil {
+			continue
+		}
+		if sum, ok := signed[b.File.Name]; ok {
+			b.File.SHA256 = sum
+		}
+	}
 }
 
 // file reads one part whole.

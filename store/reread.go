@@ -196,8 +196,9 @@ func (r *Reading) add(made *index.Rebuild) error {
 	if err != nil {
 		return err
 	}
-	stated := map[uint32]statedLoss{}
+	stated, signed := map[uint32]statedLoss{}, r.m.signedSums()
 	for _, o := range r.parts {
+		believe(o.commit.Blobs, signed)
 		if l := o.commit.Changes.Lost; l != nil {
 			l.Files = slices.DeleteFunc(l.Files, func(one index.Loss) bool { return !isLost(rows, one) })
 			for _, one := range l.Files {

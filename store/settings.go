@@ -147,6 +147,11 @@ func NewestSettings(o Options) (KeptSettings, error) {
 	if err := m.readChain(""); err != nil {
 		return KeptSettings{}, err
 	}
+	keys, err := m.stated.Load().open(o.Identity)
+	if err != nil {
+		return KeptSettings{}, err
+	}
+	m.identity = keys.id
 	n, err := m.SettingsKept()
 	if err != nil {
 		return KeptSettings{}, err
@@ -184,7 +189,7 @@ func (m *Mirror) parseSettings(n int, plain []byte) (k KeptSettings, err error) 
 	if !ok {
 		return k, errSettings
 	}
-	v, err := note.NewVerifier(m.chain.SettingsKeyAt(n))
+	v, err := note.NewVerifier(m.Chain().SettingsKeyAt(n))
 	if err != nil {
 		return k, fmt.Errorf("the log key is none: %w", keys.ErrDamaged)
 	}

@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"filippo.io/age"
@@ -117,11 +118,9 @@ type Mirror struct {
 	now       func() time.Time
 	log       *slog.Logger
 	box       *keys.Box
-	chain     keys.Chain
-	statement keys.Statement // the last of chain
-	first     string         // SHA-256 of mirror/000001.json
+	stated    atomic.Pointer[stated]
+	first     string // SHA-256 of mirror/000001.json
 	mirrorKey [32]byte
-	to        []age.Recipient
 	logKey    string
 	lock      *disk.Lock
 	index     *index.DB
@@ -138,6 +137,9 @@ type Mirror struct {
 	// settingsMu is held while settings are kept: each gets the next number.
 	settingsMu sync.Mutex
 
+	// changing is held while the keys are changed.
+	changing sync.Mutex
+
 	// runMu is held by the one Run that writes parts.
 	runMu sync.Mutex
 
@@ -146,19 +148,20 @@ type Mirror struct {
 
 	// mu covers what follows.
 	mu       sync.Mutex
-	identity age.Identity // nil: locked
-	problems []Problem    // what Open found wrong
+	identity age.Identity        // nil: locked
+	office   *age.X25519Identity // nil: locked, or what it was unlocked with does not give it
+	problems []Problem           // what Open found wrong
 	closed   bool
 }
 
 // ID returns the mirror's UUID.
-func (m *Mirror) ID() string { return m.statement.Mirror }
+func (m *Mirror) ID() string { return m.stated.Load().Mirror }
 
 // Statement returns the statement in force.
-func (m *Mirror) Statement() keys.Statement { return m.statement }
+func (m *Mirror) Statement() keys.Statement { return m.stated.Load().Statement }
 
 // Chain returns all statements in their order; it must not be modified.
-func (m *Mirror) Chain() keys.Chain { return m.chain }
+func (m *Mirror) Chain() keys.Chain { return m.stated.Load().chain }
 
 // FirstHash returns the SHA-256 of mirror/000001.json in hex, as the recovery
 // sheet carries it.
@@ -220,30 +223,28 @@ func (m *Mirror) solved(file string) {
 }
 
 // Unlock lets records be read with id until Lock. It fails if id is of another
-// mirror. The office key stays in force where another key comes later.
+// mirror, or of a sheet that a newer one has taken the place of (ErrOldSheet). The
+// office key stays in force where another key comes later.
 func (m *Mirror) Unlock(id age.Identity) error {
-	k, err := keys.OpenMirrorKey(m.statement, id)
-	if err != nil || k != m.mirrorKey {
+	o, err := m.stated.Load().open(id)
+	if err != nil {
+		return err
+	}
+	if o.mirrorKey != m.mirrorKey {
 		return fmt.Errorf("this key does not open this mirror: %w", ErrLocked)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.identity == nil || !m.isOffice(m.identity) {
-		m.identity = id
+	if m.identity == nil || m.office == nil {
+		m.identity, m.office = o.id, o.office
 	}
 	return nil
-}
-
-// isOffice reports whether a key is the office key.
-func (m *Mirror) isOffice(id age.Identity) bool {
-	k, ok := id.(*age.X25519Identity)
-	return ok && k.Recipient().String() == m.statement.Recipients[0].Key
 }
 
 // Lock forgets the key and every record in memory. Backups go on.
 func (m *Mirror) Lock() {
 	m.mu.Lock()
-	m.identity = nil
+	m.identity, m.office = nil, nil
 	m.mu.Unlock()
 	m.cache.drop()
 }
@@ -445,18 +446,15 @@ func (m *Mirror) newestSlot(person string) (name string, n int, err error) {
 }
 
 // AddSlot gives a person a passphrase, or a new one: from then on the old one no
-// longer opens the mirror. The mirror must be unlocked with the office key.
+// longer opens the mirror. The mirror must be unlocked with a passphrase, or with the
+// recovery sheet where that gives the office key (else ErrNoOffice).
 func (m *Mirror) AddSlot(person, password string) error {
 	if m.ReadOnly() {
 		return ErrReadOnly
 	}
-	id, err := m.key()
+	office, err := m.officeKey()
 	if err != nil {
 		return err
-	}
-	office, ok := id.(*age.X25519Identity)
-	if !ok || !m.isOffice(id) {
-		return errors.New("a passphrase can be added only with the office key, not with the recovery sheet")
 	}
 	slot, err := keys.SealSlot(m.box, office, password)
 	if err != nil {

@@ -128,7 +128,7 @@ func (w *writer) begin() error {
 	if err != nil {
 		return err
 	}
-	w.part, err = archive.NewWriter(w.m.fs, w.m.dir, n, w.m.to)
+	w.part, err = archive.NewWriter(w.m.fs, w.m.dir, n, w.m.recipients())
 	if err != nil {
 		return w.m.full(err)
 	}
@@ -188,7 +188,7 @@ func (w *writer) write(changes index.Changes) (index.Commit, error) {
 	}
 	part := w.part
 	w.part = nil
-	foot := archive.Footer{Part: w.number, Epoch: w.m.statement.Epoch,
+	foot := archive.Footer{Part: w.number, Epoch: w.m.Statement().Epoch,
 		Run: r.n, Source: r.state.Source, Fetched: w.m.now().UTC().Format(time.RFC3339),
 		Before: archive.Tree{Size: last.Leaves, Root: root[:]}, Changes: changes}
 	slices.Sort(w.types)
@@ -267,7 +267,7 @@ func (m *Mirror) quarantineLines(n archive.PartNumber, bad []badLine) error {
 // seal encrypts a few bytes to the recipients.
 func (m *Mirror) seal(plain []byte) ([]byte, error) {
 	var buf bytes.Buffer
-	w, err := age.Encrypt(&buf, m.to...)
+	w, err := age.Encrypt(&buf, m.recipients()...)
 	if err != nil {
 		return nil, fmt.Errorf("encrypt: %w", err)
 	}

@@ -36,6 +36,8 @@ var changeWords = map[string]notify.Sentence{
 	"schedule.pause":          "%s paused the schedule.",
 	"schedule.resume":         "%s ended the pause of the schedule.",
 	"keys.passphrase":         "%s gave somebody a passphrase that opens the office copy.",
+	"keys.sheet.new":          "%s made a new recovery sheet; the old one is no longer taken.",
+	"keys.rekey":              "%s gave the office copy new keys, in a new folder.",
 	"alerts.password":         "%s changed the password for the mail server.",
 	accounts.CodeSetup:        "%s set up the first owner's account.",
 	accounts.CodeRescue:       "%s asked for a setup code to get into the accounts again.",

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -54,7 +55,9 @@ type env struct {
 	args   []string      // as they were typed
 	dir    string        // where they were typed, in a call for another process; "": here
 	held   *store.Mirror // in a call for another process: the mirror it shares
-	secret string        // a passphrase that came with such a call
+	secret string        // the passphrase that came with such a call, or was typed here
+	asked  string        // the further secret that came with it
+	input  *bufio.Reader // of Stdin, once a line was read there
 	ring   *ring         // who has the mirror open, in such a call
 	daemon *daemonSlot   // in the process that runs by itself, and in calls to it
 }
@@ -128,7 +131,7 @@ Exit codes: 0 good, 2 usage, 10 complete with gaps, 11 held for a decision,
 	root.AddCommand(demoCommand(e), initCommand(e), adoptCommand(e), connectCommand(e), syncCommand(e), statusCommand(e),
 		patientsCommand(e), chartCommand(e), searchCommand(e), documentCommand(e),
 		runsCommand(e), verifyCommand(e), repairCommand(e), recordCommand(e), exportCommand(e), indexCommand(e), keysCommand(e),
-		copyCommand(e), restoreCommand(e), drillCommand(e),
+		copyCommand(e), restoreCommand(e), drillCommand(e), wipeCommand(e),
 		serveCommand(e), serviceCommand(e), scheduleCommand(e), reportCommand(e), alertsCommand(e), gapsCommand(e), coverageCommand(e), evidenceCommand(e), accountsCommand(e), configCommand(e), fakeemrCommand(e), benchCommand(e), versionCommand(e))
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err.Error()) })
 	return root
@@ -183,10 +186,13 @@ func (e *env) settingsPath() (string, error) {
 }
 
 // askSecret reads a passphrase: from the call, the environment, the terminal,
-// or the first line of standard input.
+// or the next line of standard input.
 func (e *env) askSecret(variable, prompt string) (string, error) {
-	if e.held != nil {
+	switch {
+	case e.held != nil && variable == "CHARTCELLAR_PASSPHRASE":
 		return e.secret, nil
+	case e.held != nil:
+		return e.asked, nil
 	}
 	if s := e.Getenv(variable); s != "" {
 		return s, nil
@@ -197,7 +203,17 @@ func (e *env) askSecret(variable, prompt string) (string, error) {
 		fmt.Fprintln(e.Stderr)
 		return string(b), err
 	}
-	b, err := io.ReadAll(io.LimitReader(e.Stdin, 4096))
-	line, _, _ := strings.Cut(string(b), "\n")
-	return strings.TrimSuffix(line, "\r"), err
+	return e.line()
+}
+
+// line reads the next line of standard input; "" at its end.
+func (e *env) line() (string, error) {
+	if e.input == nil {
+		e.input = bufio.NewReaderSize(e.Stdin, 4096)
+	}
+	b, err := e.input.ReadSlice('\n')
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return strings.TrimRight(string(b), "\r\n"), err
 }

@@ -100,6 +100,14 @@ func explainStore(err error) *plainError {
 	case errors.Is(err, store.ErrNeedsUnlock):
 		return &plainError{exitLocked, "The index does not match the archive and must be made anew, which needs your passphrase.",
 			"No record is lost: the archive holds them all.", "Run: chartcellar index rebuild"}
+	case errors.Is(err, store.ErrOldSheet):
+		return &plainError{exitLocked, "This is an older recovery sheet: a newer one has taken its place.", nothingLost,
+			"Take the newest sheet. What the old paper can still do in wrong hands, and how to end it: chartcellar keys rekey --help"}
+	case errors.Is(err, store.ErrOneKey):
+		return &plainError{exitUsage, sentence(err.Error()), nothingLost, "Run: chartcellar keys rekey --to FOLDER"}
+	case errors.Is(err, store.ErrNoOffice):
+		return &plainError{exitLocked, "The recovery sheet opens every record, and does not give the office key, which this needs: this mirror was made by an earlier release.", nothingLost,
+			"Give a passphrase that opens the mirror. If all are forgotten: chartcellar keys rekey --to FOLDER --sheet FILE"}
 	case errors.Is(err, store.ErrLocked):
 		return &plainError{exitLocked, "The mirror is locked: this needs a passphrase, and none that fits was given.",
 			nothingLost, "Run it again and type your passphrase, or use the recovery sheet: --sheet FILE"}

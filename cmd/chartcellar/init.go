@@ -127,8 +127,10 @@ func (n *newOffice) sheets() []string {
 	if n.sealed {
 		return []string{n.sheet + ".age"}
 	}
-	return []string{n.sheet + ".pdf", n.sheet + ".txt"}
+	return n.paper().files()
 }
+
+func (n *newOffice) paper() printout { return printout{n.fs, n.sheet} }
 
 // free checks that nothing stands where init will write.
 func (n *newOffice) free() error {
@@ -179,24 +181,12 @@ func (n *newOffice) sheetFiles(made store.NewMirror) (map[string][]byte, error) 
 		b, err := sealSheet(made)
 		return map[string][]byte{n.sheets()[0]: b}, err
 	}
-	pdf, err := made.Sheet.PDF()
-	return map[string][]byte{n.sheet + ".pdf": pdf, n.sheet + ".txt": []byte(made.Sheet.Text())}, err
+	return n.paper().content(made.Sheet)
 }
 
 // finish gives the files their names, as far as they have not got them.
 func (n *newOffice) finish() error {
-	for _, f := range n.files() {
-		staged, err := disk.Exists(n.fs, f+disk.TempSuffix)
-		if err != nil {
-			return err
-		}
-		if staged {
-			if err := disk.Commit(n.fs, f+disk.TempSuffix, f); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return commitStaged(n.fs, n.files())
 }
 
 // finishOld finishes an init that was broken off when the mirror was one already.

@@ -11,20 +11,23 @@ import (
 
 func keysCommand(e *env) *cobra.Command {
 	var sheet, person string
-	c := command("keys", "Show who can open the mirror; give a person a passphrase", "", cobra.NoArgs,
+	c := command("keys", "Show who can open the mirror; give a passphrase, a new sheet, new keys", "", cobra.NoArgs,
 		func(ctx context.Context, _ []string) error { return e.keysShow(ctx) })
 	set := command("passphrase", "Give a person a passphrase, or a new one",
 		`It asks for a passphrase that opens the mirror now (CHARTCELLAR_PASSPHRASE), then for
-the new one (CHARTCELLAR_NEW_PASSPHRASE).`, cobra.NoArgs,
-		func(ctx context.Context, _ []string) error { return e.keysPassphrase(ctx, person) })
+the new one (CHARTCELLAR_NEW_PASSPHRASE). Each person has one of his own. When all are
+forgotten, --sheet FILE takes the place of the first: the recovery key, as you typed it.`, cobra.NoArgs,
+		func(ctx context.Context, _ []string) error { return e.keysPassphrase(ctx, person, sheet) })
+	set.Flags().StringVar(&sheet, "sheet", "", "file with the recovery key, instead of a passphrase")
 	set.Flags().StringVar(&person, "person", "doctor", "whose passphrase it is")
 	check := command("check-sheet FILE", "Check a recovery key as you typed it from the sheet",
-		"FILE holds the lines of the key; it says which line is wrong, or that the key opens this mirror.",
+		`FILE holds the lines of the key; it says which line is wrong, or that the key opens this
+mirror. Typed from the paper it is the proof that the paper is good, and is remembered.`,
 		cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
 			sheet = a[0]
 			return e.keysCheck(ctx, sheet)
 		})
-	c.AddCommand(set, check)
+	c.AddCommand(set, check, keysSheetCommand(e), keysRekeyCommand(e))
 	return c
 }
 
@@ -36,7 +39,11 @@ func (e *env) keysShow(ctx context.Context) error {
 		}
 		st := m.Statement()
 		if e.json {
-			return e.printJSON(map[string]any{"mirror": st.Mirror, "statementHash": m.FirstHash(), "logKey": st.LogKey,
+			at, err := sheetProven(m)
+			if err != nil {
+				return err
+			}
+			return e.printJSON(map[string]any{"sheetProven": at, "mirror": st.Mirror, "statementHash": m.FirstHash(), "logKey": st.LogKey,
 				"recipients": st.Recipients, "passphrases": people, "keyFile": s.KeyFile != ""})
 		}
 		e.printf("Mirror             %s\nHash of its file   %s\nLog key            %s\n", st.Mirror, m.FirstHash(), st.LogKey)
@@ -46,6 +53,13 @@ func (e *env) keysShow(ctx context.Context) error {
 		for _, p := range people {
 			e.printf("Passphrase of      %s\n", p)
 		}
+		if at, err := sheetProven(m); err != nil {
+			return err
+		} else if at.IsZero() {
+			e.printf("Recovery sheet     nobody has proven yet that it is on paper: chartcellar keys check-sheet --help\n")
+		} else {
+			e.printf("Recovery sheet     proven on %s\n", at.Local().Format("2006-01-02"))
+		}
 		if s.KeyFile != "" {
 			e.printf("WARNING: the office key lies in clear in %s: whoever steals this computer can read every record.\n", s.KeyFile)
 		}
@@ -53,12 +67,13 @@ func (e *env) keysShow(ctx context.Context) error {
 	})
 }
 
-func (e *env) keysPassphrase(ctx context.Context, person string) error {
+func (e *env) keysPassphrase(ctx context.Context, person, sheet string) error {
 	if !plainPerson(person) {
 		return usage("--person must be a plain name")
 	}
-	return e.withMirror(ctx, access{doing: "keys passphrase", write: true, key: true}, func(_ context.Context, _ config.Settings, m *store.Mirror) error {
-		next, err := e.askSecret("CHARTCELLAR_NEW_PASSPHRASE", "New passphrase")
+	a := access{doing: "keys passphrase", write: true, key: true, sheet: sheet, asks: "CHARTCELLAR_NEW_PASSPHRASE", what: "New passphrase"}
+	return e.withMirror(ctx, a, func(_ context.Context, _ config.Settings, m *store.Mirror) error {
+		next, err := e.askSecret(a.asks, a.what)
 		if err != nil {
 			return err
 		}
@@ -88,6 +103,13 @@ func (e *env) keysCheck(ctx context.Context, sheet string) error {
 		}
 		release()
 		e.printf("The key is right: it opens this mirror.\n")
-		return nil
+		text, err := e.sheetFile(sheet)
+		if err != nil || sheetKey(text) != text {
+			return err // the file of the sheet proves nothing of the paper
+		}
+		if err := m.Journal(store.Event{Code: "keys.sheet.proven", Account: "owner"}); err != nil {
+			return err
+		}
+		return proveSheet(m, e.now())
 	})
 }

@@ -84,7 +84,7 @@ func (e *env) openLooking(ctx context.Context, o lookOptions) (l lookedAt, err e
 	switch {
 	case errors.Is(err, store.ErrNoMirror):
 		return l, noCopy(so.Dir)
-	case errors.Is(err, store.ErrLocked):
+	case errors.Is(err, store.ErrLocked) && !errors.Is(err, store.ErrOldSheet):
 		return l, &plainError{exitLocked, "This key does not open the copy in " + so.Dir + ": it is the key of another one.",
 			"Nothing was written.", "Take the sheet that was printed for this practice's office copy."}
 	case err != nil:

@@ -108,12 +108,10 @@ func (o *office) isRecovery(typed string) error {
 	if err != nil {
 		return err
 	}
-	for _, r := range o.m.Statement().Recipients {
-		if r.Role == "recovery" && r.Key == id.Recipient().String() {
-			return nil
-		}
+	if recoveryOf(o.m) == id.Recipient().String() {
+		return nil
 	}
-	return errors.New("it is the key of another mirror")
+	return errors.New("it is the key of another mirror, or of an older sheet")
 }
 
 // A marker remembers in the mirror that there are accounts.

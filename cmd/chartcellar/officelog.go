@@ -69,6 +69,8 @@ func logWords() map[string]logWord {
 		"alerts.password":   {"changed the password for the mail server", true},
 		"keys.passphrase":   {"set a passphrase", true},
 		"keys.sheet":        {"fetched the recovery sheet to print it", true},
+		"keys.sheet.new":    {"made a new recovery sheet", true},
+		"keys.rekey":        {"gave the office copy new keys", true},
 		"keys.sheet.proven": {"proved that the recovery sheet is on paper", true},
 
 		accounts.CodeSetupCode:    {"had a setup code made", true},

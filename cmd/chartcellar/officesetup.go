@@ -207,6 +207,9 @@ func (o *office) ProveSheet(ctx context.Context, a viewer.Actor, letters []strin
 	if err := o.setUp(func(st *setupState) { st.Proven, st.Ask = o.now().UTC(), nil }); err != nil {
 		return err
 	}
+	if err := proveSheet(o.m, o.now()); err != nil {
+		return err
+	}
 	return disk.RemoveSpent(o.e.fsys(), o.recovery)
 }
 

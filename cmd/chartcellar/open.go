@@ -65,7 +65,7 @@ func (e *env) withMirror(ctx context.Context, a access, f func(context.Context, 
 	if e.held != nil {
 		return e.shared(ctx, a, s, f)
 	}
-	secret := ""
+	secret, asked := "", ""
 	if a.typed {
 		if e.secret = e.Getenv("CHARTCELLAR_SHEET"); e.secret == "" {
 			e.secret = e.typedSheet()
@@ -88,8 +88,8 @@ func (e *env) withMirror(ctx context.Context, a access, f func(context.Context, 
 				return err
 			}
 		}
-		if a.asks != "" && secret == "" {
-			if secret, err = e.askSecret(a.asks, orElse(a.what, "Client secret or token from the vendor")); err != nil {
+		if a.asks != "" && asked == "" {
+			if asked, err = e.askSecret(a.asks, orElse(a.what, "Client secret or token from the vendor")); err != nil {
 				return err
 			}
 		}
@@ -97,7 +97,7 @@ func (e *env) withMirror(ctx context.Context, a access, f func(context.Context, 
 		if err != nil {
 			return fmt.Errorf("find the working folder: %w", err)
 		}
-		code, err := control.Ask(ctx, busy.Holder.Socket, control.Call{Version: release, Args: e.callArgs(), Dir: dir, Secret: secret},
+		code, err := control.Ask(ctx, busy.Holder.Socket, control.Call{Version: release, Args: e.callArgs(), Dir: dir, Secret: secret, Asked: asked},
 			e.Stdout, e.Stderr)
 		switch {
 		case err == nil:
@@ -179,7 +179,7 @@ func (e *env) answer(m *store.Mirror) control.Handler {
 			return exitBusy
 		}
 		call := &env{Stdin: strings.NewReader(""), Stdout: stdout, Stderr: stderr,
-			Getenv: e.Getenv, disk: e.disk, clock: e.clock, log: e.log, held: m, dir: c.Dir, secret: c.Secret, ring: e.ring}
+			Getenv: e.Getenv, disk: e.disk, clock: e.clock, log: e.log, held: m, dir: c.Dir, secret: c.Secret, asked: c.Asked, ring: e.ring}
 		call.daemon = e.daemon
 		return run(ctx, call, c.Args)
 	}
@@ -262,6 +262,7 @@ func (e *env) identity(s config.Settings, a access, m *store.Mirror, secret *str
 			return nil, err
 		}
 	}
+	e.secret = *secret
 	u := &keys.Unlocker{}
 	if m == nil {
 		return e.openSlotFiles(s, u, *secret)

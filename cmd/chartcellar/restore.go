@@ -68,7 +68,7 @@ type paper struct {
 // fits says whether a place holds the mirror of the sheet.
 func (p paper) fits(first string, s keys.Statement) error {
 	if _, err := keys.OpenMirrorKey(s, p.id); err != nil {
-		return &plainError{exitLocked, "This key does not open the copy that lies there: it is the key of another one.",
+		return &plainError{exitLocked, "This key does not open the copy that lies there: it is the key of another one, or of an older sheet.",
 			"Nothing was written.", "Take the sheet that was printed for this practice's office copy."}
 	}
 	if !fitsSheet(p.text, first) {

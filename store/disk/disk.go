@@ -3,7 +3,8 @@
 //
 // It is the only package under store that may remove or replace a file, and it
 // does so for three things only: temporary files, the ballast and a rebuilt
-// index taking its place. It knows nothing of records, keys or formats.
+// index taking its place; and, as the one exception, for a person who destroys a
+// whole mirror (Destroy). It knows nothing of records, keys or formats.
 package disk
 
 import (
@@ -48,9 +49,11 @@ type FS interface {
 	// Rename gives old a new name and fails with ErrExists if that is taken.
 	// It is durable only after SyncDir of both folders.
 	Rename(old, name string) error
+	// Overwrite opens a file that is there for writing from its beginning.
+	Overwrite(name string) (File, error)
 	// Replace puts the file old in the place of name.
 	Replace(old, name string) error
-	// Remove removes one file. Only this package decides of which.
+	// Remove removes one file, or an empty folder. Only this package decides of which.
 	Remove(name string) error
 	// Mkdir makes a folder, mode 0700, with its parents, and syncs what it made.
 	Mkdir(name string) error
@@ -252,6 +255,9 @@ func file(f *os.File, err error) (File, error) {
 	}
 	return f, nil
 }
+
+// Overwrite implements FS.
+func (OS) Overwrite(name string) (File, error) { return file(os.OpenFile(name, os.O_WRONLY, 0)) }
 
 // Rename implements FS.
 func (OS) Rename(old, name string) error { return renameNoReplace(old, name) }

@@ -15,6 +15,9 @@ func (ReadOnly) Create(string) (File, error) { return nil, ErrReadOnly }
 // Append implements FS.
 func (ReadOnly) Append(string) (File, error) { return nil, ErrReadOnly }
 
+// Overwrite implements FS.
+func (ReadOnly) Overwrite(string) (File, error) { return nil, ErrReadOnly }
+
 // Rename implements FS.
 func (ReadOnly) Rename(string, string) error { return ErrReadOnly }
 

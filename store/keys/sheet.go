@@ -170,8 +170,8 @@ var sheetWords = []string{
 	"This paper opens every patient record in the office copy of this practice.",
 	"Keep it where you keep what must not burn and must not be found: a safe, a",
 	"bank box, your lawyer. Not in the office, not in a photograph, not in a mail.",
-	"Whoever holds it can read all charts. If it may be in wrong hands, make a new",
-	"mirror with a new sheet (chartcellar init), pull again, and destroy the old.",
+	"Whoever holds it can read all charts. If it is lost: chartcellar keys sheet",
+	"new. If it may be in wrong hands: chartcellar keys rekey ends what it opens.",
 }
 
 func wrap(s string, n int) []string {

@@ -49,6 +49,13 @@ type Statement struct {
 	// OfficeKey is the office key, an armored age file to the recovery key alone: who
 	// comes back with the sheet has it again. "" in mirrors of before it was kept.
 	OfficeKey string `json:"officeKey,omitempty"`
+	// Earlier is an armored age file, to the recipients: identities, one a line, that open
+	// what was encrypted a second time inside the archive before it got new keys. "" where
+	// it never did.
+	Earlier string `json:"earlier,omitempty"`
+	// Resigned is set by new keys for the whole archive: checkpoints up to this number
+	// were signed again, by the log key of this statement, with the sums of the new files.
+	Resigned int `json:"resigned,omitempty"`
 	// Fork is set in the first statement of each epoch but the first.
 	Fork Fork `json:"fork,omitzero"`
 }
@@ -78,9 +85,14 @@ type Chain []Statement
 func (c Chain) Last() Statement { return c[len(c)-1] }
 
 // LogKeyAt returns the public log key that signs a checkpoint: the one of the
-// epoch to which its number belongs.
+// epoch to which its number belongs, or that has signed it again.
 func (c Chain) LogKeyAt(checkpoint int) string {
-	return c.at(func(f Fork) bool { return checkpoint > f.Checkpoints }).LogKey
+	for _, s := range slices.Backward(c) {
+		if s.Fork.Is() && checkpoint > s.Fork.Checkpoints || checkpoint <= s.Resigned {
+			return s.LogKey
+		}
+	}
+	return c[0].LogKey
 }
 
 // SettingsKeyAt returns the public log key that signs a settings file.
@@ -113,6 +125,16 @@ type signature struct {
 type statementFile struct {
 	Statement  json.RawMessage `json:"statement"`
 	Signatures []signature     `json:"signatures"`
+}
+
+// Recipient returns the public key of a role; "" if the statement has none.
+func (s Statement) Recipient(role string) string {
+	for _, r := range s.Recipients {
+		if r.Role == role {
+			return r.Key
+		}
+	}
+	return ""
 }
 
 // AgeRecipients returns the recipients as age takes them.

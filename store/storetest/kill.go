@@ -104,6 +104,12 @@ func (k *Killer) Append(name string) (f disk.File, err error) {
 	return k.file(f, name, err)
 }
 
+// Overwrite implements disk.FS.
+func (k *Killer) Overwrite(name string) (f disk.File, err error) {
+	err = k.do("overwrite", name, func() (err error) { f, err = k.OS.Overwrite(name); return err })
+	return k.file(f, name, err)
+}
+
 func (k *Killer) file(f disk.File, name string, err error) (disk.File, error) {
 	if err != nil {
 		return nil, err

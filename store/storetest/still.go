@@ -38,6 +38,9 @@ func (s *Still) Create(name string) (disk.File, error) { return nil, s.refuse("c
 // Append implements disk.FS.
 func (s *Still) Append(name string) (disk.File, error) { return nil, s.refuse("append", name) }
 
+// Overwrite implements disk.FS.
+func (s *Still) Overwrite(name string) (disk.File, error) { return nil, s.refuse("overwrite", name) }
+
 // Rename implements disk.FS.
 func (s *Still) Rename(_, name string) error { return s.refuse("rename", name) }
 

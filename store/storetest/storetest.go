@@ -56,6 +56,13 @@ type undo struct {
 // New returns a disk whose n-th operation, from 1, breaks; 0 breaks none.
 func New(n int, how How) *Disk { return &Disk{at: n, how: how} }
 
+// BreakAt lets the n-th operation from now on break, from 1.
+func (d *Disk) BreakAt(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.at = d.ops + n
+}
+
 // Ops returns how many operations there were.
 func (d *Disk) Ops() int {
 	d.mu.Lock()

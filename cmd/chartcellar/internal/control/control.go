@@ -24,6 +24,7 @@ type Call struct {
 	Args    []string `json:"args"`
 	Dir     string   `json:"dir"`              // the caller's working folder: for file names it typed
 	Secret  string   `json:"secret,omitempty"` // passphrase, if one was typed
+	Asked   string   `json:"asked,omitempty"`  // what else the command asks for: a new passphrase, a vendor's secret
 }
 
 // A frame is a piece of the answer.
