@@ -471,15 +471,11 @@ func (m *Mirror) AddSlot(person, password string) error {
 func (m *Mirror) DropCache() { m.cache.drop() }
 
 // SealToPhrase returns the office key encrypted to a copy phrase, for one second copy. It
-// must be unlocked with the office key, or with a sheet that leads to it.
+// must be unlocked as for AddSlot.
 func (m *Mirror) SealToPhrase(phrase string) ([]byte, error) {
-	id, err := m.key()
+	office, err := m.officeKey()
 	if err != nil {
 		return nil, err
-	}
-	office, ok := id.(*age.X25519Identity)
-	if !ok || !m.isOffice(id) {
-		return nil, errors.New("a copy phrase can be made only with the office key, not with the recovery sheet")
 	}
 	return keys.SealPhrase(office, phrase)
 }
