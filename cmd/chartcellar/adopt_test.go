@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"chartcellar/config"
 	"chartcellar/fhirsync/fakeemr"
 	"chartcellar/store/disk"
+	"chartcellar/store/storetest"
 )
 
 // TestAdoptKilled: adopt is killed before its steps on the disk; run again it makes the
@@ -190,4 +192,27 @@ func TestSignInAgain(t *testing.T) {
 			t.Errorf("the fact after a pull: %+v", c)
 		}
 	})
+}
+
+// TestLookingAtWhatWasAdopted: the adopted folder and a copy of it open in the browser with
+// the same sheet, and nothing is amiss.
+func TestLookingAtWhatWasAdopted(t *testing.T) {
+	f := newCopy(t)
+	g := oneCopy{dir: t.TempDir(), copy: f.carried(t)}
+	if out := g.command(t, "adopt", "--data", g.copy, "--sheet", f.sheet); !strings.Contains(out, fmt.Sprintf("%d records of %d patients", f.records, f.patients)) {
+		t.Errorf("adopt: %s", out)
+	}
+	g.command(t, "config", "show")
+	for _, dir := range []string{g.copy, g.carried(t)} {
+		s := lookAt(t, &storetest.Still{}, "", dir, "--sheet", f.sheet)
+		s.signsIn()
+		c, body := s.get("/")
+		s.wants(c, body, http.StatusOK, "This copy is only being looked at. It is complete as of")
+		if r, p := s.number(body, "Records"), s.number(body, "Patients"); r != f.records || p != f.patients {
+			t.Errorf("Home says %d records of %d patients", r, p)
+		}
+		if s.stop() != exitGood || strings.Contains(s.out.String(), "PROBLEM") {
+			t.Errorf("it says:\n%s", s.out)
+		}
+	}
 }
