@@ -99,31 +99,12 @@ func (m *Mirror) checkpoint() error {
 }
 
 func (m *Mirror) writeCheckpoint(state checkpointState, last index.Part) error {
-	var parts []index.Part
-	err := m.index.EachPartAfter(state.Part, func(p index.Part) error {
-		parts = append(parts, p)
-		return nil
-	})
+	file, err := m.signedHead(state.Part, last)
 	if err != nil {
 		return err
 	}
-	root, err := m.index.TreeAt(last.Leaves)
-	if err != nil {
-		return err
-	}
-	signer, err := note.NewSigner(m.logKey)
-	if err != nil {
-		return err
-	}
-	c := Checkpoint{Number: state.Number + 1, Size: last.Leaves, Root: root}
-	if c.Certificates, err = m.certificates(parts); err != nil {
-		return err
-	}
-	file, err := note.Sign(&note.Note{Text: c.text(m.origin(), parts)}, signer)
-	if err != nil {
-		return err
-	}
-	name := m.path(checkpointName(c.Number))
+	number := state.Number + 1
+	name := m.path(checkpointName(number))
 	err = disk.WriteFile(m.fs, name, file)
 	if errors.Is(err, disk.ErrExists) {
 		err = m.sameFile(name, file)
@@ -131,11 +112,39 @@ func (m *Mirror) writeCheckpoint(state checkpointState, last index.Part) error {
 	if err != nil {
 		return err
 	}
-	b, err := json.Marshal(checkpointState{c.Number, last.Number})
+	b, err := json.Marshal(checkpointState{number, last.Number})
 	if err != nil {
 		return err
 	}
 	return m.index.SetMeta("checkpoint", b)
+}
+
+// signedHead makes the file of the checkpoint that covers the parts behind one part up
+// to another: always the same bytes.
+func (m *Mirror) signedHead(behind uint32, last index.Part) ([]byte, error) {
+	var parts []index.Part
+	err := m.index.EachPartAfter(behind, func(p index.Part) error {
+		if p.Number <= last.Number {
+			parts = append(parts, p)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	root, err := m.index.TreeAt(last.Leaves)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := note.NewSigner(m.logKey)
+	if err != nil {
+		return nil, err
+	}
+	c := Checkpoint{Size: last.Leaves, Root: root}
+	if c.Certificates, err = m.certificates(parts); err != nil {
+		return nil, err
+	}
+	return note.Sign(&note.Note{Text: c.text(m.origin(), parts)}, signer)
 }
 
 // certificates returns the SHA-256 of the certificates of the runs that the parts

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"chartcellar/store/archive"
@@ -323,4 +325,75 @@ func (m *Mirror) inQuarantine(k knownFile) (io.ReadCloser, error) {
 		}
 	}
 	return nil, nil
+}
+
+// SignAgain mends a damaged checkpoint without any copy, if that can be done: the same
+// log always gives the same file. It reports whether it was done.
+func (m *Mirror) SignAgain(ctx context.Context, name string) (bool, error) {
+	n, err := strconv.Atoi(path.Base(name))
+	if err != nil || filepath.ToSlash(checkpointName(n)) != name {
+		return false, nil
+	}
+	behind, last, ok, err := m.covers(n)
+	if err != nil || !ok {
+		return false, err
+	}
+	file, err := m.signedHead(behind, last)
+	if err == nil {
+		err = m.Repair(ctx, name, "the log itself", bytes.NewReader(file))
+	}
+	if errors.Is(err, ErrOtherBytes) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// covers finds which parts a checkpoint covers: as many runs were ended between the
+// good ones around it as there are checkpoints to be filled in, else ok is false.
+func (m *Mirror) covers(n int) (behind uint32, last index.Part, ok bool, err error) {
+	state, err := m.lastCheckpoint()
+	if err != nil || n > state.Number {
+		return 0, last, false, err
+	}
+	parts, err := m.Parts()
+	if err != nil {
+		return 0, last, false, err
+	}
+	low, high, top := n-1, n, state.Part
+	for ; low > 0 && behind == 0; low-- {
+		if behind = m.endOf(parts, low); behind > 0 {
+			break
+		}
+	}
+	for ; high < state.Number; high++ {
+		if at := m.endOf(parts, high); high > n && at > 0 {
+			top = at
+			break
+		}
+	}
+	var ends []uint32
+	for _, r := range m.index.Runs() {
+		if r.Closing > behind && r.Closing <= top {
+			ends = append(ends, r.Closing)
+		}
+	}
+	slices.Sort(ends)
+	i := n - low - 1
+	if len(ends) != high-low || i >= len(ends) {
+		return 0, last, false, nil
+	}
+	if i > 0 {
+		behind = ends[i-1]
+	}
+	return behind, parts[ends[i]-1], true, nil
+}
+
+// endOf returns the last part that a checkpoint covers; 0 if it cannot be read.
+func (m *Mirror) endOf(parts []index.Part, n int) uint32 {
+	c, err := m.ReadCheckpoint(n)
+	if err != nil {
+		return 0
+	}
+	i := slices.IndexFunc(parts, func(p index.Part) bool { return p.Leaves == c.Size })
+	return uint32(i + 1)
 }

@@ -109,6 +109,9 @@ func (r *Rescue) RepairFromQuarantine(ctx context.Context, name string) (bool, e
 	return true, r.Repair(ctx, name, "", from)
 }
 
+// SignAgain is that of a Mirror; without an index nothing can be signed.
+func (r *Rescue) SignAgain(context.Context, string) (bool, error) { return false, nil }
+
 func (r *Rescue) known(name string) (knownFile, error) {
 	k, ok := r.named[name]
 	if !ok {

@@ -205,6 +205,7 @@ func namedDamage(m *store.Mirror) (map[string]bool, error) {
 type mender interface {
 	Repair(ctx context.Context, name, by string, from io.Reader) error
 	RepairFromQuarantine(ctx context.Context, name string) (bool, error)
+	SignAgain(ctx context.Context, name string) (bool, error)
 }
 
 // mend mends one file from the first place that has it. The error is one of the
@@ -240,8 +241,13 @@ func mend(ctx context.Context, m mender, b store.Broken, givers []*giver, dryRun
 		return one, nil
 	}
 	there, err := m.RepairFromQuarantine(ctx, b.Name)
-	if there {
+	if there || err != nil {
 		one.From = "the quarantine"
+		return one, err
+	}
+	there, err = m.SignAgain(ctx, b.Name)
+	if there {
+		one.From = "the log itself, signed again"
 	}
 	return one, err
 }
