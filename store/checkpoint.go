@@ -99,19 +99,12 @@ func (m *Mirror) checkpoint() error {
 }
 
 func (m *Mirror) writeCheckpoint(state checkpointState, last index.Part) error {
-	c, parts, err := m.nextCheckpoint(state, last)
+	file, err := m.signedHead(state.Part, last)
 	if err != nil {
 		return err
 	}
-	signer, err := note.NewSigner(m.logKey)
-	if err != nil {
-		return err
-	}
-	file, err := note.Sign(&note.Note{Text: c.text(m.origin(), parts)}, signer)
-	if err != nil {
-		return err
-	}
-	name := m.path(checkpointName(c.Number))
+	number := state.Number + 1
+	name := m.path(checkpointName(number))
 	err = disk.WriteFile(m.fs, name, file)
 	if errors.Is(err, disk.ErrExists) {
 		err = m.sameFile(name, file)
@@ -119,28 +112,44 @@ func (m *Mirror) writeCheckpoint(state checkpointState, last index.Part) error {
 	if err != nil {
 		return err
 	}
-	b, err := json.Marshal(checkpointState{c.Number, last.Number})
+	b, err := json.Marshal(checkpointState{number, last.Number})
 	if err != nil {
 		return err
 	}
 	return m.index.SetMeta("checkpoint", b)
 }
 
-// nextCheckpoint is what the checkpoint behind the last one says of the parts up to last.
-func (m *Mirror) nextCheckpoint(state checkpointState, last index.Part) (c Checkpoint, parts []index.Part, err error) {
-	err = m.index.EachPartAfter(state.Part, func(p index.Part) error {
-		parts = append(parts, p)
+// headBetween is what a checkpoint says that covers the parts behind one part up to
+// another; it has no number yet.
+func (m *Mirror) headBetween(behind uint32, last index.Part) (c Checkpoint, parts []index.Part, err error) {
+	err = m.index.EachPartAfter(behind, func(p index.Part) error {
+		if p.Number <= last.Number {
+			parts = append(parts, p)
+		}
 		return nil
 	})
 	if err != nil {
 		return c, nil, err
 	}
-	c = Checkpoint{Number: state.Number + 1, Size: last.Leaves}
+	c.Size = last.Leaves
 	if c.Root, err = m.index.TreeAt(last.Leaves); err != nil {
 		return c, nil, err
 	}
 	c.Certificates, err = m.certificates(parts)
 	return c, parts, err
+}
+
+// signedHead makes the file of such a checkpoint: always the same bytes.
+func (m *Mirror) signedHead(behind uint32, last index.Part) ([]byte, error) {
+	c, parts, err := m.headBetween(behind, last)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := note.NewSigner(m.logKey)
+	if err != nil {
+		return nil, err
+	}
+	return note.Sign(&note.Note{Text: c.text(m.origin(), parts)}, signer)
 }
 
 // signedSums returns the SHA-256 of every file that a good checkpoint names. They count

@@ -139,11 +139,11 @@ func (m *Mirror) lostGroups(files []string) ([]*lostGroup, error) {
 	}
 	for _, g := range groups {
 		for _, name := range g.names {
-			good, _, err := m.known(name)
+			k, err := m.known(name)
 			if err != nil {
 				return nil, err
 			}
-			if good(m.local(name)) == nil {
+			if k.good(m.local(name)) == nil {
 				return nil, fmt.Errorf("%s is good: %w", name, ErrNotFound)
 			}
 		}
@@ -227,11 +227,11 @@ func (m *Mirror) putLostAside() error {
 		if info, err := m.fs.Stat(m.local(l.File)); errors.Is(err, fs.ErrNotExist) || err == nil && info.IsDir() {
 			continue
 		}
-		good, _, err := m.known(l.File)
+		k, err := m.known(l.File)
 		if err != nil {
 			return err
 		}
-		if good(m.local(l.File)) == nil {
+		if k.good(m.local(l.File)) == nil {
 			continue
 		}
 		if n, isPart := signedPart(l.File); isPart {

@@ -466,11 +466,11 @@ func (r *rekeying) checkpoints(context.Context) error {
 	if err != nil || !ok || last.Number == state.Part {
 		return err
 	}
-	c, parts, err := r.m.nextCheckpoint(state, last)
+	c, parts, err := r.m.headBetween(state.Part, last)
 	if err != nil {
 		return err
 	}
-	return r.sign(c.Number, c.text(r.m.origin(), parts))
+	return r.sign(state.Number+1, c.text(r.m.origin(), parts))
 }
 
 // sign writes a checkpoint with the sums of the new files.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"chartcellar/store/archive"
@@ -116,37 +118,47 @@ func (m *Mirror) sameCheckpoint(n int) judge {
 				return ErrOtherBytes
 			}
 		}
-		before, err := m.ReadCheckpoint(n - 1)
-		if err == nil && before.Size >= c.Size {
-			return ErrOtherBytes
-		}
-		behind, err := m.ReadCheckpoint(n + 1)
-		if err == nil && behind.Size <= c.Size {
-			return ErrOtherBytes
-		}
-		return nil
+		return m.between(n, c)
 	}
 }
 
-// known returns what judges a file of this name, and the most bytes it may have.
-// The error wraps ErrNotFound if no such file belongs to the mirror.
-func (m *Mirror) known(name string) (judge, int64, error) {
+// between reports with ErrOtherBytes that a checkpoint does not fit between its
+// neighbours, where those can be read.
+func (m *Mirror) between(n int, c Checkpoint) error {
+	before, err := m.ReadCheckpoint(n - 1)
+	if err == nil && before.Size >= c.Size {
+		return ErrOtherBytes
+	}
+	behind, err := m.ReadCheckpoint(n + 1)
+	if err == nil && behind.Size <= c.Size {
+		return ErrOtherBytes
+	}
+	return nil
+}
+
+// A knownFile is a file of which it is known what it must be.
+type knownFile struct {
+	name string
+	good judge
+	most int64 // bytes that it may have
+}
+
+// known returns what is known of a file of this name. The error wraps ErrNotFound if
+// no such file belongs to the mirror.
+func (m *Mirror) known(name string) (knownFile, error) {
 	if n, isPart := signedPart(name); isPart && filepath.ToSlash(n.Name()) == name {
 		p, ok, err := m.index.Part(uint32(n))
-		if err != nil {
-			return nil, 0, err
-		}
-		if ok {
-			return m.sameBytes(SealedFile{name, p.Size, p.SHA256}), p.Size, nil
+		if err != nil || ok {
+			return knownFile{name, m.sameBytes(SealedFile{name, p.Size, p.SHA256}), p.Size}, err
 		}
 	}
 	last, err := m.Checkpoints()
 	if err != nil {
-		return nil, 0, err
+		return knownFile{}, err
 	}
 	for n := 1; n <= last && strings.HasPrefix(name, "checkpoints/"); n++ {
 		if filepath.ToSlash(checkpointName(n)) == name {
-			return m.sameCheckpoint(n), maxCheckpoint, nil
+			return knownFile{name, m.sameCheckpoint(n), maxCheckpoint}, nil
 		}
 	}
 	var file *index.File
@@ -161,9 +173,9 @@ func (m *Mirror) known(name string) (judge, int64, error) {
 		err = fmt.Errorf("%s is no file of this mirror: %w", path.Base(name), ErrNotFound)
 	}
 	if err != nil {
-		return nil, 0, err
+		return knownFile{}, err
 	}
-	return m.sameBytes(sealedOf(*file)), file.Size, nil
+	return knownFile{name, m.sameBytes(sealedOf(*file)), file.Size}, nil
 }
 
 // Repair puts a whole file in the place of one that is missing or damaged: a part, an
@@ -183,29 +195,39 @@ func (m *Mirror) Repair(ctx context.Context, name, by string, from io.Reader) er
 	if m.ReadOnly() {
 		return ErrReadOnly
 	}
-	good, most, err := m.known(name)
+	k, err := m.known(name)
 	if err != nil {
 		return err
 	}
 	m.repairing.Lock()
 	defer m.repairing.Unlock()
-	if good(m.local(name)) == nil {
-		return m.back(ctx, name)
+	err = m.mend(ctx, k, from, func() error {
+		return m.Journal(Event{Code: "repair.file", Account: "owner", Note: name + " from " + by})
+	})
+	if err != nil {
+		return err
 	}
-	temp := m.local(name) + disk.TempSuffix
-	if err = m.bring(ctx, temp, io.LimitReader(from, most+1)); err == nil && good(temp) != nil {
-		err = fmt.Errorf("mend %s: %w", path.Base(name), ErrOtherBytes)
+	return m.back(ctx, name)
+}
+
+// mend puts what from gives in the place of a file unless that is good. Before anything
+// is changed, note is called.
+func (m *Mirror) mend(ctx context.Context, k knownFile, from io.Reader, note func() error) error {
+	if k.good(m.local(k.name)) == nil {
+		return nil
+	}
+	temp := m.local(k.name) + disk.TempSuffix
+	err := m.bring(ctx, temp, io.LimitReader(from, k.most+1))
+	if err == nil && k.good(temp) != nil {
+		err = fmt.Errorf("mend %s: %w", path.Base(k.name), ErrOtherBytes)
 	}
 	if err == nil {
-		err = m.Journal(Event{Code: "repair.file", Account: "owner", Note: name + " from " + by})
+		err = note()
 	}
 	if err != nil {
 		return errors.Join(m.full(err), disk.RemoveTemp(m.fs, temp))
 	}
-	if err := m.exchange(name, temp); err != nil {
-		return err
-	}
-	return m.back(ctx, name)
+	return m.exchange(k.name, temp)
 }
 
 // back takes a file into the index again that was declared lost and is here.
@@ -273,29 +295,105 @@ func (m *Mirror) exchange(name, temp string) error {
 // RepairFromQuarantine mends a file with one that was put into the quarantine by
 // mistake: it reports whether a file there is the one it must be.
 func (m *Mirror) RepairFromQuarantine(ctx context.Context, name string) (bool, error) {
-	good, _, err := m.known(name)
+	k, err := m.known(name)
 	if err != nil {
 		return false, err
 	}
+	r, err := m.inQuarantine(k)
+	if err != nil || r == nil {
+		return false, err
+	}
+	defer r.Close() // read only
+	return true, m.Repair(ctx, name, "the quarantine", r)
+}
+
+// inQuarantine opens the file of the quarantine that is a file of the mirror; nil if
+// there is none.
+func (m *Mirror) inQuarantine(k knownFile) (io.ReadCloser, error) {
 	there, err := disk.Exists(m.fs, m.path("quarantine"))
 	if err != nil || !there {
-		return false, err
+		return nil, err
 	}
 	files, err := m.fs.ReadDir(m.path("quarantine"))
 	if err != nil {
-		return false, fmt.Errorf("list the quarantine: %w", err)
+		return nil, fmt.Errorf("list the quarantine: %w", err)
 	}
 	for _, f := range files {
 		at := m.path("quarantine", f.Name())
-		if !strings.HasPrefix(f.Name(), path.Base(name)+".") || good(at) != nil {
-			continue
+		if strings.HasPrefix(f.Name(), path.Base(k.name)+".") && k.good(at) == nil {
+			return m.fs.Open(at)
 		}
-		r, err := m.fs.Open(at)
-		if err != nil {
-			return false, fmt.Errorf("open a file of the quarantine: %w", err)
-		}
-		defer r.Close() // read only
-		return true, m.Repair(ctx, name, "the quarantine", r)
 	}
-	return false, nil
+	return nil, nil
+}
+
+// SignAgain mends a damaged checkpoint without any copy, if that can be done: the same
+// log always gives the same file. It reports whether it was done.
+func (m *Mirror) SignAgain(ctx context.Context, name string) (bool, error) {
+	n, err := strconv.Atoi(path.Base(name))
+	if err != nil || filepath.ToSlash(checkpointName(n)) != name {
+		return false, nil
+	}
+	behind, last, ok, err := m.covers(n)
+	if err != nil || !ok {
+		return false, err
+	}
+	file, err := m.signedHead(behind, last)
+	if err == nil {
+		err = m.Repair(ctx, name, "the log itself", bytes.NewReader(file))
+	}
+	if errors.Is(err, ErrOtherBytes) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// covers finds which parts a checkpoint covers: as many runs were ended between the
+// good ones around it as there are checkpoints to be filled in, else ok is false.
+func (m *Mirror) covers(n int) (behind uint32, last index.Part, ok bool, err error) {
+	state, err := m.lastCheckpoint()
+	if err != nil || n > state.Number {
+		return 0, last, false, err
+	}
+	parts, err := m.Parts()
+	if err != nil {
+		return 0, last, false, err
+	}
+	low, high, top := n-1, n, state.Part
+	for ; low > 0 && behind == 0; low-- {
+		if behind = m.endOf(parts, low); behind > 0 {
+			break
+		}
+	}
+	for ; high < state.Number; high++ {
+		if at := m.endOf(parts, high); high > n && at > 0 {
+			top = at
+			break
+		}
+	}
+	var ends []uint32
+	for _, r := range m.index.Runs() {
+		if r.Closing > behind && r.Closing <= top {
+			ends = append(ends, r.Closing)
+		}
+	}
+	slices.Sort(ends)
+	i := n - low - 1
+	if len(ends) != high-low || i >= len(ends) {
+		return 0, last, false, nil
+	}
+	if i > 0 {
+		behind = ends[i-1]
+	}
+	return behind, parts[ends[i]-1], true, nil
+}
+
+// endOf returns the last part that a checkpoint covers; 0 if it cannot be read.
+func (m *Mirror) endOf(parts []index.Part, n int) uint32 {
+	c, err := m.ReadCheckpoint(n)
+	if err != nil {
+		return 0
+	}
+	i := slices.IndexFunc(parts, func(p index.Part) bool { return p.Leaves == c.Size })
+	return uint32(i + 1)
 }

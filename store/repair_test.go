@@ -361,3 +361,48 @@ func TestHarm(t *testing.T) {
 		t.Errorf("Harm of no records = %q, %v", h.Words(), err)
 	}
 }
+
+// TestSignAgain: any checkpoints that are damaged are made again from the log, byte for
+// byte, without a copy.
+func TestSignAgain(t *testing.T) {
+	base := withDocuments(t)
+	base.open(t)
+	base.pull(t, obs("a", 2, ""))
+	n, err := base.m.Checkpoints()
+	if err != nil || n < 4 {
+		t.Fatalf("%d checkpoints, %v", n, err)
+	}
+	if err := base.m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for set := 1; set < 1<<n; set++ {
+		t := &scope{TB: t}
+		p := base.copyTo(t, disk.OS{})
+		var bad []string
+		for i := range n {
+			if set&(1<<i) != 0 {
+				bad = append(bad, fmt.Sprintf("checkpoints/%012d", i+1))
+				p.spoil(t, bad[len(bad)-1], []string{"flipped", "missing"}[i%2])
+			}
+		}
+		p.open(t)
+		for _, name := range bad {
+			if done, err := p.m.SignAgain(t.Context(), name); err != nil || !done {
+				t.Errorf("damaged %v: SignAgain(%s) = %v, %v", bad, name, done, err)
+			}
+			got, _ := os.ReadFile(filepath.Join(p.dir, filepath.FromSlash(name)))
+			want, _ := os.ReadFile(filepath.Join(base.dir, filepath.FromSlash(name)))
+			if !bytes.Equal(got, want) {
+				t.Errorf("damaged %v: %s is another file than before", bad, name)
+			}
+		}
+		t.end()
+	}
+	p := base.copyTo(t, disk.OS{})
+	p.open(t)
+	for _, name := range []string{"checkpoints/000000000099", verify.PartName(1), "index.db"} {
+		if done, err := p.m.SignAgain(t.Context(), name); err != nil || done {
+			t.Errorf("SignAgain(%s) = %v, %v", name, done, err)
+		}
+	}
+}

@@ -17,7 +17,8 @@ import (
 func copyKeyName(c config.Copy) string    { return c.Name + ".copy-key" }
 func copySecretName(c config.Copy) string { return c.Name + ".copy-secret" }
 
-// openPlace opens the place of a second copy.
+// openPlace opens the place of a second copy. Without a mirror (nil) only folders can be
+// opened.
 func (e *env) openPlace(ctx context.Context, m *store.Mirror, c config.Copy) (offsite.Place, error) {
 	p, err := e.bareplace(ctx, m, c)
 	if err != nil || c.RateMbit == 0 {
@@ -29,6 +30,9 @@ func (e *env) openPlace(ctx context.Context, m *store.Mirror, c config.Copy) (of
 func (e *env) bareplace(ctx context.Context, m *store.Mirror, c config.Copy) (offsite.Place, error) {
 	if c.Folder != "" {
 		return offsite.OpenFolder(c.Folder, e.fsys()), nil
+	}
+	if m == nil {
+		return nil, fmt.Errorf("its sign-in is kept in the office copy, which cannot be opened: %w", offsite.ErrAway)
 	}
 	secret, err := m.Secret(copySecretName(c))
 	if err != nil {

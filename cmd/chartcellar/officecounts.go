@@ -39,7 +39,7 @@ type counter struct {
 // countedRun is the newest run that changed what counts; 0 if there is none.
 func countedRun(runs []store.RunInfo) uint32 {
 	for _, r := range runs {
-		if r.Closing != 0 && (r.Kind == "sync" || r.Kind == "decision") {
+		if r.Closing != 0 && (r.Kind == "sync" || r.Kind == "decision" || r.Kind == "repair") {
 			return r.Number
 		}
 	}

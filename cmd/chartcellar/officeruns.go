@@ -22,7 +22,7 @@ var (
 )
 
 // shownKinds are the kinds of run that have a line on the pages.
-var shownKinds = map[string]bool{"sync": true, "verify": true, "check": true, "decision": true,
+var shownKinds = map[string]bool{"sync": true, "verify": true, "check": true, "decision": true, "repair": true,
 	copyRun: true, checkRun: true, testedRun: true, drillRun: true}
 
 // Runs implements viewer.Runs.
@@ -98,6 +98,11 @@ func (o *office) Run(_ context.Context, number uint32) (viewer.RunReport, error)
 		for _, d := range result.Damage {
 			out.Notes = append(out.Notes, "Damaged: "+d.File+": "+d.What)
 		}
+		out.Notes = append(out.Notes, harmNotes(result.Harm)...)
+		for _, l := range result.Lost {
+			out.Notes = append(out.Notes, "Declared lost on "+l.At.In(o.zone()).Format("2 January 2006")+": "+l.File)
+		}
+		out.Notes = append(out.Notes, harmNotes(result.LostHarm)...)
 		if result.NotChecked != "" {
 			out.Notes = append(out.Notes, "Not checked: "+result.NotChecked)
 		}
@@ -105,6 +110,13 @@ func (o *office) Run(_ context.Context, number uint32) (viewer.RunReport, error)
 	case r.Kind == "decision":
 		out.Notes = strings.Split(strings.TrimSpace(decisionWords(o.m, r)), "\n")
 		return out, nil
+	case r.Kind == "repair":
+		loss, err := lossOf(o.m, r)
+		for _, f := range loss.Files {
+			out.Notes = append(out.Notes, "Declared lost: "+f)
+		}
+		out.Notes = append(out.Notes, harmNotes(&loss.Harm)...)
+		return out, err
 	case r.Kind == "check":
 		out.Sample = sampledWords(r)
 		return out, nil
@@ -121,6 +133,14 @@ func (o *office) Run(_ context.Context, number uint32) (viewer.RunReport, error)
 	}
 	o.tell(&out, rep)
 	return out, nil
+}
+
+// harmNotes say what damage or a loss comes to; none if there is nothing to say.
+func harmNotes(h *store.Harm) []string {
+	if h == nil || h.Words() == "" {
+		return nil
+	}
+	return []string{h.Words()}
 }
 
 // tell copies what a report says onto the page.

@@ -95,7 +95,9 @@ func (e *env) repair(ctx context.Context, o repairOrder) error {
 	}
 	o.unlock = o.unlock || o.sheet != ""
 	a := access{doing: "repair", write: true, key: o.unlock, sheet: o.sheet}
-	return e.withMirror(ctx, a, func(ctx context.Context, s config.Settings, m *store.Mirror) error {
+	opened := false
+	err := e.withMirror(ctx, a, func(ctx context.Context, s config.Settings, m *store.Mirror) error {
+		opened = true
 		rep, err := e.mendAll(ctx, s, m, o)
 		if err == nil && rep.Left > 0 {
 			err = e.rest(ctx, s, m, o, &rep)
@@ -113,6 +115,10 @@ func (e *env) repair(ctx context.Context, o repairOrder) error {
 		}
 		return err
 	})
+	if opened || !unopened(err) {
+		return err
+	}
+	return e.rescue(ctx, o, err)
 }
 
 // mendAll looks for what is broken and mends what it can.
@@ -195,9 +201,16 @@ func namedDamage(m *store.Mirror) (map[string]bool, error) {
 	return named, err
 }
 
+// A mender is a mirror, or the folder of one that cannot be opened.
+type mender interface {
+	Repair(ctx context.Context, name, by string, from io.Reader) error
+	RepairFromQuarantine(ctx context.Context, name string) (bool, error)
+	SignAgain(ctx context.Context, name string) (bool, error)
+}
+
 // mend mends one file from the first place that has it. The error is one of the
 // mirror: it could not be written.
-func mend(ctx context.Context, m *store.Mirror, b store.Broken, givers []*giver, dryRun bool) (mending, error) {
+func mend(ctx context.Context, m mender, b store.Broken, givers []*giver, dryRun bool) (mending, error) {
 	one := mending{File: b.Name, What: "damaged"}
 	if b.Missing {
 		one.What = "missing"
@@ -228,8 +241,13 @@ func mend(ctx context.Context, m *store.Mirror, b store.Broken, givers []*giver,
 		return one, nil
 	}
 	there, err := m.RepairFromQuarantine(ctx, b.Name)
-	if there {
+	if there || err != nil {
 		one.From = "the quarantine"
+		return one, err
+	}
+	there, err = m.SignAgain(ctx, b.Name)
+	if there {
+		one.From = "the log itself, signed again"
 	}
 	return one, err
 }

@@ -132,13 +132,9 @@ func (e *env) showCheck(m *store.Mirror, r store.RunInfo) error {
 
 // showLoss shows what a run declared lost.
 func (e *env) showLoss(m *store.Mirror, r store.RunInfo) error {
-	var loss store.LossRecord
-	raw, err := m.RunRecord(r.Number)
+	loss, err := lossOf(m, r)
 	if err != nil {
 		return err
-	}
-	if err := json.Unmarshal(raw, &loss); err != nil {
-		return fmt.Errorf("read the record of a run: %w", store.ErrDamaged)
 	}
 	e.printf("Run %d, %s: declared lost, because no copy had it:\n", r.Number, r.Ended.Local().Format("2006-01-02 15:04"))
 	for _, f := range loss.Files {
@@ -146,6 +142,15 @@ func (e *env) showLoss(m *store.Mirror, r store.RunInfo) error {
 	}
 	e.printf("%s\n", loss.Harm.Words())
 	return nil
+}
+
+// lossOf reads the record of a run that declared files lost.
+func lossOf(m *store.Mirror, r store.RunInfo) (loss store.LossRecord, err error) {
+	raw, err := m.RunRecord(r.Number)
+	if err == nil && json.Unmarshal(raw, &loss) != nil {
+		err = fmt.Errorf("read the record of a run: %w", store.ErrDamaged)
+	}
+	return loss, err
 }
 
 // decisionsOf are the decisions that a run records; none if it cannot be read.

@@ -126,6 +126,8 @@ var verdicts = map[string]struct {
 		"Not every record of the sample could be read at the EMR."},
 	"decision": {mark{"decision", "good", "info"},
 		"This is the record of a decision, not of a run."},
+	"lost": {mark{"declared lost", "warning", "warning"},
+		"Files were damaged, no copy had them, and a person declared them lost. The next backup brings again what the EMR still has."},
 	"": {mark{"broken off; the next run goes on", "warning", "warning"},
 		"The run was broken off before it could be judged. What was stored is kept; the next run goes on."},
 }
@@ -179,7 +181,7 @@ func modeWords(m string) string {
 
 // kindWords say what a run was, and of what.
 func kindWords(k, source string) string {
-	what := map[string]string{"sync": "backup of ", "verify": "check of ", "check": "sample of ", "decision": "decision about ",
+	what := map[string]string{"sync": "backup of ", "verify": "check of ", "check": "sample of ", "decision": "decision about ", "repair": "loss in ",
 		"offsite": "second copy ", "offsitecheck": "check of the second copy ", "offsitetest": "test of the second copy ", "drill": "restore drill of "}[k]
 	if what == "" {
 		what = "run of "
