@@ -152,14 +152,22 @@ func (m *Mirror) signedHead(behind uint32, last index.Part) ([]byte, error) {
 	return note.Sign(&note.Note{Text: c.text(m.origin(), parts)}, signer)
 }
 
-// signedSums returns the SHA-256 of every file that a good checkpoint names. They count
-// before those in link lines, which say how an attachment was encrypted at first.
-func (m *Mirror) signedSums() map[string][32]byte {
-	sums := map[string][32]byte{}
+// signedSums are the SHA-256 of the files that good checkpoints name, by the part's file
+// that the same checkpoint covers.
+type signedSums map[string]map[string][32]byte
+
+func (m *Mirror) signedSums() signedSums {
+	sums := signedSums{}
 	numbers, _ := m.checkpointNumbers() // who opens the mirror says what is wrong with them
 	for _, n := range numbers {
-		if c, err := m.ReadCheckpoint(n); err == nil {
-			maps.Copy(sums, c.Files)
+		c, err := m.ReadCheckpoint(n)
+		if err != nil {
+			continue
+		}
+		for name := range c.Files {
+			if strings.HasPrefix(name, "parts/") {
+				sums[name] = c.Files
+			}
 		}
 	}
 	return sums

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
@@ -157,7 +158,7 @@ func (m *Mirror) scanAll(ctx context.Context, r *index.Rebuild, numbers []archiv
 			w := m.newPartScanner(r.DB())
 			for s := range todo {
 				s.err = read(w, s)
-				believe(s.commit.Blobs, signed)
+				signed.believe(s.n, s.commit.Blobs)
 				close(s.done)
 			}
 		})
@@ -376,14 +377,15 @@ func (s *scannedPart) noteOurs(frame int, info archive.FrameInfo, plain []byte, 
 	return nil
 }
 
-// believe takes the sums of attachment files from the checkpoints, where one names them:
+// believe takes the sums of attachment files from the checkpoint that covers their part:
 // a link line says how a file was encrypted at first.
-func believe(blobs []index.Blob, signed map[string][32]byte) {
+func (s signedSums) believe(part archive.PartNumber, blobs []index.Blob) {
+	files := s[filepath.ToSlash(part.Name())]
 	for _, b := range blobs {
 		if b.File == nil {
 			continue
 		}
-		if sum, ok := signed[b.File.Name]; ok {
+		if sum, ok := files[b.File.Name]; ok {
 			b.File.SHA256 = sum
 		}
 	}

@@ -198,7 +198,7 @@ func (r *Reading) add(made *index.Rebuild) error {
 	}
 	stated, signed := map[uint32]statedLoss{}, r.m.signedSums()
 	for _, o := range r.parts {
-		believe(o.commit.Blobs, signed)
+		signed.believe(archive.PartNumber(o.commit.Part.Number), o.commit.Blobs)
 		if l := o.commit.Changes.Lost; l != nil {
 			l.Files = slices.DeleteFunc(l.Files, func(one index.Loss) bool { return !isLost(rows, one) })
 			for _, one := range l.Files {
