@@ -88,6 +88,7 @@ func keptLine(f KeptFile, file *index.File) ([]byte, error) {
 	p.add("holding", f.Holding)
 	p.add("path", f.Path)
 	p.add("role", f.Role)
+	p.add("problem", f.Problem)
 	p.add("covers", strings.Join(f.Covers, ", "))
 	p.add("source", f.Source)
 	p.add("modified", f.Modified.Format(time.RFC3339Nano))
@@ -102,7 +103,8 @@ func keptLine(f KeptFile, file *index.File) ([]byte, error) {
 // parseKept reads such a line; file is set if it names one.
 func parseKept(p *parameters) (f KeptFile, file *index.File, err error) {
 	get := p.values()
-	f = KeptFile{Holding: get["holding"], Path: get["path"], Role: get["role"], Source: get["source"], SHA256: get["sha256"]}
+	f = KeptFile{Holding: get["holding"], Path: get["path"], Role: get["role"], Problem: get["problem"],
+		Source: get["source"], SHA256: get["sha256"]}
 	if get["covers"] != "" {
 		f.Covers = strings.Split(get["covers"], ", ")
 	}

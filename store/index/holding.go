@@ -15,12 +15,13 @@ type KeptFile struct {
 	Holding  string    `json:"holding"`
 	Path     string    `json:"path"` // inside the holding, with '/'
 	Size     int64     `json:"size"`
-	SHA256   string    `json:"sha256"`           // of the content, hex
-	Role     string    `json:"role,omitempty"`   // format: it describes the others; "": a file
-	Covers   []string  `json:"covers,omitempty"` // what the holding has that the records lack, in words
-	Source   string    `json:"source"`           // where it was read from
-	Modified time.Time `json:"modified"`         // as the file had it
-	Taken    time.Time `json:"taken"`            // when it was kept
+	SHA256   string    `json:"sha256"`            // of the content, hex
+	Role     string    `json:"role,omitempty"`    // format: it describes the others; "": a file
+	Problem  string    `json:"problem,omitempty"` // what is wrong with it as it came, in words
+	Covers   []string  `json:"covers,omitempty"`  // what the holding has that the records lack, in words
+	Source   string    `json:"source"`            // where it was read from
+	Modified time.Time `json:"modified"`          // as the file had it
+	Taken    time.Time `json:"taken"`             // when it was kept
 	Name     BlobName  `json:"name"`
 	Part     uint32    `json:"part"` // the part of its line
 	Run      uint32    `json:"run"`  // that kept it
