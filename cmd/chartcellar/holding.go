@@ -125,9 +125,9 @@ func (k *keeping) folder(ctx context.Context, root *os.Root, base string) error 
 		l.Files[i].Path = base + "/" + l.Files[i].Path
 	}
 	for _, s := range l.Skipped {
-		k.result.failed(base+"/"+s, "is no file, or cannot be listed")
+		k.result.failed(base+"/"+s, cannotList)
 	}
-	k.result.Growing += l.Arriving
+	k.result.Arriving, k.result.Links = l.Arriving, l.Links
 	return k.files(ctx, root.FS(), l.Files)
 }
 
@@ -137,7 +137,7 @@ func (e *env) keptWords(r *keptResult, err error) error {
 		return err
 	}
 	code := exitGood
-	if len(r.Failed) > 0 || len(r.Broken) > 0 {
+	if len(r.Failed) > 0 || len(r.Broken) > 0 || r.Growing+r.Arriving > 0 {
 		code = exitGaps
 	}
 	if e.json {
@@ -162,7 +162,13 @@ func (e *env) keptWords(r *keptResult, err error) error {
 		e.printf("%s here already, unchanged.\n", several(r.Known, "file was", "files were"))
 	}
 	if r.Growing > 0 {
-		e.printf("%s not kept yet: still being written. Next: chartcellar holding watch\n", several(r.Growing, "file is", "files are"))
+		e.printf("%s not kept yet: still being written, or changed while being read. Try again later.\n", several(r.Growing, "file is", "files are"))
+	}
+	if r.Arriving > 0 {
+		e.printf("%s not kept: the name (.part, .tmp and the like) says that it is still being written.\n", several(r.Arriving, "file is", "files are"))
+	}
+	if r.Links > 0 {
+		e.printf("%s left out: links to elsewhere and the like are no files.\n", several(r.Links, "thing was", "things were"))
 	}
 	for _, f := range r.Failed {
 		e.printf("NOT KEPT  %s: %s.\n", oneLine(f.Path), f.Why)
@@ -286,12 +292,9 @@ func (e *env) holdingList(ctx context.Context) error {
 
 func (b beside) row(s config.Settings) listedHolding {
 	h, watched := s.Holding(b.Name)
-	r := listedHolding{Name: b.Name, Watched: watched, Folder: h.Folder, Expected: orElse(h.Expected, "none"), Covers: b.Covers,
+	r := listedHolding{Name: b.Name, Watched: watched, Folder: h.Folder, Expected: orElse(h.Expected, "none"), Covers: b.Words(),
 		Files: b.Files, Bytes: b.Size, Deliveries: len(b.Deliveries), Formats: b.Formats, Newest: b.Newest(),
 		Late: b.trouble.Late, Wrong: []string{}}
-	if r.Covers == nil {
-		r.Covers = []string{}
-	}
 	if n := len(b.Deliveries); n > 0 {
 		r.NewestSize, r.AgeHours = b.Deliveries[n-1].Size, int(b.trouble.Age.Hours())
 	}

@@ -29,14 +29,17 @@ var (
 
 // A keptResult is what keeping came to.
 type keptResult struct {
-	Holding string        `json:"holding"`
-	Kept    int           `json:"kept"`
-	Bytes   int64         `json:"bytes"`
-	Same    int           `json:"same"`    // of the kept: equal to a file that was here
-	Known   int           `json:"known"`   // kept before as they are
-	Growing int           `json:"growing"` // not kept yet: still being written
-	Failed  []fileTrouble `json:"failed"`
-	Broken  []fileTrouble `json:"broken"` // kept, though something is wrong with them as they came
+	Holding string `json:"holding"`
+	Kept    int    `json:"kept"`
+	Bytes   int64  `json:"bytes"`
+	Same    int    `json:"same"`    // of the kept: equal to a file that was here
+	Known   int    `json:"known"`   // kept before as they are
+	Growing int    `json:"growing"` // not kept yet: still being written, or changed while it was read
+	// Arriving files have a name that says so.
+	Arriving int           `json:"arriving"`
+	Links    int           `json:"links"` // left out: they are no files
+	Failed   []fileTrouble `json:"failed"`
+	Broken   []fileTrouble `json:"broken"` // kept, though something is wrong with them as they came
 }
 
 // A fileTrouble is what is wrong with one file.
@@ -178,7 +181,7 @@ func (k *keeping) one(ctx context.Context, fsys fs.FS, f holding.File, as store.
 		k.result.Known++
 		return nil
 	case errors.Is(err, errMoving):
-		k.result.failed(f.Path, "it changed while it was read, so that it was not kept; it is tried again by the next look")
+		k.result.Growing++
 		return nil
 	case errors.As(err, &source):
 		k.result.failed(f.Path, source.words())

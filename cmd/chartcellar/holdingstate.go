@@ -30,7 +30,7 @@ func besidesOf(s config.Settings, m *store.Mirror, read *readings, now time.Time
 	kept = slices.Clone(kept)
 	for _, h := range s.Holdings {
 		if !slices.ContainsFunc(kept, func(k holding.Summary) bool { return k.Name == h.Name }) {
-			kept = append(kept, holding.Summary{Name: h.Name, Covers: h.Covers})
+			kept = append(kept, holding.Summary{Name: h.Name})
 		}
 	}
 	slices.SortFunc(kept, func(a, b holding.Summary) int { return strings.Compare(a.Name, b.Name) })
@@ -146,7 +146,7 @@ func outsideWords(kept []holding.Summary) []string {
 		list = append(list, o[1]+onlyIn(kept, o[0]))
 	}
 	for _, k := range kept {
-		for _, w := range k.Covers {
+		for _, w := range k.Words() {
 			if !known[w] {
 				known[w] = true
 				list = append(list, w+onlyIn(kept, w))
@@ -160,8 +160,10 @@ func outsideWords(kept []holding.Summary) []string {
 func onlyIn(kept []holding.Summary, word string) string {
 	var in []string
 	for _, k := range kept {
-		if slices.Contains(k.Covers, word) && len(k.Deliveries) > 0 {
-			in = append(in, fmt.Sprintf("%s of %s", k.Name, k.Newest().Local().Format("2 January 2006")))
+		for _, c := range k.Covers {
+			if c.Word == word {
+				in = append(in, fmt.Sprintf("%s of %s", k.Name, c.At.Local().Format("2 January 2006")))
+			}
 		}
 	}
 	if len(in) == 0 {

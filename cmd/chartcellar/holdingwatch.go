@@ -27,6 +27,9 @@ func folderGoneError(name, folder string) error {
 		"See that the disk or share with it is connected and that chartcellar may read it; or correct \"folder\" in the settings: chartcellar config path"})
 }
 
+// cannotList is what is wrong with a file or folder that cannot be looked at.
+const cannotList = "this user may not look at it, or the disk does not let us"
+
 // openOne opens one file for keeping: its folder, and how it looks.
 func openOne(name string) (fs.FS, holding.File, error) {
 	info, err := os.Stat(name)
@@ -53,9 +56,10 @@ func (e *env) lookAt(ctx context.Context, m *store.Mirror, h config.Holding, w *
 	}
 	fresh := holding.Fresh(l.Files, k.kept)
 	still, growing := w.Look(e.now(), fresh, h.Settle.Duration)
-	k.result.Known, k.result.Growing = len(l.Files)-len(fresh), growing+l.Arriving
+	k.result.Known, k.result.Growing = len(l.Files)-len(fresh), growing
+	k.result.Arriving, k.result.Links = l.Arriving, l.Links
 	for _, name := range l.Skipped {
-		k.result.failed(name, "it is no file, or cannot be listed")
+		k.result.failed(name, cannotList)
 	}
 	return k.result, k.all(ctx, "holding.keep", by, func() error {
 		if err := k.files(ctx, root.FS(), still); err != nil {
@@ -68,7 +72,7 @@ func (e *env) lookAt(ctx context.Context, m *store.Mirror, h config.Holding, w *
 // describe keeps the document that describes a holding's format, if it is not kept as it
 // is.
 func (k *keeping) describe(ctx context.Context, h config.Holding) error {
-	if h.FormatDocument == "" {
+	if h.FormatDocument == "" || len(k.kept) == 0 { // there is nothing yet that it describes
 		return nil
 	}
 	_, f, err := openOne(h.FormatDocument)

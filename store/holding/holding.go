@@ -39,7 +39,9 @@ type Listing struct {
 	Files []File
 	// Arriving is how many files have a name that says they are still being written.
 	Arriving int
-	// Skipped are what is no file, such as a link, and what cannot be listed.
+	// Links is how many things are no file: links to elsewhere and the like.
+	Links int
+	// Skipped are files and folders that cannot be looked at.
 	Skipped []string
 }
 
@@ -90,8 +92,12 @@ func (l *Listing) see(name string, d fs.DirEntry, err error) error {
 		l.Arriving++
 		return nil
 	}
+	if !d.Type().IsRegular() {
+		l.Links++
+		return nil
+	}
 	info, err := d.Info()
-	if err != nil || !info.Mode().IsRegular() {
+	if err != nil {
 		l.Skipped = append(l.Skipped, name)
 		return nil
 	}

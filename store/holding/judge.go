@@ -7,14 +7,20 @@ import (
 	"chartcellar/store/index"
 )
 
+// A Cover is something that a holding has and the records lack, in a word.
+type Cover struct {
+	Word string
+	At   time.Time // when the newest file was kept that was said to have it
+}
+
 // A Summary is what one holding has.
 type Summary struct {
 	Name       string
 	Files      int   // paths, of which the newest counts
 	Size       int64 // of those
 	Deliveries []Delivery
-	Covers     []string // what it has that the records lack, as the newest file says
-	Formats    int      // documents of its format
+	Covers     []Cover // what it has that the records lack
+	Formats    int     // documents of its format
 }
 
 // Summarize gathers what each holding has, by name in their order. Files come oldest
@@ -40,8 +46,31 @@ func Summarize(files []index.KeptFile) []Summary {
 			s.Files++
 			s.Size += f.Size
 		}
-		s.Covers = by[name][len(by[name])-1].Covers
+		s.cover(by[name])
 		list = append(list, s)
+	}
+	return list
+}
+
+// cover notes what files are said to have, and of when; they come oldest first.
+func (s *Summary) cover(files []index.KeptFile) {
+	for _, f := range files {
+		for _, w := range f.Covers {
+			i := slices.IndexFunc(s.Covers, func(c Cover) bool { return c.Word == w })
+			if i < 0 {
+				s.Covers = append(s.Covers, Cover{w, f.Taken})
+			} else {
+				s.Covers[i].At = f.Taken
+			}
+		}
+	}
+}
+
+// Words are what it has that the records lack, in words.
+func (s Summary) Words() []string {
+	list := make([]string, len(s.Covers))
+	for i, c := range s.Covers {
+		list[i] = c.Word
 	}
 	return list
 }
