@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -376,6 +377,41 @@ func TestKeptWhileLocked(t *testing.T) {
 	for _, f := range list {
 		if _, err := p.m.OpenKept(f); !errors.Is(err, store.ErrLocked) {
 			t.Errorf("OpenKept of %s = %v", f.Path, err)
+		}
+	}
+}
+
+// TestKeptNamesAreSealed is T11 for holdings: no name and no content of a file is in
+// clear anywhere in the mirror, also not while it is open.
+func TestKeptNamesAreSealed(t *testing.T) {
+	p := seed(t)
+	p.open(t)
+	r, err := p.m.Begin(t.Context(), store.RunSpec{Kind: store.KindHolding})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Abort()
+	for path, content := range map[string][]byte{"Canary-Zyxwold.pdf": []byte("small Canary-Zyxwold"), "b": bytes.Repeat([]byte("Canary-Zyxwold "), 400_000)} {
+		if err := keep(t.Context(), r, path, content); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.Close(t.Context(), store.Closing{States: index.RunStates{All: index.Applied}}); err != nil {
+		t.Fatal(err)
+	}
+	files := p.files(t, ".")
+	if len(files) < 5 {
+		t.Fatalf("%d files", len(files))
+	}
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, word := range []string{"Canary", base64.StdEncoding.EncodeToString([]byte("Canary-Zyxwold"))[:16], "/srv/dumps"} {
+			if bytes.Contains(b, []byte(word)) {
+				t.Errorf("%s holds %q in clear", filepath.Base(name), word)
+			}
 		}
 	}
 }

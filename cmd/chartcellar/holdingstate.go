@@ -108,7 +108,7 @@ func (w watch) holdings() (list []notify.Alert) {
 		t, failing := w.jobs[schedule.Job{Source: b.Name, Kind: schedule.Holding}.String()]
 		wrong := b.wrong()
 		switch {
-		case failing && t.Cause != causeFull && t.Tries >= patience:
+		case failing && (t.Tries >= patience || t.Cause == causeFull):
 			words := holdingCause(t.Cause)
 			a.Text, a.Next = notify.Say(words[0], notify.Name(b.Name), w.at(t.Since)), notify.Say(words[1])
 		case len(wrong) > 0:
@@ -128,6 +128,9 @@ func holdingCause(c obstacle) [2]notify.Sentence {
 	case causeFolder:
 		return [2]notify.Sentence{"The folder of the holding %s is not there, since %s; nothing new in it is kept.",
 			"Nothing that was kept is lost. See that the disk or share with it is connected and that chartcellar may read it. Try: chartcellar holding watch"}
+	case causeFull:
+		return [2]notify.Sentence{"There is no room on the disk for a new file of the holding %s, since %s; it is not kept.",
+			"Nothing that was kept is lost, and the file still lies in its folder. Make room on the disk, or have a larger one put in."}
 	case causeFiles:
 		return [2]notify.Sentence{"Files of the holding %s cannot be read, since %s, and are not kept.",
 			"The others are kept. Which, and why: chartcellar holding watch"}
