@@ -415,3 +415,66 @@ func TestKeptNamesAreSealed(t *testing.T) {
 		}
 	}
 }
+
+// TestLoseKept loses every part and every file of a holding in turn: what is lost is no
+// longer listed as kept, also once the index was made anew, and what still lies in its
+// folder is kept again; nothing else is harmed.
+func TestLoseKept(t *testing.T) {
+	base := kept(t)
+	harmed := 0
+	for i, file := range base.files(t, "parts", "holdings") {
+		p := base.copyTo(t, disk.OS{})
+		rel, err := filepath.Rel(base.dir, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := filepath.ToSlash(rel)
+		p.spoil(t, name, []string{"flipped", "missing"}[i%2])
+		p.open(t)
+		h, err := p.m.Harm(t.Context(), []string{name})
+		if err != nil || h.Attachments != 0 {
+			t.Errorf("%s: Harm = %+v, %v", name, h, err)
+		}
+		if h.Kept > 0 {
+			harmed++
+			if !strings.Contains(h.Words(), "kept beside the records") {
+				t.Errorf("%s: Words = %q", name, h.Words())
+			}
+		}
+		if err := p.m.DeclareLost(t.Context(), "owner", name); err != nil {
+			t.Fatalf("DeclareLost(%s) = %v", name, err)
+		}
+		before, err := p.m.KeptFiles("")
+		if err != nil || strings.HasPrefix(name, "holdings/") && len(before) != 1 {
+			t.Errorf("%s lost: %d files are listed, %v", name, len(before), err)
+		}
+		p.holds(t, 0, name+" lost")
+		p.same(t)
+		if err := p.m.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(filepath.Join(p.dir, "index.db")); err != nil {
+			t.Fatal(err)
+		}
+		p.open(t)
+		after, err := p.m.KeptFiles("")
+		if err != nil || fmt.Sprint(after) != fmt.Sprint(before) {
+			t.Errorf("%s lost, index made anew: %v, %v\nwant %v", name, after, err, before)
+		}
+		if err := p.m.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.keepWork(t.Context()); err != nil {
+			t.Fatalf("%s lost, kept again: %v", name, err)
+		}
+		p.open(t)
+		p.holds(t, len(dumps), name+" lost, kept again")
+		p.same(t)
+		if err := p.m.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if harmed < 2 {
+		t.Errorf("%d files held something of a holding", harmed)
+	}
+}

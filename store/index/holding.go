@@ -31,14 +31,18 @@ type KeptFile struct {
 func (d *DB) keep(tx *bolt.Tx, c *Commit) error {
 	for _, f := range c.Kept {
 		f.Part, f.Run = c.Part.Number, c.Part.Run
-		m := hmac.New(sha256.New, d.keys.name)
-		m.Write([]byte("holding\x00" + f.Holding + "\x00" + f.Path + "\x00" + f.SHA256))
-		k := append(binary.BigEndian.AppendUint32(nil, f.Part), m.Sum(nil)[:16]...)
-		if err := d.putSealed(tx.Bucket(bHoldings), "holding", k, f); err != nil {
+		if err := d.putSealed(tx.Bucket(bHoldings), "holding", d.keptKey(f), f); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// keptKey is the key of a file in holdings.
+func (d *DB) keptKey(f KeptFile) []byte {
+	m := hmac.New(sha256.New, d.keys.name)
+	m.Write([]byte("holding\x00" + f.Holding + "\x00" + f.Path + "\x00" + f.SHA256))
+	return append(binary.BigEndian.AppendUint32(nil, f.Part), m.Sum(nil)[:16]...)
 }
 
 // KeptFiles returns the files of a holding, oldest first; of all holdings for "".
