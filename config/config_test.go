@@ -71,7 +71,7 @@ func TestRefused(t *testing.T) {
 		{"a relative format document", base + "[[holding]]\nname = \"h\"\nfolder = \"/x\"\nformat_document = \"a.pdf\"\n", "format_document"},
 		{"a bad name of a holding", base + "[[holding]]\nname = \"My dumps\"\nfolder = \"/x\"\n", "small letters"},
 		{"two holdings of one name", base + strings.Repeat("[[holding]]\nname = \"h\"\nfolder = \"/x\"\n", 2), "name"},
-		{"a holding named like a source", base + "[[source]]\nname = \"h\"\nbase = \"https://x\"\nlevel = \"system\"\n[[holding]]\nname = \"h\"\nfolder = \"/x\"\n", "source has that name"},
+		{"a holding named like a source", base + "[[source]]\nname = \"h\"\nbase = \"https://x\"\nlevel = \"system\"\n[[holding]]\nname = \"h\"\nfolder = \"/x\"\n", "another holding has that name"},
 		{"a bad length of time", base + "[[source]]\nname = \"e\"\noverlap = \"soon\"\n", "10m"},
 	}
 	for _, tt := range tests {
