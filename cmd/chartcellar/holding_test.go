@@ -344,6 +344,25 @@ func TestKeepingGoesOn(t *testing.T) {
 	})
 }
 
+// TestReportHoldings: what came is counted by the days of a report.
+func TestReportHoldings(t *testing.T) {
+	i := newDaemonTest(t, "--gap-days", "7")
+	write(t, filepath.Join(i.dir, "dump.sql"), "INSERT")
+	i.run("holding", "add", "dumps", filepath.Join(i.dir, "dump.sql"))
+	i.serving(func(context.Context) {
+		now := time.Now()
+		for _, tt := range []struct {
+			from, to   time.Duration
+			list, came int
+		}{{-time.Hour, time.Hour, 1, 1}, {time.Hour, 2 * time.Hour, 1, 0}, {-2 * time.Hour, -time.Hour, 0, 0}} {
+			list, err := reportHoldings(i.d.m, now.Add(tt.from), now.Add(tt.to))
+			if err != nil || len(list) != tt.list || len(list) == 1 && list[0].Came != tt.came {
+				t.Errorf("from %s to %s: %+v, %v", tt.from, tt.to, list, err)
+			}
+		}
+	})
+}
+
 // TestChooseKept: what get saves.
 func TestChooseKept(t *testing.T) {
 	at := time.Date(2026, 10, 3, 2, 0, 0, 0, time.UTC)

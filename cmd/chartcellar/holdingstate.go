@@ -139,6 +139,36 @@ func holdingCause(c obstacle) [2]notify.Sentence {
 		"Nothing that was kept is lost. Run: chartcellar holding watch. It says what is wrong."}
 }
 
+// A holdingReport is what came for one holding between two days.
+type holdingReport struct {
+	Name   string    `json:"name"`
+	Came   int       `json:"came"`   // deliveries
+	Newest time.Time `json:"newest"` // of all before the end
+}
+
+// reportHoldings adds up what came until to, and since from; a holding of which nothing
+// had come by then is left out.
+func reportHoldings(m *store.Mirror, from, to time.Time) ([]holdingReport, error) {
+	kept, err := (*readings)(nil).holdings(m)
+	list := []holdingReport{}
+	for _, k := range kept {
+		r := holdingReport{Name: k.Name}
+		for _, d := range k.Deliveries {
+			if !d.At.Before(to) {
+				continue
+			}
+			r.Newest = d.At
+			if !d.At.Before(from) {
+				r.Came++
+			}
+		}
+		if !r.Newest.IsZero() {
+			list = append(list, r)
+		}
+	}
+	return list, err
+}
+
 // outsideWords say of each thing that FHIR does not give where it is, if anywhere; then
 // what else holdings cover.
 func outsideWords(kept []holding.Summary) []string {

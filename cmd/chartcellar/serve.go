@@ -36,8 +36,8 @@ the code with which an owner begins.
 Stop it with Ctrl-C or SIGTERM: it ends within seconds, also in the middle of a pull.
 
 With --read-only it only shows a folder: an office copy, also one that another process
-keeps, or a copy of its folders mirror, parts, attachments and checkpoints, on a disk or
-a share that may be read-only. It needs no settings and no EMR, writes nothing into the
+keeps, or a copy of its folders mirror, parts, attachments, holdings and checkpoints, on a disk
+or a share that may be read-only. It needs no settings and no EMR, writes nothing into the
 folder, and records no view. The recovery key opens it: the program asks for its lines,
 or --sheet names a file with them; --phrase opens a copy with its six words. Where the folders slots and a box key are there,
 --box opens it with a passphrase (CHARTCELLAR_PASSPHRASE). Each browser signs in
