@@ -6,8 +6,8 @@ import (
 )
 
 // Changed names the settings in which two files differ, in the order of the struct:
-// "zone", "alerts mail_to", "source main pull"; a source or a copy that came or went is
-// "source main" or "copy usb".
+// "zone", "alerts mail_to", "source main pull"; a source, a copy or a holding that came or
+// went is "source main", "copy usb" or "holding billing".
 func Changed(a, b Settings) []string {
 	list := differ("", reflect.ValueOf(a), reflect.ValueOf(b))
 	was, is := a.named(), b.named()
@@ -41,6 +41,9 @@ func (s Settings) named() (list []named) {
 	for _, c := range s.Copies {
 		list = append(list, named{"copy " + c.Name, reflect.ValueOf(c)})
 	}
+	for _, h := range s.Holdings {
+		list = append(list, named{"holding " + h.Name, reflect.ValueOf(h)})
+	}
 	return list
 }
 
@@ -50,7 +53,7 @@ func differ(prefix string, a, b reflect.Value) (list []string) {
 		name := a.Type().Field(i).Tag.Get("toml")
 		x, y := a.Field(i), b.Field(i)
 		switch {
-		case name == "source" || name == "copy":
+		case name == "source" || name == "copy" || name == "holding":
 		case x.Type() == reflect.TypeFor[Alerts]():
 			list = append(list, differ(prefix+name+" ", x, y)...)
 		case x.Kind() == reflect.Slice:

@@ -55,6 +55,8 @@ type Settings struct {
 	Sources []Source `toml:"source"`
 	// Copies are the second copies.
 	Copies []Copy `toml:"copy"`
+	// Holdings are folders of which the files are kept unchanged beside the records.
+	Holdings []Holding `toml:"holding"`
 }
 
 // A Source is one connection to one EMR.
@@ -199,6 +201,9 @@ func Parse(b []byte) (Settings, error) {
 	for i := range s.Copies {
 		s.Copies[i].fill()
 	}
+	for i := range s.Holdings {
+		s.Holdings[i].fill()
+	}
 	return s, s.check()
 }
 
@@ -278,6 +283,15 @@ func (s *Settings) check() error {
 		}
 		seen[c.Name] = true
 	}
+	for _, h := range s.Holdings {
+		if err := h.check(s.Data); err != nil {
+			return fmt.Errorf("holding %q: %w", h.Name, err)
+		}
+		if seen[h.Name] {
+			return fmt.Errorf("holding %q: a source, a copy or another holding has that name; each needs one of its own", h.Name)
+		}
+		seen[h.Name] = true
+	}
 	return nil
 }
 
@@ -293,8 +307,8 @@ func within(path, folder string) bool {
 func (s *Source) check() error {
 	u, err := url.Parse(s.Base)
 	switch {
-	case !namePattern.MatchString(s.Name):
-		return errors.New("name: use small letters, digits and dashes, at most 31")
+	case CheckName(s.Name) != nil:
+		return CheckName(s.Name)
 	case err != nil || u.Host == "" || u.Scheme != "https" && !(s.Local && u.Scheme == "http"):
 		return errors.New("base: write the FHIR address, beginning with https://")
 	case s.CA != "" && !filepath.IsAbs(s.CA):
@@ -408,6 +422,18 @@ gap_days = 7         # after how many days an open gap is told
 
 # Each EMR is a [[source]]. "chartcellar connect" adds one at the end. Each second copy
 # is a [[copy]]; "chartcellar copy add" adds one.
+# Each folder of which the files are kept unchanged beside the records is a [[holding]];
+# "chartcellar connect NAME --files FOLDER" adds one:
+#
+# [[holding]]
+# name = "billing"
+# folder = "/srv/exports"  # where the vendor's portal or the EMR's server leaves them
+# pattern = "*.zip"        # which names of it; "*" for all
+# expected = "monthly"     # daily, weekly, monthly, quarterly or none
+# covers = ["billing"]     # what they have that FHIR does not give
+# format_document = ""     # a file that describes them, kept with them
+# look = "every 15 min"    # when the folder is looked at
+# settle = "2m"            # for how long a file must have stopped growing
 `, s.Practice, s.Data, s.BoxKey, s.KeyFile, s.ReserveMB, s.Log, s.Zone, s.Verify, s.Listen, s.TLSCert, s.TLSKey)
 }
 

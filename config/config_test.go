@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -59,6 +60,18 @@ func TestRefused(t *testing.T) {
 		{"an origin with a path", base + "[[source]]\nname = \"e\"\nbase = \"https://x\"\nlevel = \"system\"\norigins = [\"https://x/y\"]\n", "origins"},
 		{"an http origin of files", base + "[[source]]\nname = \"e\"\nbase = \"https://x\"\nlevel = \"system\"\nfile_origins = [\"http://x\"]\n", "file_origins"},
 		{"a relative authority", base + "[[source]]\nname = \"e\"\nbase = \"https://x\"\nlevel = \"system\"\nca = \"ca.pem\"\n", "full path"},
+		{"a holding without its folder", base + "[[holding]]\nname = \"h\"\n", "full path of the folder"},
+		{"a holding that is no folder", base + "[[holding]]\nname = \"h\"\nfolder = \"sftp://nas/x\"\n", "folder of this computer"},
+		{"a holding inside the mirror", base + "[[holding]]\nname = \"h\"\nfolder = \"/srv/m/parts\"\n", "outside the data folder"},
+		{"a holding around the mirror", base + "[[holding]]\nname = \"h\"\nfolder = \"/srv\"\n", "around it"},
+		{"a bad pattern", base + "[[holding]]\nname = \"h\"\nfolder = \"/x\"\npattern = \"[\"\n", "pattern"},
+		{"a pattern with folders", base + "[[holding]]\nname = \"h\"\nfolder = \"/x\"\npattern = \"a/*\"\n", "pattern"},
+		{"an odd expectation", base + "[[holding]]\nname = \"h\"\nfolder = \"/x\"\nexpected = \"often\"\n", "quarterly"},
+		{"a comma in what is covered", base + "[[holding]]\nname = \"h\"\nfolder = \"/x\"\ncovers = [\"a, b\"]\n", "covers"},
+		{"a relative format document", base + "[[holding]]\nname = \"h\"\nfolder = \"/x\"\nformat_document = \"a.pdf\"\n", "format_document"},
+		{"a bad name of a holding", base + "[[holding]]\nname = \"My dumps\"\nfolder = \"/x\"\n", "small letters"},
+		{"two holdings of one name", base + strings.Repeat("[[holding]]\nname = \"h\"\nfolder = \"/x\"\n", 2), "name"},
+		{"a holding named like a source", base + "[[source]]\nname = \"h\"\nbase = \"https://x\"\nlevel = \"system\"\n[[holding]]\nname = \"h\"\nfolder = \"/x\"\n", "another holding has that name"},
 		{"a bad length of time", base + "[[source]]\nname = \"e\"\noverlap = \"soon\"\n", "10m"},
 	}
 	for _, tt := range tests {
@@ -68,6 +81,47 @@ func TestRefused(t *testing.T) {
 				t.Errorf("Parse = %v, want it to speak of %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestHoldingWrittenAndReadBack: a holding as connect writes it is the one that is read,
+// and may be edited; what is left out has its default.
+func TestHoldingWrittenAndReadBack(t *testing.T) {
+	h := config.Holding{Name: "billing", Folder: "/srv/\"exports\"", Pattern: "*.zip", Expected: "monthly",
+		Covers: []string{"billing", "audit trail"}, FormatDocument: "/srv/format.pdf"}
+	file := append(config.Sample(valid()), config.Block(config.Source{Name: "emr", Base: "https://emr.example", Level: "system"})...)
+	file = append(file, config.HoldingBlock(h)...)
+	file = append(file, config.HoldingBlock(config.Holding{Name: "dumps", Folder: "/srv/dumps"})...)
+	s, err := config.Parse(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, ok := s.Holding("billing")
+	h.Look, h.Settle = "every 15 min", config.Duration{Duration: 2 * time.Minute}
+	if !ok || !reflect.DeepEqual(got, h) {
+		t.Errorf("billing = %+v, want %+v", got, h)
+	}
+	if d, ok := s.Holding("dumps"); !ok || d.Pattern != "*" || d.Expected != "none" || d.Look != "every 15 min" {
+		t.Errorf("dumps = %+v, %v", d, ok)
+	}
+	if _, ok := s.Holding("nobody"); ok {
+		t.Error("a holding that is not there was found")
+	}
+	edited, err := config.Apply(file, config.Edit{Section: "holding dumps", Key: "expected", Value: "daily"},
+		config.Edit{Section: "holding dumps", Key: "covers", Value: []string{"schedule"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := config.Parse(edited)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(config.Changed(s, after), "; "); got != "holding dumps expected; holding dumps covers" {
+		t.Errorf("Changed = %q", got)
+	}
+	after.Holdings = after.Holdings[:1]
+	if got := strings.Join(config.Changed(s, after), "; "); got != "holding dumps" {
+		t.Errorf("Changed = %q", got)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 // An Edit changes one setting in the text of a file, and nothing else in it:
 // remarks and order stay.
 type Edit struct {
-	// Section is "" for the settings at the top, "alerts", "source NAME" or "copy NAME".
+	// Section is "" for the settings at the top, "alerts", "source NAME", "copy NAME" or "holding NAME".
 	Section string
 	Key     string
 	Value   any // string, bool, int, int64 or []string

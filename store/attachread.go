@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 
 	"filippo.io/age"
 
@@ -56,6 +57,12 @@ func (m *Mirror) openBlob(n index.BlobName) (io.ReadCloser, error) {
 	if b.File != nil {
 		return m.openFile(b.File.Name)
 	}
+	content, err := m.smallBlob(b)
+	return io.NopCloser(bytes.NewReader(content)), err
+}
+
+// smallBlob returns a content that is a line.
+func (m *Mirror) smallBlob(b index.Blob) ([]byte, error) {
 	f, err := m.frame(b.Part, int(b.Frame))
 	if err != nil {
 		return nil, err
@@ -66,10 +73,10 @@ func (m *Mirror) openBlob(n index.BlobName) (io.ReadCloser, error) {
 	}
 	content, err := binaryContent(raw)
 	sum := sha256.Sum256(content)
-	if err == nil && m.blobName(sum[:]) != n {
+	if err == nil && m.blobName(sum[:]) != b.Name {
 		err = fmt.Errorf("an attachment is another than was stored: %w", ErrDamaged)
 	}
-	return io.NopCloser(bytes.NewReader(content)), err
+	return content, err
 }
 
 // binaryContent returns the bytes in a Binary line of ours.
@@ -116,8 +123,9 @@ func (d *damagedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// ReadAttachment decrypts a large attachment whole and checks that it is the
-// content its name stands for. It returns its length. It needs a key.
+// ReadAttachment decrypts the file of a large attachment, or of a holding, whole and
+// checks that it is the content its name stands for. It returns its length. It needs a
+// key.
 func (m *Mirror) ReadAttachment(f index.File) (int64, error) {
 	r, err := m.openFile(f.Name)
 	if err != nil {
@@ -128,7 +136,8 @@ func (m *Mirror) ReadAttachment(f index.File) (int64, error) {
 	if _, err := io.Copy(io.Discard, in); err != nil {
 		return in.n, err
 	}
-	if filepath.ToSlash(attachmentPath(m.blobName(in.sha256.Sum(nil)))) != f.Name {
+	folder, _, _ := strings.Cut(f.Name, "/")
+	if filepath.ToSlash(contentPath(folder, m.blobName(in.sha256.Sum(nil)))) != f.Name {
 		return in.n, fmt.Errorf("an attachment is another than was stored: %w", ErrDamaged)
 	}
 	return in.n, nil

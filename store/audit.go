@@ -25,7 +25,7 @@ func (m *Mirror) Parts() ([]index.Part, error) {
 	return list, err
 }
 
-// PartSizes returns how large each part is, with the attachments that it is the first to
+// PartSizes returns how large each part is, with the files that it is the first to
 // name, in order. The list must not be modified.
 func (m *Mirror) PartSizes() []index.PartSize { return m.index.PartSizes() }
 

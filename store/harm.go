@@ -20,9 +20,11 @@ type Harm struct {
 	Newest   map[string]int `json:"newest"`
 	// Attachments are documents and pictures; Log says that lines of the journal, such
 	// as who looked at what, are among what the files hold.
-	Attachments int  `json:"attachments"`
-	Log         bool `json:"log"`
-	Patients    int  `json:"patients"` // to whom that belongs
+	Attachments int `json:"attachments"`
+	// Kept are files of holdings.
+	Kept     int  `json:"kept,omitempty"`
+	Log      bool `json:"log"`
+	Patients int  `json:"patients"` // to whom that belongs
 	// From and To are between which times it was fetched, by this computer's clock;
 	// zero if nothing was.
 	From time.Time `json:"from,omitzero"`
@@ -126,15 +128,17 @@ func (w *harmed) attachments() error {
 			gone[b.Name] = true
 			w.other[b.Part]--
 		}
-		if gone[b.Name] {
-			w.h.Attachments++
-		}
 	})
+	if err != nil {
+		return err
+	}
+	kept, err := w.kept(gone)
 	if err != nil {
 		return err
 	}
 	var keys []index.Key
 	err = w.m.index.EachLink(func(l index.Link) {
+		kept[l.Name] = false
 		if w.parts[l.Part] != nil {
 			w.other[l.Part]--
 		}
@@ -145,12 +149,34 @@ func (w *harmed) attachments() error {
 	if err != nil {
 		return err
 	}
+	for name, yes := range gone {
+		if yes && !kept[name] {
+			w.h.Attachments++
+		}
+	}
 	return w.m.index.Newest(keys, true, func(_ int, e index.Entry, found bool) error {
 		if found {
 			w.h.note(e.Patient)
 		}
 		return nil
 	})
+}
+
+// kept counts the files of holdings whose content is in the files, and returns those
+// contents.
+func (w *harmed) kept(gone map[index.BlobName]bool) (map[index.BlobName]bool, error) {
+	names := map[index.BlobName]bool{}
+	list, err := w.m.index.KeptFiles("")
+	for _, f := range list {
+		if w.parts[f.Part] != nil {
+			w.other[f.Part]--
+		}
+		if gone[f.Name] && !names[f.Name] {
+			names[f.Name] = true
+			w.h.Kept++
+		}
+	}
+	return names, err
 }
 
 // Words say it in sentences; "" if the files hold nothing of the EMR's and no log.
@@ -169,6 +195,9 @@ func (h Harm) Words() string {
 	}
 	if h.Attachments > 0 {
 		list = append(list, "Concerned: "+counted(h.Attachments, "document or picture", "documents and pictures"))
+	}
+	if h.Kept > 0 {
+		list = append(list, "Concerned: "+counted(h.Kept, "file kept beside the records", "files kept beside the records"))
 	}
 	if h.Patients > 0 {
 		list = append(list, "They belong to "+counted(h.Patients, "patient", "patients"))

@@ -230,7 +230,7 @@ func IsMirror(fsys disk.FS, dir string) (bool, error) {
 func Folders() []string { return slices.Clone(folders) }
 
 // folders are the folders of a mirror.
-var folders = []string{"mirror", "parts", "attachments", "checkpoints", "settings", "slots", "secrets",
+var folders = []string{"mirror", "parts", "attachments", "holdings", "checkpoints", "settings", "slots", "secrets",
 	"journal", "quarantine", "index.runs"}
 
 // checkLocal makes the folder and refuses one on a network drive: no lock and no

@@ -24,8 +24,8 @@ import (
 )
 
 // Look opens a folder only to look at it: a mirror, also while another process keeps
-// it, or a copy of its folders mirror, parts, attachments and checkpoints, on whatever
-// disk, also one that cannot be written.
+// it, or a copy of its folders mirror, parts, attachments, holdings and checkpoints, on
+// whatever disk, also one that cannot be written.
 //
 // It promises to write nothing into the folder: it takes no lock, finishes nothing
 // that a crash left, keeps no journal and no witness, and each method that would
@@ -449,8 +449,8 @@ func (l *looker) checkpoint(d *index.DB, c Checkpoint, signed map[archive.PartNu
 	}
 }
 
-// rest says which parts no checkpoint speaks of, and which attachments are not here
-// or are cut.
+// rest says which parts no checkpoint speaks of, and which files of attachments and holdings are
+// not here or are cut.
 func (l *looker) rest(d *index.DB, signed map[archive.PartNumber]bool, any bool) error {
 	unsigned, absent := 0, 0
 	err := d.EachPart(func(p index.Part) error {
@@ -472,7 +472,7 @@ func (l *looker) rest(d *index.DB, signed map[archive.PartNumber]bool, any bool)
 		l.m.problem(ProblemSigned, "%d parts of the archive are in no signed checkpoint that is here.", unsigned)
 	}
 	if absent > 0 {
-		l.m.problem(ProblemFile, "%d attachment files are missing or have the wrong size.", absent)
+		l.m.problem(ProblemFile, "%d files of attachments and holdings are missing or have the wrong size.", absent)
 	}
 	return err
 }

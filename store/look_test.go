@@ -25,7 +25,7 @@ import (
 func (p *practice) copied(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, f := range []string{"mirror", "parts", "attachments", "checkpoints", "settings"} {
+	for _, f := range []string{"mirror", "parts", "attachments", "holdings", "checkpoints", "settings"} {
 		if err := os.CopyFS(filepath.Join(dir, f), os.DirFS(filepath.Join(p.dir, f))); err != nil {
 			t.Fatal(err)
 		}

@@ -342,7 +342,7 @@ func (m *Mirror) recoverParts() error {
 	if err != nil {
 		return err
 	}
-	if err := m.recoverAttachments(); err != nil {
+	if err := m.recoverContents(); err != nil {
 		return err
 	}
 	if err := m.putLostAside(); err != nil {
@@ -355,7 +355,7 @@ func (m *Mirror) recoverParts() error {
 			}
 			info, err := m.fs.Stat(m.path(filepath.FromSlash(f.Name)))
 			if err != nil || info.Size() != f.Size {
-				m.fileProblem(ProblemFile, f.Name, "The attachment file %s is missing or has the wrong size.", filepath.Base(f.Name))
+				m.fileProblem(ProblemFile, f.Name, "The %s %s is missing or has the wrong size.", fileWord(f.Name), filepath.Base(f.Name))
 			}
 		}
 		name := partFile(p.Number)
@@ -374,24 +374,12 @@ func (m *Mirror) recoverParts() error {
 	})
 }
 
-// recoverAttachments puts aside attachments that were on their way in. One that
-// has its final name stays, whether or not a line names it.
-func (m *Mirror) recoverAttachments() error {
-	files, err := m.fs.ReadDir(m.path("attachments"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+// fileWord says what a file beside the parts is.
+func fileWord(name string) string {
+	if strings.HasPrefix(name, holdingFolder+"/") {
+		return "file of a holding"
 	}
-	if err != nil {
-		return fmt.Errorf("list the attachments: %w", err)
-	}
-	for _, f := range files {
-		if strings.HasSuffix(f.Name(), disk.TempSuffix) {
-			if _, err := disk.Quarantine(m.fs, m.dir, m.path("attachments", f.Name())); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return "attachment file"
 }
 
 // finishPart names a temporary part if it is the recorded one.
@@ -478,7 +466,7 @@ func (m *Mirror) mergeIfClosed(ctx context.Context) error {
 	}
 	open := false
 	err := m.index.EachRun(func(_ uint32, r index.RunState) error {
-		open = open || r.Ended.IsZero()
+		open = open || r.Ended.IsZero() && r.Kind != KindHolding // that one brings no entries
 		return nil
 	})
 	if err != nil || open {

@@ -346,7 +346,7 @@ func (w *partScanner) frame(p *archive.Part, s *scannedPart, i int, plain []byte
 }
 
 // noteOurs takes from a frame of ours what belongs into the index: where the
-// journal's chain stands, the contents of attachments, and their links.
+// journal's chain stands, contents, and the lines that name them.
 func (s *scannedPart) noteOurs(frame int, info archive.FrameInfo, plain []byte, source string) error {
 	for n := 0; len(plain) > 0; n++ {
 		raw, rest := cutLine(plain)
@@ -364,14 +364,9 @@ func (s *scannedPart) noteOurs(frame int, info archive.FrameInfo, plain []byte, 
 			}
 			s.commit.Blobs = append(s.commit.Blobs, index.Blob{Name: name, Loc: loc, Size: size})
 		case "Parameters":
-			l, file, err := parseLink(raw, source)
-			if err != nil {
+			if err := s.noteParameters(loc, raw, source); err != nil {
 				return err
 			}
-			if file != nil {
-				s.commit.Blobs = append(s.commit.Blobs, index.Blob{Name: l.Name, Loc: loc, Size: l.Size, File: file})
-			}
-			s.commit.Links = append(s.commit.Links, l)
 		}
 	}
 	return nil
@@ -389,6 +384,35 @@ func (s signedSums) believe(part archive.PartNumber, blobs []index.Blob) {
 			b.File.SHA256 = sum
 		}
 	}
+}
+
+// noteParameters takes the link of an attachment or a file of a holding, and the file
+// that its line is the first to name.
+func (s *scannedPart) noteParameters(loc index.Loc, raw []byte, source string) error {
+	p, err := parseParameters(raw)
+	if err != nil {
+		return err
+	}
+	blob := index.Blob{Loc: loc}
+	if p.code() == codeHolding {
+		f, file, err := parseKept(p)
+		if err != nil {
+			return err
+		}
+		s.commit.Kept = append(s.commit.Kept, f)
+		blob.Name, blob.Size, blob.File = f.Name, f.Size, file
+	} else {
+		l, file, err := parseLink(p, source)
+		if err != nil {
+			return err
+		}
+		s.commit.Links = append(s.commit.Links, l)
+		blob.Name, blob.Size, blob.File = l.Name, l.Size, file
+	}
+	if blob.File != nil {
+		s.commit.Blobs = append(s.commit.Blobs, blob)
+	}
+	return nil
 }
 
 // file reads one part whole.

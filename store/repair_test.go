@@ -42,7 +42,7 @@ func withDocuments(t *testing.T) *practice {
 func (p *practice) sealed(t testing.TB) []string {
 	t.Helper()
 	var list []string
-	for _, name := range p.files(t, "parts", "attachments", "checkpoints") {
+	for _, name := range p.files(t, "parts", "attachments", "holdings", "checkpoints") {
 		rel, err := filepath.Rel(p.dir, name)
 		if err != nil {
 			t.Fatal(err)
@@ -161,7 +161,7 @@ func TestRepairRefuses(t *testing.T) {
 	p.open(t)
 	tree := func() string {
 		var b strings.Builder
-		for _, f := range p.files(t, "parts", "attachments", "checkpoints", "quarantine") {
+		for _, f := range p.files(t, "parts", "attachments", "holdings", "checkpoints", "quarantine") {
 			content, err := os.ReadFile(f)
 			if err != nil {
 				t.Fatal(err)

@@ -109,6 +109,7 @@ func (o *OpenPart) Close() error {
 		if s := o.ours[n]; s != nil {
 			o.commit.Blobs = append(o.commit.Blobs, s.commit.Blobs...)
 			o.commit.Links = append(o.commit.Links, s.commit.Links...)
+			o.commit.Kept = append(o.commit.Kept, s.commit.Kept...)
 		}
 	}
 	err := o.file.Close()

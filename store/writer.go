@@ -30,6 +30,7 @@ type writer struct {
 	wants   []index.Want
 	blobs   []index.Blob
 	links   []index.Link
+	kept    []index.KeptFile
 	types   []string
 	lines   int
 	listed  []listedPart
@@ -170,7 +171,7 @@ func (w *writer) seal(s *sealJob) error {
 	}
 	r.committed(changes)
 	w.entries, w.types, w.lines = w.entries[:0], nil, 0
-	w.wants, w.blobs, w.links = nil, nil, nil
+	w.wants, w.blobs, w.links, w.kept = nil, nil, nil, nil
 	w.p.setSize(0)
 	return nil
 }
@@ -192,7 +193,7 @@ func (w *writer) write(changes index.Changes) (index.Commit, error) {
 		Run: r.n, Source: r.state.Source, Fetched: w.m.now().UTC().Format(time.RFC3339),
 		Before: archive.Tree{Size: last.Leaves, Root: root[:]}, Changes: changes}
 	slices.Sort(w.types)
-	c := index.Commit{Changes: changes, Entries: w.entries, Wants: w.wants, Blobs: w.blobs, Links: w.links,
+	c := index.Commit{Changes: changes, Entries: w.entries, Wants: w.wants, Blobs: w.blobs, Links: w.links, Kept: w.kept,
 		Part: index.Part{Number: uint32(w.number), Run: r.n, Lines: w.lines, Types: w.types}}
 	sealed, err := w.seals(part, foot, &c)
 	if err != nil {

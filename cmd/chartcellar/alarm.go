@@ -28,6 +28,7 @@ type alarm struct {
 	fs     disk.FS
 	center *notify.Center
 	facts  func(now time.Time) (health.Input, error)
+	read   *readings // what facts keep; nil: nothing
 	wake   chan struct{}
 
 	// looking is held by whoever looks and tells, so that it is done by one at a time.
@@ -183,7 +184,7 @@ func (a *alarm) noted(now time.Time) watch {
 		clock:   a.notes.Clock, pingDown: a.notes.PingDown, fileDown: a.notes.FileDown, unusable: len(a.ways.wrong), refused: a.refused}
 	w.ends = accessEnds(a.s)
 	for job, t := range a.notes.Jobs {
-		if _, source, ofOne := strings.Cut(job, " of "); !ofOne || a.connected(source) {
+		if _, source, ofOne := strings.Cut(job, " of "); !ofOne || a.connected(source) || a.watched(source) {
 			w.jobs[job] = t
 		}
 	}
@@ -218,12 +219,23 @@ func (a *alarm) watch(now time.Time) (watch, error) {
 	for _, p := range a.m.Found() {
 		w.found = append(w.found, p.Kind)
 	}
-	return w, errors.Join(a.watchDisk(&w, now), a.watchKeys(&w), a.watchCopies(&w, now))
+	return w, errors.Join(a.watchDisk(&w, now), a.watchKeys(&w), a.watchCopies(&w, now), a.watchHoldings(&w, now))
 }
 
 // connected reports whether an EMR is in the settings still; mu is held.
 func (a *alarm) connected(source string) bool {
 	return slices.ContainsFunc(a.s.Sources, func(s config.Source) bool { return s.Name == source })
+}
+
+// watched reports whether a folder is watched still; mu is held.
+func (a *alarm) watched(name string) bool {
+	_, ok := a.s.Holding(name)
+	return ok
+}
+
+func (a *alarm) watchHoldings(w *watch, now time.Time) (err error) {
+	w.besides, err = besidesOf(a.settings(), a.m, a.read, now)
+	return err
 }
 
 // seePulls takes note of which pulls run, and returns since when each was seen.

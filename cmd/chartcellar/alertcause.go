@@ -29,6 +29,8 @@ const (
 	causeFull        obstacle = "full"
 	causeDamage      obstacle = "damage"
 	causeNoKey       obstacle = "no key"
+	causeFolder      obstacle = "folder" // of a holding
+	causeFiles       obstacle = "files"  // of a holding
 	causeOther       obstacle = "other"
 )
 
@@ -66,6 +68,10 @@ func causeOf(err error) obstacle {
 		return causeServer
 	case errors.Is(err, store.ErrFull):
 		return causeFull
+	case errors.Is(err, errHoldingFolder):
+		return causeFolder
+	case errors.Is(err, errUnread):
+		return causeFiles
 	case errors.Is(err, store.ErrDamaged), errors.Is(err, index.ErrBad), errors.Is(err, keys.ErrDamaged):
 		return causeDamage
 	}

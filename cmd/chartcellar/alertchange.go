@@ -31,6 +31,7 @@ var changeWords = map[string]notify.Sentence{
 	"settings.changed":        "%s changed settings.",
 	"source.add":              "%s connected another EMR.",
 	"copy.add":                "%s set up a second copy.",
+	"holding.connect":         "%s had a folder of files watched.",
 	"source.key":              "%s made a new signing key.",
 	"source.renew":            "%s renewed the sign-in to an EMR.",
 	"schedule.pause":          "%s paused the schedule.",

@@ -37,6 +37,7 @@ type watch struct {
 	wrong    map[string]copyTrouble // what is wrong with a second copy, by its name
 	unusable int                    // alert settings that cannot be used
 	refused  bool                   // the settings file was changed to what cannot be used
+	besides  []beside
 }
 
 // alerts says what is wrong at the moment: a pure function. Whatever makes the state
@@ -53,6 +54,7 @@ func (w watch) alerts() []notify.Alert {
 	list = append(list, w.disk()...)
 	list = append(list, w.clocks()...)
 	list = append(list, w.others()...)
+	list = append(list, w.holdings()...)
 	if len(list) == 0 && health.Judge(w.in).Word == health.Failed {
 		list = append(list, notify.Alert{Kind: notify.Failed, Level: notify.Warning,
 			Text: notify.Say("The office copy is not as it should be."),
@@ -215,8 +217,8 @@ func (w watch) disk() (list []notify.Alert) {
 	a := notify.Alert{Kind: notify.Disk, Level: notify.Red,
 		Next: notify.Say("Nothing is lost. Make room on the disk, or have a larger one put in.")}
 	full := w.full
-	for _, t := range w.jobs {
-		full = full || t.Cause == causeFull
+	for job, t := range w.jobs { // a holding's file may be too large where there is room for records
+		full = full || t.Cause == causeFull && !strings.HasPrefix(job, string(schedule.Holding)+" ")
 	}
 	switch {
 	case full:
@@ -358,6 +360,10 @@ var settingWords = map[string]notify.Sentence{
 func settingFact(key string) notify.Text {
 	if words, ok := settingWords[key]; ok {
 		return notify.Say(words)
+	}
+	if name, ok := strings.CutPrefix(key, "holding "); ok {
+		name, _, _ = strings.Cut(name, " ")
+		return notify.Say("the folder of the holding %s", notify.Name(name))
 	}
 	rest, ok := strings.CutPrefix(key, "source ")
 	name, field, _ := strings.Cut(rest, " ")

@@ -17,6 +17,7 @@ import (
 	"chartcellar/fhirsync/rest"
 	"chartcellar/fhirsync/smart"
 	"chartcellar/store"
+	"chartcellar/store/holding"
 	"chartcellar/store/index"
 	"chartcellar/store/keys"
 )
@@ -100,6 +101,17 @@ func TestAlerts(t *testing.T) {
 		{"clock set back a little", func(w *watch, _ *health.Source) { w.clock = now.Add(9 * time.Minute) }, "", ""},
 		{"clocks differ", func(w *watch, _ *health.Source) { w.skews["emr"] = -90 * time.Second }, "low-trust  warning", "differ by 1 min"},
 		{"clocks nearly agree", func(w *watch, _ *health.Source) { w.skews["emr"] = 50 * time.Second }, "", ""},
+		{"a holding's folder is away for a moment", holdingEnding(causeFolder, 2), "", ""},
+		{"a holding's folder is gone", holdingEnding(causeFolder, 3), "holding dumps warning", "The folder of the holding dumps is not there, since Tue 10 Mar"},
+		{"files that cannot be read", holdingEnding(causeFiles, 3), "holding dumps warning", "cannot be read"},
+		{"no room for a holding's file", holdingEnding(causeFull, 1), "holding dumps warning", "no room on the disk for a new file"},
+		{"whatever stops a holding", holdingEnding(causeOther, 3), "holding dumps warning", "holding watch"},
+		{"a holding that is well", beside1(holding.Trouble{}), "", ""},
+		{"a dump that is late", beside1(holding.Trouble{Late: true, Age: 50 * time.Hour, Ordered: "daily"}), "holding dumps warning", "for 2 days; something is expected daily"},
+		{"a dump that never came", beside1(holding.Trouble{Never: true, Ordered: "weekly"}), "holding dumps warning", "yet; something is expected weekly"},
+		{"half a dump", beside1(holding.Trouble{Half: &holding.Delivery{Size: 40e6}, Usual: 100e6}), "holding dumps warning", "has 40.0 MB, where 100.0 MB are usual"},
+		{"the same dump again", beside1(holding.Trouble{Equal: &holding.Delivery{}}), "holding dumps warning", "standing still"},
+		{"a dump that is not whole", beside1(holding.Trouble{Broken: &holding.Delivery{}}), "holding dumps warning", "not whole"},
 		{"the ping is dead", func(w *watch, _ *health.Source) { w.pingDown = night }, "channel ping warning", "since Tue 10 Mar"},
 		{"the status file cannot be written", func(w *watch, _ *health.Source) { w.fileDown = night }, "channel status file warning", ""},
 		{"settings that cannot be used", func(w *watch, _ *health.Source) { w.unusable = 1 }, "channel settings warning", "1 setting of the alerts"},
@@ -126,6 +138,21 @@ func TestAlerts(t *testing.T) {
 				t.Errorf("alerts %q, want %q\n%s", got, tt.want, say)
 			}
 		})
+	}
+}
+
+// holdingEnding is a folder of files that could not be kept.
+func holdingEnding(c obstacle, tries int) func(*watch, *health.Source) {
+	return func(w *watch, s *health.Source) {
+		beside1(holding.Trouble{})(w, s)
+		ending("holding of dumps", c, tries)(w, s)
+	}
+}
+
+// beside1 is one holding with this trouble.
+func beside1(t holding.Trouble) func(*watch, *health.Source) {
+	return func(w *watch, _ *health.Source) {
+		w.besides = []beside{{holding.Summary{Name: "dumps"}, t}}
 	}
 }
 

@@ -23,8 +23,17 @@ func connectCommand(e *env) *cobra.Command {
 computer signs in, and tests each step: address, capabilities, sign-in, export.
 
 First run it with --worksheet: it prints what the vendor's registration form asks.
-When the vendor has given you a client id, run it again with --client-id.`,
-		cobra.ExactArgs(1), func(ctx context.Context, a []string) error { return e.connect(ctx, a[0], o) })
+When the vendor has given you a client id, run it again with --client-id.
+
+With --files it adds a folder instead, in which a vendor's portal or an EMR's own server
+leaves files: they are kept unchanged beside the records, as the holding NAME.`,
+		cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
+			if o.files.Folder != "" {
+				o.files.Name = a[0]
+				return e.connectFiles(ctx, o.files)
+			}
+			return e.connect(ctx, a[0], o)
+		})
 	f := c.Flags()
 	f.StringVar(&o.Base, "base", "", "FHIR address of the EMR, https://...")
 	f.StringVar(&o.Level, "level", "", "what to export: group (default), patient or system")
@@ -41,6 +50,11 @@ When the vendor has given you a client id, run it again with --client-id.`,
 	f.BoolVar(&o.Local, "local", false, "the EMR is on the office network")
 	f.IntVar(&o.InFlight, "in-flight", 0, "searches at once (0: 2)")
 	f.Float64Var(&o.Rate, "rate", 0, "requests a second (0: 5, negative: no limit)")
+	f.StringVar(&o.files.Folder, "files", "", "watch this folder and keep the files in it, instead of an EMR")
+	f.StringVar(&o.files.Pattern, "pattern", "", "with --files: which names, such as \"*.zip\" (default: all)")
+	f.StringVar(&o.files.Expected, "expected", "", "with --files: how often something should come: daily, weekly, monthly, quarterly or none (default)")
+	f.StringSliceVar(&o.files.Covers, "covers", nil, "with --files: what they have that FHIR does not give: billing, schedule, messages, images ...")
+	f.StringVar(&o.files.FormatDocument, "format-document", "", "with --files: a file that describes them, kept with them")
 	f.BoolVar(&o.worksheet, "worksheet", false, "print what the vendor's registration form asks")
 	c.AddCommand(signingKeyCommand(e), renewCommand(e))
 	c.AddCommand(command("test [NAME]", "Test the connection again, step by step", "",
@@ -51,6 +65,7 @@ When the vendor has given you a client id, run it again with --client-id.`,
 type connectOptions struct {
 	config.Source
 	worksheet bool
+	files     config.Holding
 }
 
 func (e *env) connect(ctx context.Context, name string, o connectOptions) error {

@@ -30,8 +30,8 @@ type coverage struct {
 	Source  string        `json:"source"`
 	AsOf    time.Time     `json:"asOf"`
 	Types   []coveredType `json:"types"`
-	Outside []string      `json:"outsideFHIR"` // what lies outside FHIR (P148)
-	Filed   string        `json:"ehiExport"`   // the last export of the whole record that was filed
+	Outside []string      `json:"outsideFHIR"` // what lies outside FHIR (P148), and which holding has it
+	Filed   string        `json:"ehiExport"`   // what holdings have of it
 }
 
 // A coveredType is one row of it.
@@ -46,15 +46,16 @@ type coveredType struct {
 	Reason  string    `json:"reason,omitempty"`
 }
 
-// outside is what certified EMRs hold and their FHIR interface does not give.
-var outside = []string{
-	"billing ledgers, claims as they were sent, statements",
-	"messages between patients and practice, and within the practice",
-	"images and scans that are no FHIR document; DICOM",
-	"the EMR's own audit trail: who saw and changed what",
-	"templates, order sets, letterheads, user settings",
-	"appointments and tasks, where the types Appointment and Task are not offered",
-	"earlier versions of records from before the first pull",
+// outside is what certified EMRs hold and their FHIR interface does not give, with the
+// word by which a holding covers it.
+var outside = [][2]string{
+	{"billing", "billing ledgers, claims as they were sent, statements"},
+	{"messages", "messages between patients and practice, and within the practice"},
+	{"images", "images and scans that are no FHIR document; DICOM"},
+	{"audit", "the EMR's own audit trail: who saw and changed what"},
+	{"templates", "templates, order sets, letterheads, user settings"},
+	{"schedule", "appointments and tasks, where the types Appointment and Task are not offered"},
+	{"history", "earlier versions of records from before the first pull"},
 }
 
 func (e *env) coverage(ctx context.Context, source string) error {
@@ -78,7 +79,12 @@ func (e *env) coverage(ctx context.Context, source string) error {
 // cover gathers the coverage of one source. Counts are how many records are here, by
 // type; nil: they are counted.
 func cover(m *store.Mirror, source string, counts map[string]int) (coverage, error) {
-	c := coverage{Source: source, Outside: outside, Filed: "none; filing one is not set up", Types: []coveredType{}}
+	c := coverage{Source: source, Types: []coveredType{}}
+	kept, err := (*readings)(nil).holdings(m)
+	if err != nil {
+		return c, err
+	}
+	c.Outside, c.Filed = outsideWords(kept), filedWords(kept)
 	rep, err := lastReport(m, source)
 	if err != nil || rep.Run == 0 {
 		return c, err
@@ -166,7 +172,7 @@ func (e *env) printCoverage(c coverage) {
 	for why, list := range byWhy(c.Types) {
 		e.printf("  %s: %s\n", why, strings.Join(list, ", "))
 	}
-	e.printf("\nWhat no FHIR interface gives, and what is therefore NOT here:\n")
+	e.printf("\nWhat no FHIR interface gives; it is NOT here unless a holding is named:\n")
 	for _, o := range c.Outside {
 		e.printf("  - %s\n", o)
 	}

@@ -132,7 +132,7 @@ Exit codes: 0 good, 2 usage, 10 complete with gaps, 11 held for a decision,
 		patientsCommand(e), chartCommand(e), searchCommand(e), documentCommand(e),
 		runsCommand(e), verifyCommand(e), repairCommand(e), recordCommand(e), exportCommand(e), indexCommand(e), keysCommand(e),
 		copyCommand(e), restoreCommand(e), drillCommand(e), wipeCommand(e),
-		serveCommand(e), serviceCommand(e), scheduleCommand(e), reportCommand(e), alertsCommand(e), gapsCommand(e), coverageCommand(e), evidenceCommand(e), accountsCommand(e), configCommand(e), fakeemrCommand(e), benchCommand(e), versionCommand(e))
+		serveCommand(e), serviceCommand(e), scheduleCommand(e), reportCommand(e), alertsCommand(e), gapsCommand(e), coverageCommand(e), evidenceCommand(e), holdingCommand(e), accountsCommand(e), configCommand(e), fakeemrCommand(e), benchCommand(e), versionCommand(e))
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err.Error()) })
 	return root
 }

@@ -12,6 +12,7 @@ import (
 	"chartcellar/fhirsync"
 	"chartcellar/fhirsync/schedule"
 	"chartcellar/store"
+	"chartcellar/store/holding"
 	"chartcellar/store/index"
 	"chartcellar/store/verify"
 )
@@ -58,6 +59,9 @@ func findFacts(s config.Settings, m *store.Mirror, states scheduleStates, now ti
 	f.disk()
 	f.told()
 	if err := f.signIns(); err != nil {
+		return f.in, err
+	}
+	if err := f.besides(); err != nil {
 		return f.in, err
 	}
 	f.in.Schedule = health.Check{Answer: health.NotSetUp}
@@ -257,11 +261,32 @@ type readWhat struct {
 	days  uint32 // a bit for each thirtieth
 }
 
-// Readings are what the verifications read that were looked at already: the record of a
-// run never changes once it has ended, and each is some bytes here.
+// Readings are what was read already: what the verifications read, since the record of a
+// run never changes once it has ended, and what the holdings have.
 type readings struct {
 	mu    sync.Mutex
 	byRun map[uint32]readWhat
+	// kept are the holdings, as of a generation of the mirror.
+	kept   []holding.Summary
+	keptAt uint64
+}
+
+// holdings returns what each holding has. It may be called on nil.
+func (k *readings) holdings(m *store.Mirror) ([]holding.Summary, error) {
+	now := m.Generation()
+	if k != nil {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if k.kept != nil && k.keptAt == now {
+			return k.kept, nil
+		}
+	}
+	files, err := m.KeptFiles("")
+	list := holding.Summarize(files)
+	if k != nil && err == nil {
+		k.kept, k.keptAt = list, now
+	}
+	return list, err
 }
 
 // of returns what a run read. It may be called on nil.

@@ -48,6 +48,9 @@ func (d *daemon) doing(ctx context.Context, job schedule.Job) (context.Context, 
 	}
 }
 
+// quietly reports whether jobs of a kind come and go without anybody waiting for them.
+func quietly(k schedule.Kind) bool { return k == schedule.Pack || k == schedule.Holding }
+
 // kindOf is the kind of run as reports call it.
 func kindOf(k schedule.Kind) string {
 	switch k {
@@ -80,14 +83,15 @@ func (d *daemon) busyWith(source string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, r := range d.jobs {
-		if r.job.Source == source && r.job.Kind != schedule.Pack {
+		if r.job.Source == source && !quietly(r.job.Kind) {
 			return true
 		}
 	}
 	return false
 }
 
-// stopJobs asks every pull and verification to end; what they stored is kept.
+// stopJobs asks every pull, verification and keeping of files to end; what they stored
+// is kept.
 func (d *daemon) stopJobs() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -105,7 +109,7 @@ func (d *daemon) progress() viewer.Progress {
 	defer d.mu.Unlock()
 	var found *running
 	for _, r := range d.jobs {
-		if r.job.Kind != schedule.Pack && (found == nil || found.job.Source == "") {
+		if !quietly(r.job.Kind) && (found == nil || found.job.Source == "") {
 			found = r
 		}
 	}

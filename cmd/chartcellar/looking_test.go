@@ -76,7 +76,7 @@ func (f oneCopy) command(t *testing.T, args ...string) string {
 func (f oneCopy) carried(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "usb")
-	for _, name := range []string{"mirror", "parts", "attachments", "checkpoints"} {
+	for _, name := range []string{"mirror", "parts", "attachments", "holdings", "checkpoints"} {
 		if err := os.CopyFS(filepath.Join(dir, name), os.DirFS(filepath.Join(f.copy, name))); err != nil {
 			t.Fatal(err)
 		}

@@ -38,6 +38,8 @@ func logWords() map[string]logWord {
 		"export":          {"exported records", false},
 		"evidence.export": {"exported the evidence", false},
 		"held.view":       {"looked at examples of a held change", false},
+		"holding.files":   {"looked at the names of files kept beside the records", false},
+		"holding.get":     {"saved files that are kept beside the records", false},
 		"verify.source":   {"compared records with the EMR", false},
 
 		"run.now":           {"started a backup", true},
@@ -66,6 +68,9 @@ func logWords() map[string]logWord {
 		"drill":             {"tried whether a second copy comes back", true},
 		"source.renew":      {"renewed the sign-in to the EMR", true},
 		"mirror.adopt":      {"made this restored copy the office copy", true},
+		"holding.add":       {"kept files beside the records", true},
+		"holding.keep":      {"kept what was new in a watched folder", true},
+		"holding.connect":   {"had a folder of files watched", true},
 		"alerts.password":   {"changed the password for the mail server", true},
 		"keys.passphrase":   {"set a passphrase", true},
 		"keys.sheet":        {"fetched the recovery sheet to print it", true},

@@ -54,6 +54,8 @@ type practiceReport struct {
 	Bytes     int64  `json:"bytes"`     // of the archive, sealed
 	Added     int64  `json:"added"`     // of them in this time
 	Root      string `json:"root"`      // short root of the archive at the end
+	// Holdings are the files beside the records.
+	Holdings []holdingReport `json:"holdings"`
 }
 
 // A sourceReport is one EMR's part.
@@ -159,6 +161,9 @@ func makeReport(s config.Settings, m *store.Mirror, from, to time.Time) (practic
 		r.Sources = append(r.Sources, one)
 	}
 	r.size(m, runs)
+	if r.Holdings, err = reportHoldings(m, from, to); err != nil {
+		return r, err
+	}
 	for _, run := range runs {
 		if run.Closing == 0 || !run.Ended.Before(to) {
 			continue
@@ -301,6 +306,10 @@ func (r practiceReport) lines() []notify.Text {
 	say("Fetched again at random and compared: %s, of which %s differed and %s could not be read whole.",
 		notify.Several(r.Sampled, "sample", "samples"), notify.Count(r.Differed), notify.Count(r.Unread))
 	say("Decisions about records that looked wrong: %s.", notify.Count(r.Decisions))
+	for _, h := range r.Holdings {
+		say("Beside the records, holding %s: %s came in this time, the newest on %s; kept unchanged, and we cannot see inside.", notify.Name(h.Name),
+			notify.Several(h.Came, "delivery", "deliveries"), notify.Day(h.Newest.In(r.From.Location())))
+	}
 	say("The archive has %s, %s of them of this time.", notify.Size(r.Bytes), notify.Size(r.Added))
 	say("Second copy: not set up. Restore drills: not set up.")
 	say("Short root of the archive: %s", rootFact(r.Root))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"chartcellar/cmd/chartcellar/internal/notify"
 	"chartcellar/config"
 	"chartcellar/fhirsync"
 	"chartcellar/store"
@@ -106,6 +107,8 @@ func (e *env) runsShow(ctx context.Context, args []string) error {
 				e.printf("Run %d, %s:\n%s\n", r.Number, r.Ended.Local().Format("2006-01-02 15:04"), strings.Join(recordOfCopy(m, r).notes(), "\n"))
 			case r.Kind == "repair":
 				return e.showLoss(m, r)
+			case r.Kind == store.KindHolding:
+				return e.showKept(m, r)
 			default:
 				printReport(e.Stdout, &rep)
 			}
@@ -151,6 +154,21 @@ func lossOf(m *store.Mirror, r store.RunInfo) (loss store.LossRecord, err error)
 		err = fmt.Errorf("read the record of a run: %w", store.ErrDamaged)
 	}
 	return loss, err
+}
+
+// showKept shows what a run kept in a holding.
+func (e *env) showKept(m *store.Mirror, r store.RunInfo) error {
+	var rec keptRecord
+	raw, err := m.RunRecord(r.Number)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(raw, &rec); err != nil {
+		return fmt.Errorf("read the record of a run: %w", store.ErrDamaged)
+	}
+	e.printf("Run %d, %s: %s (%s) kept in the holding %q; %d could not be read.\n", r.Number, r.Ended.Local().Format("2006-01-02 15:04"),
+		plural(rec.Kept, "file"), notify.Size(rec.Bytes), rec.Holding, rec.Failed)
+	return nil
 }
 
 // decisionsOf are the decisions that a run records; none if it cannot be read.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"crypto/sha1"
@@ -9,6 +10,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -61,6 +63,7 @@ func TestScripts(t *testing.T) {
 			"emr":   e.control,
 			"flip":  flip,
 			"word":  lossWord,
+			"zip":   zipFile,
 			"equal": equalNDJSON,
 			"needs": needs,
 			"sumof": sumOf,
@@ -324,6 +327,18 @@ func lossWord(ts *testscript.TestScript, _ bool, _ []string) {
 		ts.Fatalf("word: no word was shown")
 	}
 	ts.Setenv("WORD", m[1])
+}
+
+// zipFile makes a zip file of one file: zip FILE NAME CONTENT
+func zipFile(ts *testscript.TestScript, _ bool, args []string) {
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	w, err := z.Create(args[1])
+	ts.Check(err)
+	_, err = io.WriteString(w, ts.ReadFile(args[2]))
+	ts.Check(err)
+	ts.Check(z.Close())
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b.Bytes(), 0o600))
 }
 
 // flip flips a bit in the middle of the only file that matches.

@@ -19,6 +19,7 @@ import (
 	"chartcellar/fhirsync/rest"
 	"chartcellar/fhirsync/schedule"
 	"chartcellar/store"
+	"chartcellar/store/holding"
 	"chartcellar/store/verify"
 )
 
@@ -35,8 +36,8 @@ the code with which an owner begins.
 Stop it with Ctrl-C or SIGTERM: it ends within seconds, also in the middle of a pull.
 
 With --read-only it only shows a folder: an office copy, also one that another process
-keeps, or a copy of its folders mirror, parts, attachments and checkpoints, on a disk or
-a share that may be read-only. It needs no settings and no EMR, writes nothing into the
+keeps, or a copy of its folders mirror, parts, attachments, holdings and checkpoints, on a disk
+or a share that may be read-only. It needs no settings and no EMR, writes nothing into the
 folder, and records no view. The recovery key opens it: the program asks for its lines,
 or --sheet names a file with them; --phrase opens a copy with its six words. Where the folders slots and a box key are there,
 --box opens it with a passphrase (CHARTCELLAR_PASSPHRASE). Each browser signs in
@@ -90,7 +91,8 @@ type daemon struct {
 	jobs     []*running
 	watchers map[int]func(fhirsync.Event)
 	next     int
-	waiting  map[string][]chan pulled // for the end of a job, by its name
+	waiting  map[string][]chan pulled    // for the end of a job, by its name
+	settling map[string]*holding.Watcher // how the files of each holding looked, by its name
 }
 
 // A pulled is how a pull ended.
@@ -161,7 +163,7 @@ func (e *env) newDaemon(s config.Settings, m *store.Mirror) (*daemon, error) {
 	if d.alarm, err = e.openAlarm(s, m); err != nil {
 		return nil, err
 	}
-	d.alarm.facts = d.facts
+	d.alarm.facts, d.alarm.read = d.facts, &d.readings
 	d.keepSettings("")
 	return d, d.alarm.sinceLast()
 }
@@ -337,6 +339,13 @@ func plansOf(s config.Settings) ([]schedule.Plan, error) {
 		}
 		plans = append(plans, pull, full)
 	}
+	for _, h := range s.Holdings {
+		p := schedule.Plan{Job: schedule.Job{Source: h.Name, Kind: schedule.Holding}, Zone: zone, Lane: holdingsLane}
+		if p.Calendar, err = schedule.ParseCalendar(h.Look); err != nil {
+			return nil, fmt.Errorf("holding %q: look: %w", h.Name, err)
+		}
+		plans = append(plans, p)
+	}
 	copies, err := copyPlans(s)
 	return append(plans, copies...), err
 }
@@ -370,7 +379,7 @@ func (d *daemon) nextWords() string {
 	var next time.Time
 	what := "nothing is planned"
 	for _, st := range d.sched.Status(1) {
-		if len(st.Next) > 0 && st.Plan.Job.Kind != schedule.Pack && (next.IsZero() || st.Next[0].Before(next)) {
+		if len(st.Next) > 0 && !quietly(st.Plan.Job.Kind) && (next.IsZero() || st.Next[0].Before(next)) {
 			next = st.Next[0]
 			what = fmt.Sprintf("%s at %s", st.Plan.Job, next.Format("2006-01-02 15:04"))
 		}
@@ -483,6 +492,8 @@ func (d *daemon) job(ctx context.Context, s schedule.Start) (schedule.Outcome, e
 		return d.copy(ctx, s)
 	case schedule.Weekly, schedule.Monthly:
 		return d.report(ctx, s.Job)
+	case schedule.Holding:
+		return d.keepFiles(ctx, s.Job)
 	}
 	return schedule.Outcome{}, fmt.Errorf("nothing does the job %s", s.Job)
 }

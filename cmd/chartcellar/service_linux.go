@@ -142,6 +142,9 @@ func reads(s config.Settings) []string {
 	for _, src := range s.Sources {
 		list = append(list, src.CA)
 	}
+	for _, h := range s.Holdings {
+		list = append(list, h.Folder, h.FormatDocument)
+	}
 	return unitFolders(list...)
 }
 

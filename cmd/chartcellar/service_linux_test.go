@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -442,5 +443,15 @@ func TestServiceRealCredentials(t *testing.T) {
 	}
 	if back, err := unseal(t.Context(), sealed); err != nil || !bytes.Equal(back, box.Marshal()) {
 		t.Errorf("unsealed: %v", err)
+	}
+}
+
+// TestServiceSeesHoldings: the service may read the folders that it is to watch.
+func TestServiceSeesHoldings(t *testing.T) {
+	s := config.Settings{Holdings: []config.Holding{{Name: "dumps", Folder: "/home/vendor/dumps", FormatDocument: "/home/vendor/format.pdf"}}}
+	for _, want := range []string{"/home/vendor/dumps", "/home/vendor/format.pdf"} {
+		if got := reads(s); !slices.Contains(got, want) {
+			t.Errorf("reads = %q, want %q among them", got, want)
+		}
 	}
 }

@@ -220,6 +220,9 @@ func (e *env) printStatus(st status) {
 	if st.Loss != "" {
 		e.printf("%s\n", st.Loss)
 	}
+	if st.Beside != "" {
+		e.printf("%s\n", st.Beside)
+	}
 	e.printf("%s: %d records of %d patients are in the mirror.\n", st.Practice, st.Records, st.Patients)
 	if len(st.Sources) == 0 {
 		e.printf("No EMR is connected yet. Next: chartcellar connect NAME --base https://...\n")

@@ -32,6 +32,7 @@ const (
 	Weekly  Kind = "weekly"  // the report of one line
 	Monthly Kind = "monthly" // the report of the practice
 	Pack    Kind = "pack"    // the journal into a part, see PackDue
+	Holding Kind = "holding" // what is new in a folder of files
 	// What is done with a second copy; Job.Source is its name.
 	Copy      Kind = "copy"       // bring it up to date
 	CopyCheck Kind = "copy check" // read the next thirtieth of it

@@ -26,7 +26,7 @@ type Want struct {
 	Size        int64  `json:"size"`           // -1 if the record does not say
 }
 
-// A BlobName stands for the content of an attachment: 16 bytes of a keyed hash of
+// A BlobName stands for the content of an attachment or of a file of a holding: 16 bytes of a keyed hash of
 // its SHA-256, so that equal contents are stored once.
 type BlobName [16]byte
 
@@ -95,7 +95,7 @@ func (d *DB) attach(tx *bolt.Tx, c *Commit) error {
 			return err
 		}
 	}
-	return nil
+	return d.keep(tx, c)
 }
 
 // putBlob notes where a content lies; the first place counts.

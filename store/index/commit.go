@@ -23,11 +23,11 @@ type Part struct {
 	Types   []string `json:"types"`          // resource types of its record frames
 	RunFile [32]byte `json:"runFile"`        // SHA-256 of index.runs/N.run; zero once merged
 	Lost    uint32   `json:"lost,omitempty"` // the part that states that this one is lost
-	// Files are the attachment files that this part is the first to name.
+	// Files are the files of attachments and holdings that this part is the first to name.
 	Files []File `json:"files,omitempty"`
 }
 
-// A PartSize is how large a part is, with the attachments that it is the first to name.
+// A PartSize is how large a part is, with the files that it is the first to name.
 type PartSize struct {
 	Number, Run uint32
 	Bytes       int64
@@ -41,7 +41,7 @@ func (p Part) brief() PartSize {
 	return s
 }
 
-// A File is an attachment with a file of its own.
+// A File is that of a content with a file of its own.
 type File struct {
 	Name   string   `json:"name"`           // below the data folder, with '/'
 	Size   int64    `json:"size"`           // of the encrypted file
@@ -56,8 +56,9 @@ type Commit struct {
 	Entries []Entry     // sorted by Sort; none when they are in the part's run file
 	Changes Changes
 	Wants   []Want // attachments that its records name
-	Blobs   []Blob // attachments that its lines hold or name
+	Blobs   []Blob // contents that its lines hold or name
 	Links   []Link // attachments of records
+	Kept    []KeptFile
 }
 
 // Commit is the commit point C2: one transaction. When it returns nil the part

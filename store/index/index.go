@@ -59,10 +59,11 @@ var (
 	bLinks    = []byte("links")
 	bBlobs    = []byte("blobs")
 	bAbsent   = []byte("absent")
+	bHoldings = []byte("holdings")
 
 	// copied are the buckets that a merge takes over as they are.
 	copied = [][]byte{bMeta, bTree, bRuns, bProgress, bCursors, bGaps, bJobs, bWanted, bLinks,
-		bBlobs, bAbsent}
+		bBlobs, bAbsent, bHoldings}
 	buckets = append([][]byte{bCurrent, bVersions, bPending, bPatient, bParts}, copied...)
 )
 
@@ -186,7 +187,23 @@ func (d *DB) open(path string, create bool) error {
 	if create {
 		return d.db.Update(d.create)
 	}
-	return nil
+	return d.addHoldings()
+}
+
+// addHoldings makes the bucket that an index of a release without holdings lacks.
+func (d *DB) addHoldings() error {
+	lacks := false
+	err := d.db.View(func(tx *bolt.Tx) error {
+		lacks = tx.Bucket(bMeta) != nil && tx.Bucket(bHoldings) == nil
+		return nil
+	})
+	if err != nil || !lacks {
+		return err
+	}
+	return d.db.Update(func(tx *bolt.Tx) error {
+		_, err := tx.CreateBucket(bHoldings)
+		return err
+	})
 }
 
 // allocSize is by how much the file grows at a time: bbolt's 16 MiB would be

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	bolt "go.etcd.io/bbolt"
 	"golang.org/x/mod/sumdb/tlog"
 	"pgregory.net/rapid"
 
@@ -261,5 +262,45 @@ func TestHidesAndRefuses(t *testing.T) {
 	}
 	if err := index.Probe(index.Path(o.Root)); !errors.Is(err, index.ErrBad) {
 		t.Errorf("Probe of a cut index = %v, want ErrBad", err)
+	}
+}
+
+// TestIndexWithoutHoldings: the index of a release that knew no holdings opens, has
+// none, and takes them.
+func TestIndexWithoutHoldings(t *testing.T) {
+	box, err := keys.NewBox()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := index.Options{FS: disk.OS{}, Root: t.TempDir(), Seal: box, Mirror: "m"}
+	db, err := index.Open(o, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	file, err := bolt.Open(index.Path(o.Root), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = file.Update(func(tx *bolt.Tx) error { return tx.DeleteBucket([]byte("holdings")) })
+	if cerr := file.Close(); err != nil || cerr != nil {
+		t.Fatal(err, cerr)
+	}
+	if db, err = index.Open(o, false); err != nil {
+		t.Fatalf("Open = %v", err)
+	}
+	defer db.Close()
+	if list, err := db.KeptFiles(""); err != nil || len(list) != 0 {
+		t.Errorf("KeptFiles = %v, %v", list, err)
+	}
+	c := index.Commit{Part: index.Part{Number: 1, Run: 1}, Kept: []index.KeptFile{{Holding: "billing", Path: "a"}, {Holding: "images", Path: "a"}}}
+	c.Changes.Start = &index.RunState{Kind: "holding", States: index.RunStates{All: index.Underway}}
+	if err := db.Commit(c); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := db.KeptFiles("images"); err != nil || len(list) != 1 || list[0].Part != 1 || list[0].Run != 1 {
+		t.Errorf("KeptFiles = %+v, %v", list, err)
 	}
 }

@@ -243,8 +243,8 @@ func (d *DB) replaceGaps(tx *bolt.Tx, l *Losses) error {
 	return err
 }
 
-// dropContents forgets the contents of attachments that are lost, and the links to
-// them; what they were fetched for wants them again.
+// dropContents forgets the contents that are lost, and what names them; what an
+// attachment was fetched for wants it again.
 func (d *DB) dropContents(tx *bolt.Tx) error {
 	parts, files := map[uint32]bool{}, map[[32]byte]bool{}
 	err := eachPart(tx, func(p Part) error {
@@ -277,7 +277,28 @@ func (d *DB) dropContents(tx *bolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	return d.dropLinks(tx, parts)
+	if err := d.dropLinks(tx, parts); err != nil {
+		return err
+	}
+	return d.dropKept(tx, parts)
+}
+
+// dropKept forgets the files of holdings whose lines or contents are lost: one that
+// still lies where it was read from is kept anew.
+func (d *DB) dropKept(tx *bolt.Tx, lost map[uint32]bool) error {
+	rows, blobs := tx.Bucket(bHoldings), tx.Bucket(bBlobs)
+	var gone []KeptFile
+	err := eachSealed(d, rows, "holding", nil, func(f KeptFile) {
+		if lost[f.Part] || blobs.Get(f.Name[:]) == nil {
+			gone = append(gone, f)
+		}
+	})
+	for _, f := range gone {
+		if err == nil {
+			err = rows.Delete(d.keptKey(f))
+		}
+	}
+	return err
 }
 
 // dropLinks forgets the links of lost parts and those that name no content any more.

@@ -3,6 +3,7 @@ package index
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 
@@ -158,7 +159,7 @@ func Compare(ctx context.Context, kept, rebuilt *DB, max int) ([]Difference, err
 	var diffs []Difference
 	err := kept.view(func(a *bolt.Tx) error {
 		return rebuilt.view(func(b *bolt.Tx) error {
-			for _, name := range [][]byte{bCurrent, bVersions, bPending, bPatient, bParts, bLinks, bBlobs, bTree} {
+			for _, name := range [][]byte{bCurrent, bVersions, bPending, bPatient, bParts, bLinks, bHoldings, bBlobs, bTree} {
 				found, err := compareBucket(ctx, a.Bucket(name), b.Bucket(name), max-len(diffs), kept.sameValue(name))
 				for _, f := range found {
 					diffs = append(diffs, Difference{string(name), f})
@@ -173,15 +174,16 @@ func Compare(ctx context.Context, kept, rebuilt *DB, max int) ([]Difference, err
 	return diffs, err
 }
 
-// sameValue returns how two values of a bucket are compared: links are sealed,
-// each with a nonce of its own.
+// sameValue returns how two values of a bucket are compared: links and the files of
+// holdings are sealed, each with a nonce of its own.
 func (d *DB) sameValue(bucket []byte) func(k, a, b []byte) bool {
-	if !bytes.Equal(bucket, bLinks) {
+	purpose := map[string]string{string(bLinks): "link", string(bHoldings): "holding"}[string(bucket)]
+	if purpose == "" {
 		return func(_, a, b []byte) bool { return bytes.Equal(a, b) }
 	}
 	return func(k, a, b []byte) bool {
-		var x, y Link
-		return d.unseal("link", k, a, &x) == nil && d.unseal("link", k, b, &y) == nil && x == y
+		var x, y json.RawMessage
+		return d.unseal(purpose, k, a, &x) == nil && d.unseal(purpose, k, b, &y) == nil && bytes.Equal(x, y)
 	}
 }
 

@@ -260,7 +260,7 @@ func (k Kept) Differs(ctx context.Context, kept *DB, lines *Tally, rest *DB) ([]
 			} else if !same {
 				list = append(list, string(bParts))
 			}
-			for _, name := range [][]byte{bLinks, bBlobs, bTree} {
+			for _, name := range [][]byte{bLinks, bHoldings, bBlobs, bTree} {
 				found, err := compareBucket(ctx, a.Bucket(name), b.Bucket(name), 1, kept.sameValue(name))
 				if err != nil {
 					return err

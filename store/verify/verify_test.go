@@ -70,7 +70,7 @@ func open(t *testing.T, o store.Options) *store.Mirror {
 func sums(t *testing.T, dir string) map[string][32]byte {
 	t.Helper()
 	list := map[string][32]byte{}
-	for _, folder := range []string{"mirror", "parts", "checkpoints", "attachments", "slots", "secrets", "quarantine"} {
+	for _, folder := range []string{"mirror", "parts", "checkpoints", "attachments", "holdings", "slots", "secrets", "quarantine"} {
 		err := filepath.WalkDir(filepath.Join(dir, folder), func(name string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
 				return err

@@ -72,6 +72,14 @@ type Source struct {
 	Oldest  time.Time `json:"oldestGap,omitzero"`
 }
 
+// A Holding is files that are kept unchanged beside the records.
+type Holding struct {
+	Name   string    `json:"name"`
+	Files  int       `json:"files"`
+	Newest time.Time `json:"newest,omitzero"` // zero: nothing came yet
+	Wrong  string    `json:"wrong,omitempty"` // what is wrong with it, as a sentence
+}
+
 // The facts of an Input, by their number on the Home page.
 const (
 	RunFinished   = iota // the last run finished
@@ -101,6 +109,7 @@ type Input struct {
 	// Rolling says that every byte was read within 30 days; Decrypted that
 	// everything was decrypted within 90 (I12).
 	Rolling, Decrypted Check
+	Holdings           []Holding `json:"holdings,omitempty"`   // files that are kept beside the records
 	Schedule           Check     `json:"schedule"`             // a schedule is set
 	Alerts             Check     `json:"alerts"`               // somebody is told
 	PausedUntil        time.Time `json:"pausedUntil,omitzero"` // zero: not paused
@@ -124,6 +133,8 @@ type Status struct {
 	Facts    []Fact   `json:"facts"`          // the nine
 	Todo     []string `json:"todo,omitempty"` // what a person should do, most urgent first
 	NotSetUp []string `json:"notSetUp,omitempty"`
+	// Beside says what is kept beside the records; "" if nothing is.
+	Beside string `json:"beside,omitempty"`
 }
 
 // Judge returns the status: a pure function.
@@ -138,6 +149,7 @@ func Judge(in Input) Status {
 	j.sources()
 	j.sentence()
 	s.Loss = j.loss()
+	s.Beside = j.beside()
 	return s
 }
 
@@ -241,6 +253,12 @@ func (j *judge) others() {
 			j.todo("%s%s.", strings.ToUpper(c.Words[:1]), c.Words[1:])
 		}
 	}
+	for _, h := range j.in.Holdings {
+		if h.Wrong != "" {
+			j.say(Warning, lower(strings.TrimSuffix(h.Wrong, ".")))
+			j.todo("%s See: chartcellar holding list", h.Wrong)
+		}
+	}
 	if until := j.in.PausedUntil; until.After(j.in.Now) {
 		j.say(Paused, "the schedule is paused until "+j.day(until))
 	}
@@ -333,6 +351,32 @@ func (j *judge) loss() string {
 		return ""
 	}
 	return fmt.Sprintf("If the EMR vanished now, you would lose what was written since %s (%s).", j.day(oldest), Age(j.in.Now.Sub(oldest)))
+}
+
+// beside says what is kept beside the records, and that nobody can vouch for what is in
+// it.
+func (j *judge) beside() string {
+	var names []string
+	files, newest := 0, time.Time{}
+	for _, h := range j.in.Holdings {
+		if h.Files == 0 {
+			continue
+		}
+		names = append(names, h.Name)
+		files += h.Files
+		if h.Newest.After(newest) {
+			newest = h.Newest
+		}
+	}
+	if files == 0 {
+		return ""
+	}
+	unit := "files"
+	if files == 1 {
+		unit = "file"
+	}
+	return fmt.Sprintf("Beside the records %d %s are kept (%s), the newest of %s. We keep them unchanged; we cannot see inside.",
+		files, unit, strings.Join(names, ", "), j.day(newest))
 }
 
 // day writes a time as people say it: with the hour if it is of today or

@@ -33,6 +33,26 @@ func TestGood(t *testing.T) {
 	}
 }
 
+// TestBeside: what is kept beside the records is said in one line, and takes nothing
+// away as long as nothing is wrong with it.
+func TestBeside(t *testing.T) {
+	in := allGood()
+	if s := health.Judge(in); s.Beside != "" {
+		t.Errorf("without holdings: %q", s.Beside)
+	}
+	in.Holdings = []health.Holding{{Name: "dumps", Files: 3, Newest: now.AddDate(0, 0, -9)}, {Name: "ehi", Files: 1, Newest: now.Add(-time.Hour)}, {Name: "empty"}}
+	s := health.Judge(in)
+	want := "Beside the records 4 files are kept (dumps, ehi), the newest of today 12:00. We keep them unchanged; we cannot see inside."
+	if s.Beside != want || s.Word != health.Good {
+		t.Errorf("%s: %q", s.Word, s.Beside)
+	}
+	in.Holdings[0].Wrong = "Nothing new has come for the holding dumps for 9 days."
+	s = health.Judge(in)
+	if s.Word != health.Warning || !strings.Contains(s.Sentence, "nothing new has come for the holding dumps for 9 days.") || len(s.Todo) != 1 {
+		t.Errorf("%s: %s %q", s.Word, s.Sentence, s.Todo)
+	}
+}
+
 // spoils are all single things that must take the green away (T21, I12).
 func spoils() map[string]func(*health.Input) {
 	list := map[string]func(*health.Input){
@@ -44,7 +64,10 @@ func spoils() map[string]func(*health.Input) {
 		"paused":           func(in *health.Input) { in.PausedUntil = now.Add(time.Hour) },
 		"damage":           func(in *health.Input) { in.Damage = []string{"part 3"} },
 		"a clock set back": func(in *health.Input) { in.Wrong = []string{"the clock was set back"} },
-		"no verdict":       func(in *health.Input) { in.Sources[0].Verdict = "" },
+		"a holding that is late": func(in *health.Input) {
+			in.Holdings = []health.Holding{{Name: "dumps", Files: 1, Newest: now, Wrong: "Nothing new has come for the holding dumps."}}
+		},
+		"no verdict": func(in *health.Input) { in.Sources[0].Verdict = "" },
 		"a second EMR, never pulled": func(in *health.Input) {
 			in.Sources = append(in.Sources, health.Source{Name: "old"})
 		},
