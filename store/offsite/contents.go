@@ -2,6 +2,7 @@ package offsite
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -30,6 +31,7 @@ type Contents struct {
 	Wrong []string
 
 	place  Place
+	stated [][32]byte // SHA-256 of each statement
 	chain  keys.Chain               // up to Statement
 	levels map[int]map[string]found // by epoch
 	files  map[string]found         // by the mirror's name
@@ -118,6 +120,9 @@ func (c *Contents) believe(ctx context.Context) error {
 				delete(c.levels, top)
 			}
 			c.chain, c.Statement, c.First = chain, chain.Last(), keys.Hash(files[0])
+			for _, f := range files {
+				c.stated = append(c.stated, sha256.Sum256(f))
+			}
 			c.overlay()
 			return nil
 		}

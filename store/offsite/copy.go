@@ -27,6 +27,9 @@ var (
 	// ErrFenced says that another box has taken over from this one: what this one
 	// has is no longer the office's mirror.
 	ErrFenced = errors.New("another computer has taken over this mirror")
+	// ErrRival says that another box goes on with the same mirror: both were made the
+	// office's from the same copy.
+	ErrRival = errors.New("two computers go on with the same mirror")
 	// ErrAhead says that a place has more than the mirror: an older state of the
 	// mirror's folder was put back.
 	ErrAhead = errors.New("this second copy is newer than the mirror")
@@ -210,10 +213,13 @@ func begin(ctx context.Context, m Mirror, p Place, o Options, what string) (*job
 
 // mine refuses a place that is not this mirror's, or that knows more than it.
 func (j *job) mine() error {
-	last := map[string]int{}
+	last, rival := map[string]int{}, false
 	for _, f := range j.list {
 		kind, n := kindOf(f.Name)
 		last[kind] = max(last[kind], n)
+		if kind == "mirror" && n <= len(j.c.stated) && f.SHA256 != j.c.stated[n-1] {
+			rival = true
+		}
 	}
 	j.r.Checkpoint, j.r.Parts = last["checkpoints"], last["parts"]
 	switch {
@@ -223,6 +229,8 @@ func (j *job) mine() error {
 		return ErrForeign
 	case j.c.Epoch() > j.m.Chain().Last().Epoch:
 		return ErrFenced
+	case rival && j.c.Epoch() == j.m.Chain().Last().Epoch:
+		return ErrRival
 	case j.c.Epoch() < j.m.Chain().Last().Epoch:
 		j.c.chain = j.m.Chain() // the place does not have it yet; what stands there from after the fork does not count
 		j.c.overlay()

@@ -537,3 +537,43 @@ func plain(t *testing.T, dir string) string {
 	}
 	return to
 }
+
+// TestRivals: of two computers that took over from one copy, the second one that writes
+// is refused.
+func TestRivals(t *testing.T) {
+	old, n := made(t, 2)
+	p := newMemory()
+	copied(t, old, p)
+	taken := func() *store.Mirror {
+		dir := restoredFrom(t, p)
+		box, err := keys.NewBox()
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := store.Adopt(t.Context(), store.AdoptOptions{Dir: dir, Box: box, Recovery: n.Sheet.Recovery, First: old.FirstHash(),
+			Passwords: map[string]string{"doctor": "four words are enough"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := store.Open(t.Context(), store.Options{Dir: dir, Box: box, Ballast: -1, Reserve: 1, Identity: a.Office})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { m.Close() })
+		return m
+	}
+	one, other := taken(), taken()
+	if r := copied(t, one, p); !r.Complete() {
+		t.Fatalf("the first: %+v", r)
+	}
+	before := len(p.files)
+	if _, err := offsite.Copy(t.Context(), other, p, offsite.Options{}); !errors.Is(err, offsite.ErrRival) {
+		t.Errorf("the second: %v, want ErrRival", err)
+	}
+	if len(p.files) != before {
+		t.Errorf("%d files were written", len(p.files)-before)
+	}
+	if r := copied(t, one, p); !r.Complete() {
+		t.Errorf("the first goes on: %+v", r)
+	}
+}
