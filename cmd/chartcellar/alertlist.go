@@ -365,6 +365,10 @@ func settingFact(key string) notify.Text {
 		name, _, _ = strings.Cut(name, " ")
 		return notify.Say("the folder of the holding %s", notify.Name(name))
 	}
+	if name, ok := strings.CutPrefix(key, "copy "); ok {
+		name, _, _ = strings.Cut(name, " ")
+		return notify.Say("the second copy %s", notify.Name(name))
+	}
 	rest, ok := strings.CutPrefix(key, "source ")
 	name, field, _ := strings.Cut(rest, " ")
 	switch {

@@ -390,7 +390,11 @@ func (e *env) copyOnce(ctx context.Context, s config.Settings, m *store.Mirror, 
 			return rec, err
 		}
 	}
-	if err := m.Journal(store.Event{Code: "copy." + string(spec.Kind), Account: "schedule", Key: store.Key{Source: c.Name}, Count: rec.Copied}); err != nil {
+	code := "copy.offsite"
+	if kind == schedule.CopyCheck {
+		code = "copy.offsitecheck"
+	}
+	if err := m.Journal(store.Event{Code: code, Account: "schedule", Key: store.Key{Source: c.Name}, Count: rec.Copied}); err != nil {
 		return rec, err
 	}
 	return rec, errors.Join(err, keepRecord(context.WithoutCancel(ctx), m, spec, rec.verdict(), rec))

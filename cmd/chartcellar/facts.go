@@ -56,6 +56,7 @@ func findFacts(s config.Settings, m *store.Mirror, states scheduleStates, now ti
 		}
 	}
 	f.verifications()
+	f.paper()
 	f.disk()
 	f.told()
 	if err := f.signIns(); err != nil {
@@ -372,6 +373,13 @@ func (r *reread) read(day int, at time.Time) {
 // oldest is since when every byte was read again; zero if one never was.
 func (r *reread) oldest() time.Time {
 	return slices.MinFunc(r.slices[:], time.Time.Compare)
+}
+
+// paper says what is to be printed again.
+func (f *factFinder) paper() {
+	if secondPageDue(f.s, f.m) {
+		f.in.Due = append(f.in.Due, "Print the second page of the recovery sheet, which says where the copies are: chartcellar keys second-page --pdf FILE.")
+	}
 }
 
 // disk judges how long the disk will last, from what was added in the last 30

@@ -27,7 +27,7 @@ mirror. Typed from the paper it is the proof that the paper is good, and is reme
 			sheet = a[0]
 			return e.keysCheck(ctx, sheet)
 		})
-	c.AddCommand(set, check, keysSheetCommand(e), keysRekeyCommand(e))
+	c.AddCommand(set, check, keysSheetCommand(e), keysRekeyCommand(e), secondPageCommand(e))
 	return c
 }
 

@@ -76,6 +76,7 @@ func logWords() map[string]logWord {
 		"keys.sheet":        {"fetched the recovery sheet to print it", true},
 		"keys.sheet.new":    {"made a new recovery sheet", true},
 		"keys.rekey":        {"gave the office copy new keys", true},
+		"keys.second-page":  {"printed the second page of the recovery sheet", true},
 		"keys.sheet.proven": {"proved that the recovery sheet is on paper", true},
 
 		accounts.CodeSetupCode:    {"had a setup code made", true},

@@ -115,6 +115,7 @@ type Input struct {
 	PausedUntil        time.Time `json:"pausedUntil,omitzero"` // zero: not paused
 	Damage             []string  `json:"damage,omitempty"`     // what was found damaged
 	Wrong              []string  `json:"wrong,omitempty"`      // what else is wrong: clock, folder, disk
+	Due                []string  `json:"due,omitempty"`        // what a person should do, though nothing is wrong
 }
 
 // A Fact is one fact as it is shown.
@@ -233,6 +234,9 @@ func (j *judge) others() {
 	for _, w := range j.in.Wrong {
 		j.say(Failed, w)
 		j.todo("%s", w)
+	}
+	for _, d := range j.in.Due {
+		j.todo("%s", d)
 	}
 	for _, c := range []struct {
 		name string
