@@ -202,7 +202,7 @@ func (h Harm) Words() string {
 	if h.Patients > 0 {
 		list = append(list, "They belong to "+counted(h.Patients, "patient", "patients"))
 	}
-	if !h.From.IsZero() {
+	if !h.From.IsZero() && len(list) > 0 {
 		list = append(list, "They were fetched from the EMR "+span(h.From, h.To))
 	}
 	if h.Log {

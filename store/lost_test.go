@@ -128,7 +128,7 @@ func TestDeclareLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, name := range base.sealed(t) {
-		if strings.HasPrefix(name, "checkpoints/") {
+		if strings.HasPrefix(name, "checkpoints/") || *loops < 100 && i%3 == 1 && strings.HasPrefix(name, "parts/") { // all with -crash.loops=200, as in CI
 			continue
 		}
 		t := &scope{TB: t}
@@ -398,7 +398,7 @@ func TestDeclareLostOnABreakingDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	ops := probe.Ops()
-	step := max(1, 4*ops / *loops)
+	step := max(1, 8*ops / *loops)
 	for how, said := range []string{"fails", "happens and fails", "is full", "is the last"} {
 		for n := 1 + how; n <= ops; n += step {
 			t := &scope{TB: t}

@@ -289,7 +289,7 @@ func TestRepairOnABreakingDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 		ops := probe.Ops()
-		step := max(1, 4*ops / *loops)
+		step := max(1, 10*ops / *loops)
 		for how, said := range []string{"fails", "happens and fails", "is full", "is the last"} {
 			for n := 1 + r.IntN(step); n <= ops; n += step {
 				t := &scope{TB: t}
@@ -375,7 +375,7 @@ func TestSignAgain(t *testing.T) {
 	if err := base.m.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for set := 1; set < 1<<n; set++ {
+	for set := 1; set < 1<<n; set += max(1, 80 / *loops) {
 		t := &scope{TB: t}
 		p := base.copyTo(t, disk.OS{})
 		var bad []string

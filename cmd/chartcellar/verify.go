@@ -109,6 +109,9 @@ func (e *env) printLost(r verify.Result) {
 		e.printf("LOST    %s: declared lost on %s (run %d)\n", l.File, l.At.Local().Format("2006-01-02"), l.Run)
 	}
 	if r.LostHarm != nil && r.LostHarm.Words() != "" {
-		e.printf("%s\nWhat the EMR still has of it comes back with the next full pull; the rest stays lost.\n", r.LostHarm.Words())
+		e.printf("%s\n", r.LostHarm.Words())
+		if len(r.LostHarm.Newest) > 0 {
+			e.printf("What the EMR still has of it comes back with the next full pull; the rest stays lost.\n")
+		}
 	}
 }
