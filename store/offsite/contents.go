@@ -31,7 +31,7 @@ type Contents struct {
 	Wrong []string
 
 	place  Place
-	stated [][32]byte // SHA-256 of each statement
+	stated [][32]byte               // SHA-256 of each statement
 	chain  keys.Chain               // up to Statement
 	levels map[int]map[string]found // by epoch
 	files  map[string]found         // by the mirror's name
