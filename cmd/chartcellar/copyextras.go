@@ -71,24 +71,26 @@ type program struct {
 
 func (p program) place() string { return programFolder + "/" + release + "/" + p.Name }
 
-// programs are those that lie beside this one, in a folder "programs", and this one
-// itself.
+// programs are this one, and those for other computers that lie in a folder "programs"
+// beside it, or where the package puts them.
 func (e *env) programs() ([]program, error) {
 	own, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find the program itself: %w", err)
 	}
-	mine := programName(runtime.GOOS, runtime.GOARCH)
-	files := map[string]string{mine: own}
-	beside, err := os.ReadDir(filepath.Join(filepath.Dir(own), programFolder))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("list the programs for other computers: %w", err)
-	}
-	for _, b := range beside {
-		if strings.HasPrefix(b.Name(), "chartcellar-") && b.Type().IsRegular() && b.Name() != mine {
-			files[b.Name()] = filepath.Join(filepath.Dir(own), programFolder, b.Name())
+	files := map[string]string{}
+	for _, folder := range []string{filepath.Join(filepath.Dir(own), programFolder), filepath.Join(filepath.Dir(own), "..", "share", "chartcellar", programFolder)} {
+		beside, err := os.ReadDir(folder)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("list the programs for other computers: %w", err)
+		}
+		for _, b := range beside {
+			if strings.HasPrefix(b.Name(), "chartcellar-") && b.Type().IsRegular() {
+				files[b.Name()] = filepath.Join(folder, b.Name())
+			}
 		}
 	}
+	files[programName(runtime.GOOS, runtime.GOARCH)] = own
 	var list []program
 	for name, file := range files {
 		size, sum, err := archive.Sum(disk.OS{}, file)
