@@ -54,7 +54,7 @@ func (k *rekeyed) open(t testing.TB, old *practice, made store.Rekeyed) *practic
 	return p
 }
 
-// rich makes a mirror with attachments, lines in quarantine, notes in the journal and in
+// rich makes a mirror with attachments, holdings, settings, lines in quarantine, notes in the journal and in
 // parts, and a run that was broken off with an attachment in it.
 func rich(t testing.TB) *practice {
 	t.Helper()
@@ -62,7 +62,11 @@ func rich(t testing.TB) *practice {
 	if _, err := p.attachWork(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := p.keepWork(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	p.open(t)
+	p.keep(t, firstSettings, "owner")
 	for i := range 2 {
 		if err := p.m.Journal(store.Event{Code: "test", Account: "doctor", Note: fmt.Sprint("note ", i)}); err != nil {
 			t.Fatal(err)
@@ -100,7 +104,7 @@ func rich(t testing.TB) *practice {
 func ciphertexts(t testing.TB, dir string) (names []string) {
 	t.Helper()
 	p := &practice{dir: dir}
-	for _, name := range p.files(t, "parts", "attachments") {
+	for _, name := range p.files(t, "parts", "attachments", "holdings") {
 		rel, err := filepath.Rel(dir, name)
 		if err != nil {
 			t.Fatal(err)
@@ -176,6 +180,8 @@ func TestRekey(t *testing.T) {
 		t.Errorf("verify = %+v, %v", r.Damage, err)
 	}
 	q.checkLinks(t, attachWork{listed: true, attached: true}, "new keys")
+	q.holds(t, len(dumps), "new keys")
+	q.settingsAre(t, firstSettings)
 	q.notes(t, "note 0", "note 1", "a note in no part")
 	for _, old := range []age.Identity{p.office, p.sheet.Recovery} {
 		q.m.Lock()
