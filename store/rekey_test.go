@@ -54,7 +54,7 @@ func (k *rekeyed) open(t testing.TB, old *practice, made store.Rekeyed) *practic
 	return p
 }
 
-// rich makes a mirror with attachments, a holding, lines in quarantine, notes in the journal and in
+// rich makes a mirror with attachments, holdings, settings, lines in quarantine, notes in the journal and in
 // parts, and a run that was broken off with an attachment in it.
 func rich(t testing.TB) *practice {
 	t.Helper()
@@ -66,6 +66,7 @@ func rich(t testing.TB) *practice {
 		t.Fatal(err)
 	}
 	p.open(t)
+	p.keep(t, firstSettings, "owner")
 	for i := range 2 {
 		if err := p.m.Journal(store.Event{Code: "test", Account: "doctor", Note: fmt.Sprint("note ", i)}); err != nil {
 			t.Fatal(err)
@@ -180,6 +181,7 @@ func TestRekey(t *testing.T) {
 	}
 	q.checkLinks(t, attachWork{listed: true, attached: true}, "new keys")
 	q.holds(t, len(dumps), "new keys")
+	q.settingsAre(t, firstSettings)
 	q.notes(t, "note 0", "note 1", "a note in no part")
 	for _, old := range []age.Identity{p.office, p.sheet.Recovery} {
 		q.m.Lock()
@@ -379,5 +381,50 @@ func TestBreakingDiskRekey(t *testing.T) {
 		if err := errors.Join(q.m.Close(), p.m.Close()); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestRekeyAfterAdopt: a mirror that another computer took over gets new keys there, though
+// the log key of the office before is gone; a copy of it is adopted once more, with the new
+// sheet, after another new sheet was made.
+func TestRekeyAfterAdopt(t *testing.T) {
+	p := seed(t)
+	adopted := func(p *practice, first string) *practice {
+		t.Helper()
+		box, err := keys.NewBox()
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := &practice{dir: p.copied(t), box: box, fs: disk.OS{}, office: p.sheet.Recovery, sheet: p.sheet}
+		if _, err := store.Adopt(t.Context(), store.AdoptOptions{Dir: q.dir, Box: box, Recovery: p.sheet.Recovery, First: first}); err != nil {
+			t.Fatalf("Adopt = %v", err)
+		}
+		q.open(t)
+		return q
+	}
+	q := adopted(p, p.sheet.StatementHash)
+	q.pull(t, obs("second", 1, ""))
+	k := newRekeyed(t)
+	made, err := q.m.Rekey(t.Context(), k.options())
+	if err != nil {
+		t.Fatalf("Rekey = %v", err)
+	}
+	n := k.open(t, q, made)
+	n.pull(t, obs("third", 1, ""))
+	n.sheet = n.newSheet(t)
+	n.office = n.sheet.Recovery
+	n.reopen(t)
+	last := adopted(n, p.sheet.StatementHash)
+	last.pull(t, obs("fourth", 1, ""))
+	for who, m := range map[string]*practice{"after new keys": n, "adopted again": last} {
+		r, err := verify.Run(t.Context(), m.m, verify.Options{Depth: verify.Full})
+		if err != nil || !r.Good() {
+			t.Errorf("%s: verify = %+v, %v", who, r.Damage, err)
+		}
+		m.has(t, map[string]string{"a": obs("a", 1, ""), "second": obs("second", 1, ""), "third": obs("third", 1, "")})
+	}
+	last.has(t, map[string]string{"fourth": obs("fourth", 1, "")})
+	if _, err := store.Adopt(t.Context(), store.AdoptOptions{Dir: n.copied(t), Box: p.box, Recovery: p.sheet.Recovery}); !errors.Is(err, store.ErrOldSheet) {
+		t.Errorf("Adopt with the old sheet = %v, want ErrOldSheet", err)
 	}
 }

@@ -141,7 +141,7 @@ func (m *Mirror) belongings(outside []string) (list []belonging, left []string, 
 		name := e.Name()
 		stem, _, _ := strings.Cut(name, ".")
 		switch {
-		case slices.Contains(folders, name) || name == "holdings":
+		case slices.Contains(folders, name):
 			if list, err = m.inFolder(list, m.path(name), name == "secrets" || name == "slots"); err != nil {
 				return nil, nil, err
 			}

@@ -186,8 +186,10 @@ func TestRekeyKilled(t *testing.T) {
 		if out, err := initIn(t, dir, "", "verify", "--sheet", sheetsIn(t, dir)[inForce(t, dir).Recipients[1].Key]); err != nil || !strings.Contains(out, "Nothing is wrong") {
 			t.Errorf("verify with the new sheet after a kill at step %d: %v\n%s", n, err, out)
 		}
-		if left, _ := filepath.Glob(filepath.Join(dir, "s", "*.tmp")); len(left) > 0 {
-			t.Errorf("after a kill at step %d these are left: %v", n, left)
+		for _, kind := range []string{"recovery-sheet*", "office*", "settings*"} {
+			if left, _ := filepath.Glob(filepath.Join(dir, "s", kind+".tmp")); len(left) > 0 {
+				t.Errorf("after a kill at step %d these are left: %v", n, left)
+			}
 		}
 		if done {
 			if n < 60 {

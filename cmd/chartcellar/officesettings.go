@@ -34,14 +34,11 @@ func (o *office) Settings(context.Context) (viewer.Settings, error) {
 		out.Connections = append(out.Connections, viewer.Connection{Source: src.Name, Base: src.Base, Auth: src.Auth,
 			ClientID: src.ClientID, Level: src.Level, Group: src.Group, Mode: src.Mode, SignIn: signedIn(o.m, src.Name, runs)})
 	}
-	st, err := o.setupState()
-	if err != nil {
-		return out, err
+	proven, err := sheetProven(o.m)
+	if !proven.IsZero() {
+		out.Recovery = health.Check{Answer: health.Yes, At: proven, Words: "it was typed from the paper"}
 	}
-	if !st.Proven.IsZero() {
-		out.Recovery = health.Check{Answer: health.Yes, At: st.Proven, Words: "two lines of the paper were typed"}
-	}
-	return out, nil
+	return out, err
 }
 
 // signedIn is when the sign-in to an EMR worked last: each run that came to an end

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"chartcellar/cmd/chartcellar/internal/viewer"
+	"chartcellar/store"
 	accounts "chartcellar/store/access"
 	"chartcellar/store/disk"
 	"chartcellar/store/keys"
@@ -37,8 +38,10 @@ type setupState struct {
 
 const setupSecret = "setup"
 
-func (o *office) setupState() (st setupState, err error) {
-	b, err := o.m.Secret(setupSecret)
+func (o *office) setupState() (setupState, error) { return setupStateOf(o.m) }
+
+func setupStateOf(m *store.Mirror) (st setupState, err error) {
+	b, err := m.Secret(setupSecret)
 	if err == nil && b != nil {
 		err = json.Unmarshal(b, &st)
 	}

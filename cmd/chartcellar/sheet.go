@@ -133,10 +133,14 @@ func sheetProven(m *store.Mirror) (time.Time, error) {
 			return time.Time{}, fmt.Errorf("read when the sheet was proven: %w", err)
 		}
 	}
-	if p.Recovery != recoveryOf(m) {
-		return time.Time{}, nil
+	switch {
+	case p.Recovery == recoveryOf(m):
+		return p.At, nil
+	case b == nil && m.Statement().Number == 1: // in the first run of an earlier release
+		st, err := setupStateOf(m)
+		return st.Proven, err
 	}
-	return p.At, nil
+	return time.Time{}, nil
 }
 
 // recoveryOf returns the public key of the recovery sheet in force.
