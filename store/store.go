@@ -137,6 +137,9 @@ type Mirror struct {
 	// settingsMu is held while settings are kept: each gets the next number.
 	settingsMu sync.Mutex
 
+	// secretsMu is held while a secret is replaced: two of one name share a temporary file.
+	secretsMu sync.Mutex
+
 	// changing is held while the keys are changed.
 	changing sync.Mutex
 
@@ -345,6 +348,8 @@ func (m *Mirror) PutSecret(name string, plain []byte) error {
 	if err != nil {
 		return err
 	}
+	m.secretsMu.Lock()
+	defer m.secretsMu.Unlock()
 	return disk.ReplaceFile(m.fs, m.path("secrets", name), sealed)
 }
 

@@ -183,7 +183,7 @@ func TestSignInAgain(t *testing.T) {
 			t.Errorf("the fact: %+v", c)
 		}
 		var out bytes.Buffer
-		call := control.Call{Version: release, Args: []string{"--config=" + i.settings(), "connect", "renew", "emr"}, Secret: "s"}
+		call := control.Call{Version: release, Args: []string{"--config=" + i.settings(), "connect", "renew", "emr"}, Asked: "s"}
 		if code := i.e.answer(i.d.m)(t.Context(), call, &out, &out); code != 0 || !strings.Contains(out.String(), "works again") {
 			t.Fatalf("connect renew: exit %d, %s", code, out.String())
 		}

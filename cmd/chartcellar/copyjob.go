@@ -70,7 +70,7 @@ func within(ctx context.Context, c config.Copy, zone string, now time.Time) (con
 
 // permanent reports whether trying again soon helps nothing.
 func permanent(err error) bool {
-	for _, e := range []error{offsite.ErrForeign, offsite.ErrFenced, offsite.ErrRival, offsite.ErrAhead, offsite.ErrDenied, offsite.ErrFull, offsite.ErrReadOnly, offsite.ErrTooLarge} {
+	for _, e := range []error{offsite.ErrForeign, offsite.ErrFenced, offsite.ErrRival, offsite.ErrOldKeys, offsite.ErrAhead, offsite.ErrDenied, offsite.ErrFull, offsite.ErrReadOnly, offsite.ErrTooLarge} {
 		if errors.Is(err, e) {
 			return true
 		}

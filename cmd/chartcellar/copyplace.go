@@ -97,6 +97,9 @@ func explainCopy(err error) *plainError {
 	case errors.Is(err, offsite.ErrFenced):
 		return &plainError{exitFailed, "Another computer has taken over this mirror: its copies are no longer made from here.", mirror,
 			"If that was you, stop using this computer for it: what it still copies from the EMR reaches no second copy. If it was not, call whoever looks after your computers now."}
+	case errors.Is(err, offsite.ErrOldKeys):
+		return &plainError{exitFailed, "This place holds the copy that was made before the office copy got new keys.", mirror,
+			"Keep it until the new copy is complete, and make that in an empty folder or bucket: chartcellar copy add. The old one still opens with the old sheet: then destroy it."}
 	case errors.Is(err, offsite.ErrRival):
 		return &plainError{exitFailed, "Two computers go on with this mirror: both were made the office's from the same copy, and the other one writes to this place.", mirror,
 			"Decide which one goes on; take the other out of use. This one can go on with a second copy at a place of its own."}

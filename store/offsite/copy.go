@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -30,6 +31,9 @@ var (
 	// ErrRival says that another box goes on with the same mirror: both were made the
 	// office's from the same copy.
 	ErrRival = errors.New("two computers go on with the same mirror")
+	// ErrOldKeys says that a place holds the copy of before the whole mirror got new
+	// keys: its files have the same names and other bytes.
+	ErrOldKeys = errors.New("this place holds the copy with the old keys")
 	// ErrAhead says that a place has more than the mirror: an older state of the
 	// mirror's folder was put back.
 	ErrAhead = errors.New("this second copy is newer than the mirror")
@@ -229,6 +233,8 @@ func (j *job) mine() error {
 		return ErrForeign
 	case j.c.Epoch() > j.m.Chain().Last().Epoch:
 		return ErrFenced
+	case oldKeys(j.m.Chain(), j.c.Statement.Number):
+		return ErrOldKeys
 	case rival && j.c.Epoch() == j.m.Chain().Last().Epoch:
 		return ErrRival
 	case j.c.Epoch() < j.m.Chain().Last().Epoch:
@@ -238,6 +244,11 @@ func (j *job) mine() error {
 		return ErrAhead
 	}
 	return nil
+}
+
+// oldKeys reports whether a mirror got new keys for all its files behind a statement.
+func oldKeys(chain keys.Chain, statement int) bool {
+	return slices.ContainsFunc(chain, func(s keys.Statement) bool { return s.Resigned > 0 && s.Number > statement })
 }
 
 func (j *job) end() Result {

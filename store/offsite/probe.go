@@ -36,6 +36,8 @@ func Test(ctx context.Context, m Mirror, p Place) (Tested, error) {
 		return t, err
 	case !c.Empty() && c.First != m.FirstHash():
 		return t, ErrForeign
+	case !c.Empty() && oldKeys(m.Chain(), c.Statement.Number):
+		return t, ErrOldKeys
 	case c.Epoch() > m.Chain().Last().Epoch:
 		return t, ErrFenced
 	}
