@@ -246,9 +246,12 @@ func (j *job) mine() error {
 	return nil
 }
 
-// oldKeys reports whether a mirror got new keys for all its files behind a statement.
+// oldKeys reports whether a mirror got a new office key behind a statement: then every
+// file was encrypted again.
 func oldKeys(chain keys.Chain, statement int) bool {
-	return slices.ContainsFunc(chain, func(s keys.Statement) bool { return s.Resigned > 0 && s.Number > statement })
+	return slices.ContainsFunc(chain, func(s keys.Statement) bool {
+		return s.Number > statement && s.Recipient("office") != chain[statement-1].Recipient("office")
+	})
 }
 
 func (j *job) end() Result {
