@@ -174,11 +174,14 @@ func (t *taker) wrong(name, what string) {
 }
 
 func (t *taker) each(ctx context.Context, names []string) error {
-	g, ctx := errgroup.WithContext(ctx)
+	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
 	for _, name := range names {
+		if gctx.Err() != nil {
+			break
+		}
 		g.Go(func() error {
-			n, before, err := t.fetch(ctx, name)
+			n, before, err := t.fetch(gctx, name)
 			t.mu.Lock()
 			defer t.mu.Unlock()
 			t.done++
@@ -190,7 +193,10 @@ func (t *taker) each(ctx context.Context, names []string) error {
 			return err
 		})
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err()
 }
 
 // fetch brings one file, unless it is there from an earlier try.
