@@ -114,6 +114,9 @@ func explainCopy(err error) *plainError {
 			"Check user, key or password, and the server's fingerprint: chartcellar copy add --help. A server that shows another fingerprint than before may be somebody else's: ask its operator first."}
 	case errors.Is(err, offsite.ErrFull):
 		return &plainError{exitFailed, "There is no room left at the place of the second copy.", mirror, "Make room there, or add a larger place; the copy goes on where it stopped. Delete nothing of the copy itself."}
+	case errors.Is(err, offsite.ErrNoRoom):
+		return &plainError{exitFailed, "The copy does not fit on the disk that it goes to" + after(err, offsite.ErrNoRoom) + ".", "Nothing is lost: the second copy is unchanged, and what has come already is kept.",
+			"Give a folder on a larger disk: --to FOLDER for a restore, --scratch FOLDER for a drill."}
 	case errors.Is(err, offsite.ErrTooLarge):
 		return &plainError{exitFailed, "The place of the second copy cannot hold a file as large as one of this mirror. A disk with the file system FAT ends at 4 GB.", mirror,
 			"Choose a disk with exFAT, NTFS or another file system, or another place; what is at this one stays good."}

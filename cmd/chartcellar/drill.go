@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -125,12 +126,15 @@ func (e *env) drillOnce(ctx context.Context, m *store.Mirror, c config.Copy, she
 		return rec, err
 	}
 	defer p.Close() // only read
-	scratch, err := disk.NewScratch(parent, 0)
+	scratch, err := disk.TakeScratch(filepath.Join(parent, "chartcellar-drill-"+m.ID()))
+	if errors.Is(err, disk.ErrHeld) {
+		return rec, &plainError{exitBusy, "Another drill is under way.", nothingLost, "Wait until it has ended, then try again."}
+	}
 	if err != nil {
 		return rec, err
 	}
 	defer func() { err = errors.Join(err, scratch.Close()) }()
-	rec.Drilled, err = offsite.Drill(ctx, m, p, offsite.DrillOptions{Dir: scratch.Dir(), Identity: sheet.id, Mirror: sheet.fits, Now: e.now, Events: e.fetched()})
+	rec.Drilled, err = offsite.Drill(ctx, m, p, offsite.DrillOptions{Dir: scratch.Dir(), FS: e.disk, Identity: sheet.id, Mirror: sheet.fits, Now: e.now, Events: e.fetched()})
 	return rec, err
 }
 

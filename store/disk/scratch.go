@@ -12,7 +12,10 @@ import (
 const memoryFolder = "/dev/shm"
 
 // A Scratch is a private folder for what is needed only while this process runs.
-type Scratch struct{ dir string }
+type Scratch struct {
+	dir  string
+	lock *Lock // of one that was taken; else nil
+}
 
 // NewScratch makes a folder, mode 0700, in parent. With "" it is made in memory
 // where the system has files in memory (Linux) with room for need bytes, else in the
@@ -25,7 +28,29 @@ func NewScratch(parent string, need int64) (*Scratch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a folder for the time being: %w", err)
 	}
-	return &Scratch{dir}, nil
+	return &Scratch{dir: dir}, nil
+}
+
+// TakeScratch makes the folder dir, mode 0700, for one process at a time: what one that
+// was killed has left there goes first. The error wraps ErrHeld while another one, or
+// this one, has it. Close must follow.
+func TakeScratch(dir string) (*Scratch, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make a folder for the time being: %w", err)
+	}
+	lock, _, err := TakeLock(filepath.Join(dir, "lock"), "")
+	if err != nil {
+		return nil, err
+	}
+	s := &Scratch{filepath.Join(dir, "scratch"), lock}
+	err = os.RemoveAll(s.dir)
+	if err == nil {
+		err = os.Mkdir(s.dir, 0o700)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("make a folder for the time being: %w", err), lock.Release())
+	}
+	return s, nil
 }
 
 // inMemory reports whether files in memory can be had, and are not too many.
@@ -55,4 +80,9 @@ func (s *Scratch) Hide() error {
 }
 
 // Close removes the folder with what is in it. Files in it must be closed.
-func (s *Scratch) Close() error { return os.RemoveAll(s.dir) }
+func (s *Scratch) Close() error {
+	if s.lock == nil {
+		return os.RemoveAll(s.dir)
+	}
+	return errors.Join(os.RemoveAll(s.dir), s.lock.Release(), os.RemoveAll(filepath.Dir(s.dir)))
+}

@@ -12,6 +12,7 @@ import (
 	"filippo.io/age"
 
 	"chartcellar/store"
+	"chartcellar/store/disk"
 	"chartcellar/store/keys"
 	"chartcellar/store/verify"
 )
@@ -46,6 +47,7 @@ func (d Drilled) Passed() bool {
 // DrillOptions say how a drill is made.
 type DrillOptions struct {
 	Dir      string       // an empty folder; what is put there is sealed
+	FS       disk.FS      // nil: the real one
 	Identity age.Identity // from the sheet
 	// Mirror says whether a place holds the mirror of the sheet.
 	Mirror   func(first string, s keys.Statement) error
@@ -70,12 +72,12 @@ func Drill(ctx context.Context, m *store.Mirror, p Place, o DrillOptions) (d Dri
 		o.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	}
 	d.Started = o.Now().UTC()
-	r, err := Restore(ctx, p, RestoreOptions{Dir: o.Dir, Now: o.Now, Events: o.Events, Mirror: o.Mirror})
+	r, err := Restore(ctx, p, RestoreOptions{Dir: o.Dir, FS: o.FS, Now: o.Now, Events: o.Events, Mirror: o.Mirror})
 	d.Files, d.Bytes, d.Wrong = r.Files, r.Bytes, r.Wrong
 	if err != nil {
 		return d, err
 	}
-	back, err := store.Look(ctx, store.Options{Dir: o.Dir, Identity: o.Identity})
+	back, err := store.Look(ctx, store.Options{Dir: o.Dir, FS: o.FS, Identity: o.Identity})
 	if err != nil {
 		return d, err
 	}

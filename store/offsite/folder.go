@@ -175,8 +175,8 @@ func (f *Folder) because(verb, name string, err error) error {
 	return because(verb, name, kind, err)
 }
 
-// Get implements Place.
-func (f *Folder) Get(_ context.Context, name string) (io.ReadCloser, error) {
+// Get implements Place. The end of ctx ends the reading, too.
+func (f *Folder) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
@@ -184,8 +184,31 @@ func (f *Folder) Get(_ context.Context, name string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, f.because("get", name, err)
 	}
-	return r, nil
+	return &opened{r, f, ctx, name}, nil
 }
+
+// An opened file is one that is being read.
+type opened struct {
+	r    disk.File
+	f    *Folder
+	ctx  context.Context
+	name string
+}
+
+// Read implements io.Reader.
+func (o *opened) Read(p []byte) (int, error) {
+	if err := o.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := o.r.Read(p)
+	if err != nil && err != io.EOF {
+		err = o.f.because("get", o.name, err)
+	}
+	return n, err
+}
+
+// Close implements io.Closer.
+func (o *opened) Close() error { return o.r.Close() }
 
 // List implements Place.
 func (f *Folder) List(ctx context.Context, folder string, fn func(Info) error) error {

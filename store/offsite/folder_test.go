@@ -2,6 +2,7 @@ package offsite_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -217,5 +218,23 @@ func TestFolderLeftBehind(t *testing.T) {
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) != gone {
 			t.Errorf("%s: %v, want gone: %v", name, err, gone)
 		}
+	}
+}
+
+// TestRestoreStops: somebody who stops a restore from a disk is not kept waiting for the
+// rest of it.
+func TestRestoreStops(t *testing.T) {
+	m, _ := made(t, 6)
+	from, to := offsite.OpenFolder(t.TempDir(), nil), filepath.Join(t.TempDir(), "back")
+	copied(t, m, from)
+	ctx, stop := context.WithCancel(t.Context())
+	r, err := offsite.Restore(ctx, from, offsite.RestoreOptions{Dir: to, Events: func(done, _ int, _ int64) {
+		if done == 2 {
+			stop()
+		}
+	}})
+	there := storetest.Listed(t, offsite.OpenFolder(to, nil), "")
+	if !errors.Is(err, context.Canceled) || len(there) > r.Files/2 {
+		t.Errorf("Restore that was stopped = %v, with %d of %d files", err, len(there), r.Files)
 	}
 }

@@ -28,9 +28,9 @@ func TestLimited(t *testing.T) {
 
 // TestLimitAsks: what a place can be asked, a limited one can be asked.
 func TestLimitAsks(t *testing.T) {
-	b := newBucket(t)
-	b.ignores = true
-	p := offsite.Limit(openS3(t, b.listen(t)), 1<<40)
+	b := storetest.NewBucket(t)
+	b.Ignores = true
+	p := offsite.Limit(openS3(t, b.Listen(t)), 1<<40)
 	if err := putOne(t, p, "probe/1", "x"); err != nil {
 		t.Fatal(err)
 	}
@@ -108,8 +108,8 @@ func TestLimit(t *testing.T) {
 			t.Error("a limit of 0 is one")
 		}
 	})
-	b := newBucket(t)
-	b.inBubble(t, func(t *testing.T, plain *offsite.S3) {
+	b := storetest.NewBucket(t)
+	inBubble(t, b, func(t *testing.T, plain *offsite.S3) {
 		start := time.Now()
 		if err := offsite.Limit(plain, perSecond).Put(t.Context(), "parts/1", each, strings.NewReader(string(content))); err != nil {
 			t.Fatal(err)

@@ -18,6 +18,9 @@ import (
 	"chartcellar/store/keys"
 )
 
+// ErrNoRoom says that a copy does not fit where it is to be restored to.
+var ErrNoRoom = errors.New("the copy does not fit on the disk that it goes to")
+
 // A Restored is what a restore brought.
 type Restored struct {
 	Mirror  string        `json:"mirror"` // UUID
@@ -46,7 +49,7 @@ type RestoreOptions struct {
 // (store.Look), and be made the office's mirror (store.Adopt).
 //
 // Errors: ErrNotThere if the place holds no copy, keys.ErrForged, that of o.Mirror,
-// and those of Place.
+// ErrNoRoom, and those of Place.
 func Restore(ctx context.Context, p Place, o RestoreOptions) (Restored, error) {
 	if o.FS == nil {
 		o.FS = disk.OS{}
@@ -70,7 +73,9 @@ func Restore(ctx context.Context, p Place, o RestoreOptions) (Restored, error) {
 	}
 	t := &taker{c: c, o: o, sums: map[string][32]byte{}}
 	t.r = Restored{Mirror: c.Statement.Mirror, Epoch: c.Epoch(), Files: len(c.files), Believe: c.Wrong}
-	err = t.all(ctx)
+	if err = t.fits(); err == nil {
+		err = t.all(ctx)
+	}
 	t.r.Took = o.Now().Sub(started)
 	return t.r, err
 }
@@ -85,6 +90,34 @@ type taker struct {
 	mu   sync.Mutex
 	r    Restored
 	done int
+}
+
+// restoreLeaves is how many bytes of the disk a restore leaves free, if it can.
+const restoreLeaves = 64 << 20
+
+// fits refuses a disk that would be full before the copy is there.
+func (t *taker) fits() error {
+	need := int64(restoreLeaves)
+	for _, name := range t.c.Names() {
+		size, _ := t.c.Size(name)
+		if there, err := disk.Exists(t.o.FS, t.path(name)); err != nil {
+			return err
+		} else if !there {
+			need += size
+		}
+	}
+	on := t.o.Dir // or the next folder above it that is there
+	for filepath.Dir(on) != on {
+		if there, err := disk.Exists(t.o.FS, on); there || err != nil {
+			break
+		}
+		on = filepath.Dir(on)
+	}
+	free, _, err := t.o.FS.Free(on)
+	if err == nil && free < need {
+		return fmt.Errorf("%w: %d MB are needed, %d MB are free", ErrNoRoom, need>>20, free>>20)
+	}
+	return nil // a disk that does not say is tried
 }
 
 // all fetches the statements first, then the checkpoints, which say what the others
@@ -141,11 +174,14 @@ func (t *taker) wrong(name, what string) {
 }
 
 func (t *taker) each(ctx context.Context, names []string) error {
-	g, ctx := errgroup.WithContext(ctx)
+	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
 	for _, name := range names {
+		if gctx.Err() != nil {
+			break
+		}
 		g.Go(func() error {
-			n, before, err := t.fetch(ctx, name)
+			n, before, err := t.fetch(gctx, name)
 			t.mu.Lock()
 			defer t.mu.Unlock()
 			t.done++
@@ -157,7 +193,10 @@ func (t *taker) each(ctx context.Context, names []string) error {
 			return err
 		})
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err()
 }
 
 // fetch brings one file, unless it is there from an earlier try.
@@ -178,6 +217,9 @@ func (t *taker) fetch(ctx context.Context, name string) (n int64, before bool, e
 		return 0, false, err
 	}
 	n, sum, err := t.write(to+disk.TempSuffix, body)
+	if disk.IsFull(err) {
+		err = fmt.Errorf("%w: %w", ErrNoRoom, err)
+	}
 	if err != nil {
 		return n, false, fmt.Errorf("restore %s: %w", name, err)
 	}

@@ -20,11 +20,21 @@ import (
 	"chartcellar/store/storetest"
 )
 
+func openS3(t *testing.T, o offsite.S3Options) *offsite.S3 {
+	t.Helper()
+	p, err := offsite.OpenS3(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
 func TestS3(t *testing.T) {
 	storetest.Place(t, func(t *testing.T) func(*testing.T) offsite.Place {
-		b := newBucket(t)
-		b.twice = true
-		o := b.listen(t)
+		b := storetest.NewBucket(t)
+		b.Twice = true
+		o := b.Listen(t)
 		return func(t *testing.T) offsite.Place { return openS3(t, o) }
 	})
 }
@@ -37,9 +47,9 @@ func TestS3Lies(t *testing.T) {
 		ignores, refuses bool
 	}{{"good", false, false}, {"ignores", true, false}, {"refuses", false, true}} {
 		t.Run(tt.name, func(t *testing.T) {
-			b := newBucket(t)
-			b.ignores, b.refuses = tt.ignores, tt.refuses
-			p := openS3(t, b.listen(t))
+			b := storetest.NewBucket(t)
+			b.Ignores, b.Refuses = tt.ignores, tt.refuses
+			p := openS3(t, b.Listen(t))
 			for range 2 {
 				if err := putOne(t, p, "parts/1", "first"); err != nil && !errors.Is(err, offsite.ErrExists) {
 					t.Fatal(err)
@@ -48,7 +58,7 @@ func TestS3Lies(t *testing.T) {
 					t.Errorf("Put over a file = %v, want ErrExists", err)
 				}
 			}
-			if got, err := os.ReadFile(b.path("office/parts/1")); err != nil || string(got) != "first" {
+			if got, err := os.ReadFile(b.Path("office/parts/1")); err != nil || string(got) != "first" {
 				t.Errorf("it holds %q, %v", got, err)
 			}
 			if err := putOne(t, p, "probe/1", "first"); err != nil {
@@ -69,9 +79,9 @@ func TestS3Lies(t *testing.T) {
 // deleted.
 func TestS3Lock(t *testing.T) {
 	for _, locks := range []bool{true, false} {
-		b := newBucket(t)
-		b.locks = locks
-		o := b.listen(t)
+		b := storetest.NewBucket(t)
+		b.Locks = locks
+		o := b.Listen(t)
 		o.LockDays, o.Now = 400, func() time.Time { return time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC) }
 		p := openS3(t, o)
 		if days, got := p.Locks(); got != locks || days != 400 {
@@ -84,7 +94,7 @@ func TestS3Lock(t *testing.T) {
 		if locks {
 			want = "COMPLIANCE 2031-02-05T12:00:00Z"
 		}
-		if got := b.retain.Load(); got != want {
+		if got := b.Retained(); got != want {
 			t.Errorf("locked with %q, want %q", got, want)
 		}
 		if err := p.Delete(t.Context(), "probe/1"); errors.Is(err, offsite.ErrDenied) != locks {
@@ -95,8 +105,8 @@ func TestS3Lock(t *testing.T) {
 
 // TestS3Refuses: what a server answers is told apart, and no secret is told.
 func TestS3Refuses(t *testing.T) {
-	b := newBucket(t)
-	o := b.listen(t)
+	b := storetest.NewBucket(t)
+	o := b.Listen(t)
 	for _, tt := range []struct {
 		name   string
 		change func(*offsite.S3Options)
@@ -124,10 +134,10 @@ func TestS3Refuses(t *testing.T) {
 		{400, "EntityTooLarge", offsite.ErrTooLarge}, {412, "PreconditionFailed", offsite.ErrExists},
 		{409, "ConditionalRequestConflict", offsite.ErrExists},
 	} {
-		b.before = func(w http.ResponseWriter, r *http.Request) bool {
+		b.Before = func(w http.ResponseWriter, r *http.Request) bool {
 			if r.Method == http.MethodPut {
 				io.Copy(io.Discard, r.Body)
-				fail(w, tt.status, tt.code)
+				storetest.S3Fail(w, tt.status, tt.code)
 			}
 			return r.Method == http.MethodPut
 		}
@@ -162,7 +172,7 @@ func (l pipeListener) Close() error { close(l); return nil }
 func (l pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
 
 // inBubble runs a test against the bucket on the bubble's clock.
-func (b *bucket) inBubble(t *testing.T, test func(t *testing.T, p *offsite.S3)) {
+func inBubble(t *testing.T, b *storetest.Bucket, test func(t *testing.T, p *offsite.S3)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		l := make(pipeListener)
@@ -180,23 +190,26 @@ func (b *bucket) inBubble(t *testing.T, test func(t *testing.T, p *offsite.S3)) 
 	})
 }
 
+func uploads(b *storetest.Bucket) int { n, _ := b.Uploads(); return n }
+func aborts(b *storetest.Bucket) int  { _, n := b.Uploads(); return n }
+
 // TestS3Fails: a server that fails for the moment is asked again, and not for ever; what
 // it did before its answer was lost is known to be ours; one that is silent is given up.
 func TestS3Fails(t *testing.T) {
 	for _, code := range []int{500, 503, 429, 0} {
 		for _, fails := range []int64{1, 2, 3, 1000} {
-			for _, size := range []int{5, 20 << 20} {
-				b, n := newBucket(t), atomic.Int64{}
-				b.inBubble(t, func(t *testing.T, p *offsite.S3) {
+			for _, size := range []int{5, 9 << 20} {
+				b, n := storetest.NewBucket(t), atomic.Int64{}
+				inBubble(t, b, func(t *testing.T, p *offsite.S3) {
 					row := fmt.Sprintf("%d times %d, %d bytes", fails, code, size)
-					b.before = func(w http.ResponseWriter, r *http.Request) bool {
+					b.Before = func(w http.ResponseWriter, r *http.Request) bool {
 						if r.Method != http.MethodPut || n.Add(1) > fails {
 							return false
 						}
 						if code == 0 {
 							panic(http.ErrAbortHandler) // it hangs up
 						}
-						fail(w, code, "InternalError")
+						storetest.S3Fail(w, code, "InternalError")
 						return true
 					}
 					content := bytes.Repeat([]byte("x"), size)
@@ -205,8 +218,8 @@ func TestS3Fails(t *testing.T) {
 					if fails < 4 && (err != nil || there["parts/1"] != int64(size)) || fails > 4 && (!errors.Is(err, offsite.ErrAway) || len(there) > 0) {
 						t.Errorf("%s: Put = %v, and there is %v", row, err, there)
 					}
-					if fails > 4 && (n.Load() > 4 || size > 16<<20 && b.aborts != 1) {
-						t.Errorf("%s: it was asked %d times, and %d times to abort", row, n.Load(), b.aborts)
+					if fails > 4 && (n.Load() > 4 || size > 8<<20 && aborts(b) != 1) {
+						t.Errorf("%s: it was asked %d times, and %d times to abort", row, n.Load(), aborts(b))
 					}
 				})
 			}
@@ -218,14 +231,14 @@ func TestS3Fails(t *testing.T) {
 // somebody else's is not.
 func TestS3LostAnswer(t *testing.T) {
 	for _, other := range []bool{false, true} {
-		b, n := newBucket(t), atomic.Int64{}
-		b.inBubble(t, func(t *testing.T, p *offsite.S3) {
-			b.after = func(http.ResponseWriter, *http.Request) error {
+		b, n := storetest.NewBucket(t), atomic.Int64{}
+		inBubble(t, b, func(t *testing.T, p *offsite.S3) {
+			b.After = func(http.ResponseWriter, *http.Request) error {
 				if n.Add(1) > 1 {
 					return nil
 				}
 				if other {
-					if err := os.WriteFile(b.path("office/parts/1"), []byte("other"), 0o600); err != nil {
+					if err := os.WriteFile(b.Path("office/parts/1"), []byte("other"), 0o600); err != nil {
 						t.Error(err)
 					}
 				}
@@ -242,11 +255,11 @@ func TestS3LostAnswer(t *testing.T) {
 // clock, and at once when the context ends.
 func TestS3Silence(t *testing.T) {
 	for _, limit := range []time.Duration{time.Hour, 20 * time.Second} {
-		b := newBucket(t)
-		b.inBubble(t, func(t *testing.T, p *offsite.S3) {
+		b := storetest.NewBucket(t)
+		inBubble(t, b, func(t *testing.T, p *offsite.S3) {
 			end := make(chan struct{})
 			defer close(end)
-			b.before = func(http.ResponseWriter, *http.Request) bool { <-end; return true }
+			b.Before = func(http.ResponseWriter, *http.Request) bool { <-end; return true }
 			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			defer cancel()
 			start, want := time.Now(), offsite.ErrAway
@@ -263,13 +276,13 @@ func TestS3Silence(t *testing.T) {
 
 // TestS3CutReading: a file that breaks off is never taken for whole.
 func TestS3CutReading(t *testing.T) {
-	b := newBucket(t)
-	p, content := openS3(t, b.listen(t)), strings.Repeat("0123456789abcdef", 16<<10)
+	b := storetest.NewBucket(t)
+	p, content := openS3(t, b.Listen(t)), strings.Repeat("0123456789abcdef", 16<<10)
 	if err := putOne(t, p, "parts/1", content); err != nil {
 		t.Fatal(err)
 	}
 	for _, at := range []int{0, 1, 64 << 10, len(content) - 1} {
-		b.before = func(w http.ResponseWriter, r *http.Request) bool {
+		b.Before = func(w http.ResponseWriter, r *http.Request) bool {
 			w.Header().Set("Content-Length", fmt.Sprint(len(content)))
 			w.Header().Set("Last-Modified", time.Unix(0, 0).UTC().Format(http.TimeFormat))
 			w.Header().Set("ETag", `"x"`)
@@ -292,8 +305,8 @@ func TestS3CutReading(t *testing.T) {
 // TestS3Files: a file of the disk is sent in one request up to 64 MiB, from where it
 // stands, and is not held in memory.
 func TestS3Files(t *testing.T) {
-	b := newBucket(t)
-	p := openS3(t, b.listen(t))
+	b := storetest.NewBucket(t)
+	p := openS3(t, b.Listen(t))
 	name := filepath.Join(t.TempDir(), "f")
 	content := bytes.Repeat([]byte("0123456789abcdef"), 2<<20) // 32 MiB
 	if err := os.WriteFile(name, content, 0o600); err != nil {
@@ -310,8 +323,8 @@ func TestS3Files(t *testing.T) {
 	if err := p.Put(t.Context(), "parts/1", int64(len(content)-5), f); err != nil {
 		t.Fatal(err)
 	}
-	got, err := os.ReadFile(b.path("office/parts/1"))
-	if err != nil || !bytes.Equal(got, content[5:]) || b.parts != 0 {
-		t.Errorf("there are %d bytes in %d uploads of parts, %v", len(got), b.parts, err)
+	got, err := os.ReadFile(b.Path("office/parts/1"))
+	if err != nil || !bytes.Equal(got, content[5:]) || uploads(b) != 0 {
+		t.Errorf("there are %d bytes in %d uploads of parts, %v", len(got), uploads(b), err)
 	}
 }

@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,10 +24,70 @@ import (
 	"chartcellar/store/storetest"
 )
 
+func openSFTP(t *testing.T, o offsite.SFTPOptions) *offsite.SFTP {
+	t.Helper()
+	p, err := offsite.OpenSFTP(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+// A dialer dials, and cuts its first connection after some bytes in both directions.
+type dialer struct {
+	left  atomic.Int64
+	dials atomic.Int64
+}
+
+func cutAfter(n int64) *dialer {
+	d := &dialer{}
+	d.left.Store(n)
+	return d
+}
+
+// dial is a dial of SFTPOptions.
+func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+	if err != nil || d.dials.Add(1) > 1 {
+		return conn, err
+	}
+	return &cutConn{conn, d}, nil
+}
+
+type cutConn struct {
+	net.Conn
+	d *dialer
+}
+
+// Read implements net.Conn.
+func (c *cutConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	return n, errors.Join(err, c.count(n))
+}
+
+// Write implements net.Conn: what is over the limit does not arrive.
+func (c *cutConn) Write(p []byte) (int, error) {
+	if left := c.d.left.Load(); left < int64(len(p)) {
+		n, _ := c.Conn.Write(p[:max(left, 0)])
+		return n, errors.Join(c.count(len(p)), syscall.ECONNRESET)
+	}
+	n, err := c.Conn.Write(p)
+	return n, errors.Join(err, c.count(n))
+}
+
+func (c *cutConn) count(n int) error {
+	if c.d.left.Add(-int64(n)) > 0 {
+		return nil
+	}
+	c.Conn.Close()
+	return syscall.ECONNRESET
+}
+
 func TestSFTP(t *testing.T) {
 	storetest.Place(t, func(t *testing.T) func(*testing.T) offsite.Place {
-		s := newServer(t).listen(t)
-		return func(t *testing.T) offsite.Place { return s.open(t, s.options()) }
+		s := storetest.NewSFTPServer(t).Listen(t)
+		return func(t *testing.T) offsite.Place { return openSFTP(t, s.Options()) }
 	})
 }
 
@@ -31,9 +95,9 @@ func TestSFTP(t *testing.T) {
 // rename replaces.
 func TestSFTPReplacing(t *testing.T) {
 	storetest.Place(t, func(t *testing.T) func(*testing.T) offsite.Place {
-		s := newServer(t)
-		s.bare = true
-		p := s.listen(t).open(t, s.options())
+		s := storetest.NewSFTPServer(t)
+		s.Bare = true
+		p := openSFTP(t, s.Listen(t).Options())
 		return func(*testing.T) offsite.Place { return p }
 	})
 }
@@ -41,10 +105,10 @@ func TestSFTPReplacing(t *testing.T) {
 // TestSFTPSignIn: who is let in where; a server that is not the pinned one never sees a
 // password.
 func TestSFTPSignIn(t *testing.T) {
-	s := newServer(t).listen(t)
-	_, mine := newKey(t, 2)
-	other, theirs := newKey(t, 3)
-	whole := string(ssh.MarshalAuthorizedKey(s.host))
+	s := storetest.NewSFTPServer(t).Listen(t)
+	_, mine := storetest.NewSFTPKey(t, 2)
+	other, theirs := storetest.NewSFTPKey(t, 3)
+	whole := string(ssh.MarshalAuthorizedKey(s.Host))
 	for _, tt := range []struct {
 		name   string
 		change func(*offsite.SFTPOptions)
@@ -65,7 +129,7 @@ func TestSFTPSignIn(t *testing.T) {
 		{"another server", func(o *offsite.SFTPOptions) { o.HostKey = ssh.FingerprintSHA256(other.PublicKey()) }, offsite.ErrDenied},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			o, before := s.options(), s.passwords.Load()
+			o, before := s.Options(), s.Passwords.Load()
 			tt.change(&o)
 			p, err := offsite.OpenSFTP(t.Context(), o)
 			if err == nil {
@@ -81,8 +145,8 @@ func TestSFTPSignIn(t *testing.T) {
 			var key *offsite.HostKeyError
 			if changed := tt.name == "another server"; errors.As(err, &key) != changed {
 				t.Errorf("OpenSFTP = %v, a *HostKeyError: %v", err, !changed)
-			} else if changed && (key.Offered != ssh.FingerprintSHA256(s.host) || s.passwords.Load() != before) {
-				t.Errorf("the error names %q; passwords sent: %d", key.Offered, s.passwords.Load()-before)
+			} else if changed && (key.Offered != ssh.FingerprintSHA256(s.Host) || s.Passwords.Load() != before) {
+				t.Errorf("the error names %q; passwords sent: %d", key.Offered, s.Passwords.Load()-before)
 			}
 		})
 	}
@@ -91,9 +155,9 @@ func TestSFTPSignIn(t *testing.T) {
 var errUnusable = errors.New("unusable options")
 
 func TestHostKeyOf(t *testing.T) {
-	s := newServer(t).listen(t)
-	got, err := offsite.HostKeyOf(t.Context(), s.addr)
-	if err != nil || got != ssh.FingerprintSHA256(s.host) || s.passwords.Load() != 0 {
+	s := storetest.NewSFTPServer(t).Listen(t)
+	got, err := offsite.HostKeyOf(t.Context(), s.Addr)
+	if err != nil || got != ssh.FingerprintSHA256(s.Host) || s.Passwords.Load() != 0 {
 		t.Errorf("HostKeyOf = %q, %v", got, err)
 	}
 	if _, err := offsite.HostKeyOf(t.Context(), "127.0.0.1:1"); !errors.Is(err, offsite.ErrAway) {
@@ -103,10 +167,10 @@ func TestHostKeyOf(t *testing.T) {
 
 // TestSFTPAway: the folder on the server is never made either.
 func TestSFTPAway(t *testing.T) {
-	s := newServer(t).listen(t)
-	o := s.options()
+	s := storetest.NewSFTPServer(t).Listen(t)
+	o := s.Options()
 	o.Path = "/usb"
-	p := s.open(t, o)
+	p := openSFTP(t, o)
 	_, gerr := p.Get(t.Context(), "parts/1")
 	for what, err := range map[string]error{"Put": putOne(t, p, "parts/1", "x"), "Put at the top": putOne(t, p, "1", "x"), "Get": gerr,
 		"List": p.List(t.Context(), "", func(offsite.Info) error { return nil })} {
@@ -114,7 +178,7 @@ func TestSFTPAway(t *testing.T) {
 			t.Errorf("%s without its folder = %v, want ErrAway", what, err)
 		}
 	}
-	if _, err := os.Stat(filepath.Join(s.dir, "usb")); err == nil {
+	if _, err := os.Stat(filepath.Join(s.Dir, "usb")); err == nil {
 		t.Error("the folder was made")
 	}
 }
@@ -122,26 +186,26 @@ func TestSFTPAway(t *testing.T) {
 // TestSFTPRefuses: a full disk and a read-only one are told apart, though the server
 // says only that it failed; an account that may not remove can put.
 func TestSFTPRefuses(t *testing.T) {
-	s := newServer(t).listen(t)
-	p := s.open(t, s.options())
+	s := storetest.NewSFTPServer(t).Listen(t)
+	p := openSFTP(t, s.Options())
 	big := strings.Repeat("sealed ", 100_000)
-	s.room.Store(300_000)
+	s.Room.Store(300_000)
 	if err := putOne(t, p, "parts/1", big); !errors.Is(err, offsite.ErrFull) {
 		t.Errorf("Put on a full disk = %v, want ErrFull", err)
 	}
 	if free, total, known := p.Free(t.Context()); !known || free != 0 || total != 1<<40 {
 		t.Errorf("Free = %d, %d, %v", free, total, known)
 	}
-	s.room.Store(1 << 40)
-	s.readOnly.Store(true)
+	s.Room.Store(1 << 40)
+	s.ReadOnly.Store(true)
 	for what, err := range map[string]error{"Put": putOne(t, p, "parts/1", "x"),
 		"Overwrite": p.Overwrite(t.Context(), "probe/1", []byte("x"))} {
 		if !errors.Is(err, offsite.ErrReadOnly) {
 			t.Errorf("%s on a read-only disk = %v, want ErrReadOnly", what, err)
 		}
 	}
-	s.readOnly.Store(false)
-	s.addOnly.Store(true)
+	s.ReadOnly.Store(false)
+	s.AddOnly.Store(true)
 	if err := p.Put(t.Context(), "parts/1", 9, strings.NewReader(big)); err == nil {
 		t.Error("a body that is too long was taken")
 	}
@@ -159,21 +223,33 @@ func TestSFTPRefuses(t *testing.T) {
 	}
 }
 
+// everyCut cuts connections at every place; without it at every sixth, from another one
+// each time. .ci/run turns it on.
+var everyCut = flag.Bool("cut.all", false, "cut connections at every place")
+
+func cutEvery() int64 {
+	if *everyCut {
+		return 1
+	}
+	return 6
+}
+
 // TestSFTPCut: the connection is cut after every 64 KiB of a Put, and around its end
 // after every 500 bytes; what is there is whole, and the same place goes on.
 func TestSFTPCut(t *testing.T) {
-	s := newServer(t).listen(t)
+	s := storetest.NewSFTPServer(t).Listen(t)
 	content := bytes.Repeat([]byte("0123456789abcdef"), 64<<10)
 	size, failed, n := int64(len(content)), 0, 0
-	for at := int64(8 << 10); ; at += 64 << 10 {
+	const wide, narrow = 64 << 10, 500
+	for at := 8<<10 + wide*rand.Int64N(cutEvery()); ; at += wide * cutEvery() {
 		if at > size {
-			at += 500 - 64<<10
+			at += (narrow - wide) * cutEvery()
 		}
 		folder, d := fmt.Sprintf("parts-%d", at), cutAfter(at)
 		name := folder + "/1"
-		o := s.options()
+		o := s.Options()
 		o.Dial = d.dial
-		p := s.open(t, o)
+		p := openSFTP(t, o)
 		err := p.Put(t.Context(), name, size, bytes.NewReader(content))
 		there := storetest.Listed(t, p, folder)
 		if got, ok := there[name]; ok && got != size || err == nil && !ok {
@@ -193,34 +269,34 @@ func TestSFTPCut(t *testing.T) {
 				t.Errorf("cut after %d bytes, there: %v: the next Put = %v", at, ok, again)
 			}
 		}
-		if got, err := os.ReadFile(filepath.Join(s.dir, "copy", name)); err != nil || !bytes.Equal(got, content) {
+		if got, err := os.ReadFile(filepath.Join(s.Dir, "copy", name)); err != nil || !bytes.Equal(got, content) {
 			t.Fatalf("cut after %d bytes: %d bytes in the end, %v", at, len(got), err)
 		}
 		p.Close()
 	}
 	t.Logf("%d cuts, %d of them broke a Put", n, failed)
-	if failed < int(size/(64<<10)) {
+	if failed < int(size/wide/cutEvery()) {
 		t.Errorf("only %d of %d cuts broke a Put", failed, n)
 	}
 }
 
 // TestSFTPCutReading: a file or a list that breaks off is never taken for whole.
 func TestSFTPCutReading(t *testing.T) {
-	s := newServer(t).listen(t)
-	p, content := s.open(t, s.options()), strings.Repeat("0123456789abcdef", 32<<10)
+	s := storetest.NewSFTPServer(t).Listen(t)
+	p, content := openSFTP(t, s.Options()), strings.Repeat("0123456789abcdef", 32<<10)
 	if err := putOne(t, p, "parts/1", content); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 400 {
-		if err := os.WriteFile(filepath.Join(s.dir, "copy", fmt.Sprintf("f%d", i)), nil, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(s.Dir, "copy", fmt.Sprintf("f%d", i)), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	broke := 0
-	for at := int64(6 << 10); at < 700<<10; at += 16 << 10 {
-		o := s.options()
+	for at := 6<<10 + 16<<10*rand.Int64N(cutEvery()); at < 700<<10; at += 16 << 10 * cutEvery() {
+		o := s.Options()
 		o.Dial = cutAfter(at).dial
-		p := s.open(t, o)
+		p := openSFTP(t, o)
 		r, err := p.Get(t.Context(), "parts/1")
 		if err != nil {
 			t.Fatalf("Get on a lost connection = %v", err)
@@ -234,11 +310,11 @@ func TestSFTPCutReading(t *testing.T) {
 			broke++
 		}
 	}
-	if broke < 20 {
+	if broke < int(20/cutEvery()) {
 		t.Errorf("only %d cuts broke a Get", broke)
 	}
-	for at := int64(3 << 10); at < 60<<10; at += 500 {
-		o := s.options()
+	for at := 3<<10 + 500*rand.Int64N(cutEvery()); at < 60<<10; at += 500 * cutEvery() {
+		o := s.Options()
 		o.Dial = cutAfter(at).dial
 		p, err := offsite.OpenSFTP(t.Context(), o)
 		if err != nil {
@@ -272,15 +348,15 @@ func (d *deaf) Read(p []byte) (int, error) {
 // TestSFTPSilence: a server that falls silent, at once or in the middle, is given up.
 // The minutes pass on the bubble's clock.
 func TestSFTPSilence(t *testing.T) {
-	s := newServer(t)
+	s := storetest.NewSFTPServer(t)
 	for _, after := range []int{0, 10_000, 100_000} {
 		synctest.Test(t, func(t *testing.T) {
-			o, end := s.options(), make(chan struct{})
+			o, end := s.Options(), make(chan struct{})
 			defer close(end)
 			o.Addr = "office.example"
 			o.Dial = func(context.Context, string, string) (net.Conn, error) {
 				mine, theirs := net.Pipe()
-				go s.serve(&deaf{theirs, after, end})
+				go s.Serve(&deaf{theirs, after, end})
 				return mine, nil
 			}
 			start := time.Now()
@@ -299,14 +375,14 @@ func TestSFTPSilence(t *testing.T) {
 
 // TestSFTPEnd: the end of the context ends what waits for a server that is silent.
 func TestSFTPEnd(t *testing.T) {
-	s := newServer(t)
+	s := storetest.NewSFTPServer(t)
 	for _, after := range []int{0, 100_000} {
 		synctest.Test(t, func(t *testing.T) {
-			o, end := s.options(), make(chan struct{})
+			o, end := s.Options(), make(chan struct{})
 			defer close(end)
 			o.Dial = func(context.Context, string, string) (net.Conn, error) {
 				mine, theirs := net.Pipe()
-				go s.serve(&deaf{theirs, after, end})
+				go s.Serve(&deaf{theirs, after, end})
 				return mine, nil
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -328,10 +404,10 @@ func TestSFTPEnd(t *testing.T) {
 // TestSFTPReconnects: a connection that nobody used for long, or that was lost, is made
 // again.
 func TestSFTPReconnects(t *testing.T) {
-	s := newServer(t).listen(t)
-	o, d := s.options(), cutAfter(1<<40)
+	s := storetest.NewSFTPServer(t).Listen(t)
+	o, d := s.Options(), cutAfter(1<<40)
 	o.Dial = d.dial
-	p := s.open(t, o)
+	p := openSFTP(t, o)
 	for i := range 3 {
 		d.left.Store(0) // whatever comes next is cut
 		if err := putOne(t, p, fmt.Sprintf("parts/%d", i), "x"); err != nil {
@@ -349,9 +425,9 @@ func TestSFTPReconnects(t *testing.T) {
 // TestSFTPSpares: a server whose rename replaces is named.
 func TestSFTPSpares(t *testing.T) {
 	for _, replaces := range []bool{false, true} {
-		s := newServer(t)
-		s.bare = replaces
-		p := s.listen(t).open(t, s.options())
+		s := storetest.NewSFTPServer(t)
+		s.Bare = replaces
+		p := openSFTP(t, s.Listen(t).Options())
 		if err := putOne(t, p, "probe/1", "first"); err != nil {
 			t.Fatal(err)
 		}
@@ -362,7 +438,7 @@ func TestSFTPSpares(t *testing.T) {
 		if _, err := p.Spares(t.Context(), "parts/1"); err == nil {
 			t.Error("parts/1 is taken for a probe")
 		}
-		files, err := os.ReadDir(filepath.Join(s.dir, "copy", "probe"))
+		files, err := os.ReadDir(filepath.Join(s.Dir, "copy", "probe"))
 		if err != nil || len(files) != 1 {
 			t.Errorf("it left %v, %v", files, err)
 		}

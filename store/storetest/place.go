@@ -274,9 +274,9 @@ func race(t *testing.T, open func(t *testing.T) offsite.Place) {
 	}
 }
 
-// large puts and gets 100 MB, and looks at the heap on the way.
+// large puts and gets more than it may hold, and looks at the heap on the way.
 func large(t *testing.T, open func(t *testing.T) offsite.Place) {
-	const size, limit = 100_000_000, 48 << 20
+	const size, limit = 64_000_000, 48 << 20
 	p, in := open(t), &watched{r: io.LimitReader(rand.NewChaCha8([32]byte{7}), size), hash: sha256.New()}
 	in.from = in.heap()
 	if err := p.Put(t.Context(), "holdings/1", size, in); err != nil {
