@@ -37,7 +37,7 @@ func (o *office) SecondCopies(context.Context) ([]viewer.SecondCopy, error) {
 		c := s.Copies[i]
 		out := shownCopy(c, st)
 		out.State = st.check(c, s, now)
-		out.State.Words = withoutCall(out.State.Words)
+		out.State.Words = sentence(withoutCall(out.State.Words))
 		out.Stays = c.Disks > 1 && st.trouble(c, s, now) == copyStays
 		plan := plans[schedule.Job{Source: c.Name, Kind: schedule.Copy}]
 		out.Running = o.d.busyWith(c.Name)

@@ -60,7 +60,7 @@ func (d *double) keepsCopies() {
 			Next: now.Add(10 * time.Hour), Times: "every day at 05:00", Disks: 2, Disk: "a91f3c", DiskSince: now.AddDate(0, 0, -3), Own: true,
 			Tested: now.AddDate(0, 0, -80), Weak: true, TestWords: "It could be removed: whoever controls this computer can erase a disk that is plugged in. Let two disks take turns, so that one is always somewhere else.",
 			Checked: night.Add(90 * time.Minute), CheckRun: 412, CheckGood: true, CheckWords: "1840 of 1840 files are there; 61 were read and are what was written."},
-		{Name: "cloud", Kind: "s3", Where: "https://s3.example/elm-street", State: health.Check{Answer: health.No, At: now.AddDate(0, 0, -12), Words: "the second copy cloud is not surely the practice's own: who else can delete what lies there was not answered"},
+		{Name: "cloud", Kind: "s3", Where: "https://s3.example/elm-street", State: health.Check{Answer: health.No, At: now.AddDate(0, 0, -12), Words: "The second copy cloud is not surely the practice's own: who else can delete what lies there was not answered."},
 			Complete: now.AddDate(0, 0, -12), Tried: night, Trouble: "The place of the second copy cannot be reached: the disk is not plugged in, or the server does not answer.", There: -1, Run: 411,
 			Next: now.Add(20 * time.Minute), Times: "every day at 05:00", Disks: 1, Answers: viewer.Answers{Ours: "practice", Agreement: "2026-03-01"},
 			Tested: now.AddDate(0, 0, -80), TestWords: "It could not be overwritten or removed with this computer's own sign-in: good.",

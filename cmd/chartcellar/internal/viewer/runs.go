@@ -86,7 +86,11 @@ func (s *Server) serveRun(r *request) error {
 	if err != nil {
 		return err
 	}
-	return s.render(r, http.StatusOK, "run", fmt.Sprintf("Run %d", p.Number), p)
+	title := fmt.Sprintf("Run %d", p.Number)
+	if p.Kind != "" && p.Kind != "sync" {
+		title += ": " + kindWords(p.Kind, p.Source)
+	}
+	return s.render(r, http.StatusOK, "run", title, p)
 }
 
 func (s *Server) serveRunJSON(r *request) error {
