@@ -2,7 +2,7 @@
 // complete backup, and the practice that the demo serves. run.mjs calls it with the rules
 // that are the same for all pages.
 import { execFileSync, spawn } from "node:child_process";
-import { mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 
 // start runs a command of the program until it has printed all that is waited for. Everything
@@ -95,6 +95,10 @@ export function real({ root, work, shots, context, watch, look, shot, want, sign
 			await page.evaluate(() => document.querySelector("table.key").createCaption().append("EXAMPLE: the key of a copy that was thrown away"));
 			await shot(page, "setup-sheet");
 		}
+		const lines = [];
+		for (const row of await page.locator("table.key tbody tr").all()) {
+			lines.push(`${await row.locator("th").innerText()}. ${await row.locator("td").nth(0).innerText()} [${await row.locator("td").nth(1).innerText()}]`);
+		}
 		for (const label of await page.locator("form[action='/setup/sheet'] label").all()) {
 			const line = (await label.innerText()).match(/line (\d+)/)[1];
 			await page.fill("#l" + line, letters[line]);
@@ -113,6 +117,79 @@ export function real({ root, work, shots, context, watch, look, shot, want, sign
 		await lastSteps(page, "real ", seen, shot, async () => {
 			want((await page.locator("text=The connection works").count()) === 1, "real /setup/emr", "the test: " + (await page.locator(".tests").innerText()));
 		});
+		return lines;
+	}
+
+	// over waits until nothing runs.
+	async function over(page) {
+		await page.goto("/backups/progress");
+		for (let i = 0; i < 120 && !(await page.locator("text=No run is under way").count()); i++) {
+			await page.waitForTimeout(250);
+			await page.goto("/backups/progress");
+		}
+	}
+
+	// copies makes two second copies from the page.
+	async function copies(page, seen) {
+		await page.goto("/backups/copies");
+		await look(page, "real /backups/copies without one", seen);
+		await page.setViewportSize({ width: 1100, height: 800 });
+		await shot(page, "copies-none");
+		for (const name of ["usb", "safe"]) {
+			const folder = path.join(work, name + " disk");
+			mkdirSync(folder);
+			await page.setViewportSize({ width: 390, height: 844 });
+			await page.goto("/backups/copies/new");
+			await page.fill("#name1", name);
+			await page.fill("#folder", path.join(work, "not there"));
+			await page.click("button:text-is('Test it and set it up') >> nth=0");
+			await page.waitForSelector("[role=alert]");
+			await page.fill("#folder", folder);
+			await page.click("button:text-is('Test it and set it up') >> nth=0");
+			await page.waitForURL("**/backups/copies?done=place");
+			await over(page);
+			await page.goto("/backups/copies");
+			await page.click(`section:has(h2:text-is('${name}')) button[value='now']`);
+			await page.waitForURL("**/backups/copies?done=now");
+			await over(page);
+			await page.goto("/backups/copies");
+			want(existsSync(path.join(folder, "READ-ME-FIRST.html")), "real copy to " + name, "it does not say how to open it");
+			await page.click(`section:has(h2:text-is('${name}')) button[value='check']`);
+			await page.waitForURL("**/backups/copies?done=check");
+			await over(page);
+		}
+		await page.goto("/backups/copies");
+		want((await page.locator(".mark:has-text('up to date')").count()) === 2, "real /backups/copies", "not both are up to date: " + (await page.locator("main").innerText()).slice(0, 900));
+		await look(page, "real /backups/copies", seen);
+	}
+
+	// drill proves with the typed sheet that a copy comes back.
+	async function drill(page, seen, lines) {
+		await page.setViewportSize({ width: 390, height: 844 });
+		await page.goto("/backups/drill");
+		await look(page, "real /backups/drill before the first", seen);
+		await page.selectOption("#name", "usb");
+		const swapped = lines.map((l, i) => i === 1 ? l.replace(/^(\d+\. )(.)/, (_, n, c) => n + (c === "Q" ? "P" : "Q")) : l);
+		await page.fill("#sheet", swapped.join("\n"));
+		await page.click("text=Start the drill");
+		await page.waitForSelector("#drillwrong [role=alert]");
+		want((await page.locator("#drillwrong").innerText()).includes("Line 2 of the recovery key"), "real drill", "the wrong line is not named");
+		want((await page.inputValue("#sheet")) === swapped.join("\n"), "real drill", "what was typed is gone");
+		await page.fill("#sheet", lines.join("\n"));
+		await page.click("text=Start the drill");
+		await page.waitForURL("**/backups/drill?done=drill");
+		await over(page);
+		await page.goto("/backups/drill");
+		want((await page.locator(".verdict .word").innerText()).trim().toLowerCase() === "passed", "real drill", "not passed: " + (await page.locator("main").innerText()).slice(0, 900));
+		await look(page, "real /backups/drill passed", seen);
+		await page.setViewportSize({ width: 1100, height: 800 });
+		await shot(page, "drill-passed");
+		await page.click("text=The report, to print and sign");
+		want((await page.content()).includes("Signed off"), "real drill", "nobody signs the report off");
+		await look(page, "real report of the drill", seen);
+		await page.goto("/");
+		const facts = await page.locator(".facts li").allInnerTexts();
+		for (const f of facts.filter((t) => /second copy is current|restore was tried/.test(t))) want(/yes/.test(f), "real Home after the drill", f);
 	}
 
 	async function realWizard() {
@@ -127,7 +204,7 @@ export function real({ root, work, shots, context, watch, look, shot, want, sign
 			const site = { url: office.found[0], code: office.found[1], name: "reyes", password: "four words that never meet" };
 			c = await context(site);
 			const page = await c.newPage(), seen = watch(page, site.url);
-			await setup(page, site, seen, { base: emr.found[0], ca: readFileSync(path.join(work, "emr", emr.found[1]), "utf8") });
+			const lines = await setup(page, site, seen, { base: emr.found[0], ca: readFileSync(path.join(work, "emr", emr.found[1]), "utf8") });
 			await page.waitForSelector("#progress p", { timeout: 3000 }).catch(async () => { want(false, "real first backup", "no progress: " + (await page.locator("main").innerText()).slice(0, 600)); });
 			const numbers = [];
 			page.on("response", async (r) => { if (r.url().endsWith("/backups/progress") && r.ok()) numbers.push(await r.text().catch(() => "")); });
@@ -139,13 +216,15 @@ export function real({ root, work, shots, context, watch, look, shot, want, sign
 			await sameCounts(page, "real Home after the first backup", status(home));
 			await look(page, "real Home after the first backup", seen);
 			want((await page.goto("/setup/owner")).status() === 404, "real setup", "is still there");
+			await copies(page, seen);
+			await drill(page, seen, lines);
 		} finally {
 			if (c) await c.close();
 			for (const stop of stops.reverse()) await stop();
 		}
 	}
 
-	const plain = ["/backups/runs", "/backups/coverage", "/backups/changes", "/backups/gaps", "/backups/held", "/backups/storage", "/reports",
+	const plain = ["/backups/runs", "/backups/coverage", "/backups/changes", "/backups/gaps", "/backups/held", "/backups/storage", "/backups/copies", "/backups/copies/new", "/backups/drill", "/reports",
 		"/settings", "/settings/accounts", "/log"];
 
 	async function realDemo() {

@@ -174,7 +174,7 @@ async function reach(page, selector, steps = 60) {
 }
 
 const pages = ["/", "/backups", "/backups/progress", "/backups/runs", "/backups/runs/412", "/backups/schedule", "/backups/gaps", "/backups/held",
-	"/backups/changes", "/backups/coverage", "/backups/storage", "/reports", "/reports/2026-11", "/settings", "/settings/password",
+	"/backups/copies", "/backups/copies/new", "/backups/drill", "/backups/runs/390", "/backups/changes", "/backups/coverage", "/backups/storage", "/reports", "/reports/2026-11", "/settings", "/settings/password",
 	"/settings/accounts", "/log", "/confirm", "/nowhere"];
 
 async function practicePages() {
@@ -188,7 +188,7 @@ async function practicePages() {
 		await signIn(page, site);
 		for (const p of pages) {
 			const r = await page.goto(p);
-			const expected = p === "/nowhere" || name === "empty" && ["/backups/runs/412", "/reports/2026-11"].includes(p) ? 404 : 200;
+			const expected = p === "/nowhere" || name === "empty" && ["/backups/runs/412", "/backups/runs/390", "/reports/2026-11"].includes(p) ? 404 : 200;
 			want(r.status() === expected, name + " " + p, "status " + r.status());
 			await look(page, name + " " + p, seen);
 			const bytes = (await r.body()).length;
@@ -250,6 +250,69 @@ async function aRun() {
 	await page.clock.fastForward("10:05");
 	await page.waitForURL("**/lock?next=%2Fsettings", { timeout: 5000 }).catch(() => say("idle", "does not lock; at " + page.url()));
 	await c.close();
+}
+
+// copies goes through the forms of the second copies and the drill, with the keyboard and
+// by a telephone.
+async function copies() {
+	const site = sites.practice, c = await context(site), page = await c.newPage(), seen = watch(page, site.url);
+	await signIn(page, site);
+	await page.goto("/backups/copies");
+	for (const s of ["button[value='now']", "button[value='check']", "button[value='test']", "form[action='/backups/copies/out'] button", "summary", "a[href='/backups/copies/new']"]) {
+		want(await reach(page, s), "keyboard /backups/copies", s + " cannot be reached");
+	}
+	await page.click("summary:has-text('Answer')");
+	await look(page, "/backups/copies with the questions", seen);
+	await page.check("#mine1");
+	await page.fill("#deletes1", "nobody");
+	await page.click("text=Keep the answers");
+	await page.waitForURL("**/backups/copies?done=answers");
+	await page.click("section:has(h2:text-is('usb')) form[action='/backups/copies/out'] button");
+	want((await page.content()).includes("it can be taken out now"), "/backups/copies", "not told whether the disk can be taken out");
+	await look(page, "/backups/copies of a disk to be taken out", seen);
+	await page.setViewportSize({ width: 390, height: 844 });
+	await page.goto("/backups/copies/new");
+	await page.click("summary:has-text('SFTP')");
+	await page.fill("#name2", "nas");
+	await page.fill("#sftp", "backup@nas.example:22/elm");
+	await page.click("text=Ask the server who it is");
+	await page.waitForSelector("#same");
+	await look(page, "/backups/copies/new of a server", seen);
+	await page.fill("#secret", "wrong");
+	await page.check("#same");
+	await page.click("text=Test it and set it up");
+	await page.waitForSelector("[role=alert]");
+	want((await page.inputValue("#secret")) === "", "/backups/copies/new", "a password is sent back");
+	await page.check("#same");
+	await page.click("text=Test it and set it up");
+	await page.waitForURL("**/backups/copies?done=place");
+	await page.goto("/backups/drill");
+	want(await reach(page, "#sheet"), "keyboard /backups/drill", "the lines of the key cannot be reached");
+	await page.keyboard.type("2. WRONG LINE [AB]");
+	await page.keyboard.press("Tab");
+	await page.keyboard.press("Enter");
+	await page.waitForSelector("#drillwrong [role=alert]");
+	want((await page.inputValue("#sheet")) === "2. WRONG LINE [AB]", "/backups/drill", "what was typed is gone when a line is wrong");
+	await look(page, "/backups/drill with a wrong line", seen);
+	await page.fill("#sheet", "GOOD");
+	await page.click("text=Start the drill");
+	await page.waitForURL("**/backups/drill?done=drill");
+	await c.close();
+	const plain = await context(site, { javaScriptEnabled: false, viewport: { width: 390, height: 844 } }), still = await plain.newPage();
+	await signIn(still, site);
+	await still.goto("/backups/drill");
+	await still.selectOption("#name", "cloud");
+	await still.fill("#sheet", "2. WRONG LINE [AB]");
+	await still.click("text=Start the drill");
+	want((await still.content()).includes("Line 2 of the recovery key"), "drill without JavaScript", "a wrong line is not told");
+	want((await still.inputValue("#name")) === "cloud" && (await still.inputValue("#sheet")) === "", "drill without JavaScript", "the copy is forgotten, or the key is sent back");
+	await still.fill("#sheet", "GOOD");
+	await still.click("text=Start the drill");
+	await still.waitForURL("**/backups/drill?done=drill");
+	await still.goto("/backups/copies");
+	await still.click("section:has(h2:text-is('usb')) button[value='now']");
+	await still.waitForURL("**/backups/copies?done=now");
+	await plain.close();
 }
 
 async function lockAndBack() {
@@ -324,7 +387,7 @@ async function wizard() {
 async function print() {
 	const site = sites.practice, c = await context(site), page = await c.newPage();
 	await signIn(page, site);
-	for (const p of ["/", "/backups/runs/412", "/reports/2026-11"]) {
+	for (const p of ["/", "/backups/runs/412", "/backups/runs/390", "/reports/2026-11"]) {
 		await page.goto(p);
 		const file = path.join(work, "print.pdf");
 		await page.pdf({ path: file, format: "A4" });
@@ -344,12 +407,21 @@ async function screens() {
 		await page.goto(p);
 		await shot(page, name);
 	}
+	const top = shotIn(shots);
+	for (const [name, p] of [["copies", "/backups/copies"], ["drill-overdue", "/backups/drill"]]) {
+		await page.goto(p);
+		await top(page, name);
+	}
+	await page.goto("/backups/copies/new");
+	await shot(page, "copies-new");
+	await page.goto("/backups/runs/390");
+	await shot(page, "run-drill");
 	await page.emulateMedia({ colorScheme: "dark" });
 	await page.goto("/");
 	await shot(page, "home-dark");
 	await page.emulateMedia({ colorScheme: "light" });
 	await page.setViewportSize({ width: 390, height: 844 });
-	for (const [name, p] of [["home-phone", "/"], ["backups-phone", "/backups"], ["run-phone", "/backups/runs/412"]]) { await page.goto(p); await shot(page, name); }
+	for (const [name, p] of [["home-phone", "/"], ["backups-phone", "/backups"], ["run-phone", "/backups/runs/412"], ["copies-phone", "/backups/copies"], ["drill-phone", "/backups/drill"]]) { await page.goto(p); await shot(page, name); }
 	const e = await context(sites.empty, { viewport: { width: 1100, height: 800 } }), blank = await e.newPage();
 	await signIn(blank, sites.empty);
 	await shot(blank, "home-empty");
@@ -360,7 +432,7 @@ async function screens() {
 const { realWizard, realDemo } = real({ root, work, shots, context, watch, look, shot: shotIn(shots), want, signIn, lock, unlockAndLeave, lastSteps });
 const only = process.argv.includes("--only") ? process.argv[process.argv.indexOf("--only") + 1].split(",") : [];
 try {
-	for (const [name, step] of Object.entries({ realWizard, realDemo, wizard, practicePages, keyboard, aRun, lockAndBack, noScript, print, screens })) {
+	for (const [name, step] of Object.entries({ realWizard, realDemo, wizard, practicePages, keyboard, aRun, copies, lockAndBack, noScript, print, screens })) {
 		if (only.length && !only.includes(name)) continue;
 		const t = Date.now();
 		try { await step(); } catch (e) { say(name, e.message.split("\n").slice(0, 4).join(" | ")); }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -131,6 +130,16 @@ func answerFlags(c *cobra.Command, o *config.Copy) {
 	c.Flags().StringVar(&o.Agreement, "agreement", "", "day of the agreement with whoever keeps it, as 2026-03-01")
 }
 
+// answerEdits are the answers that were given about a place.
+func answerEdits(c config.Copy) (edits []config.Edit) {
+	for _, one := range []struct{ key, value string }{{"ours", c.Ours}, {"deletes", c.Deletes}, {"agreement", c.Agreement}} {
+		if one.value != "" {
+			edits = append(edits, config.Edit{Section: "copy " + c.Name, Key: one.key, Value: one.value})
+		}
+	}
+	return edits
+}
+
 func copyAnswerCommand(e *env) *cobra.Command {
 	var o config.Copy
 	c := command("answer NAME", "Answer whose a place is", "", cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
@@ -139,12 +148,8 @@ func copyAnswerCommand(e *env) *cobra.Command {
 			if err != nil {
 				return usage(err.Error())
 			}
-			var edits []config.Edit
-			for key, value := range map[string]string{"ours": o.Ours, "deletes": o.Deletes, "agreement": o.Agreement} {
-				if value != "" {
-					edits = append(edits, config.Edit{Section: "copy " + c.Name, Key: key, Value: value})
-				}
-			}
+			o.Name = c.Name
+			edits := answerEdits(o)
 			if len(edits) == 0 {
 				return usage("say --ours, --deletes or --agreement")
 			}
@@ -156,154 +161,6 @@ func copyAnswerCommand(e *env) *cobra.Command {
 	})
 	answerFlags(c, &o)
 	return c
-}
-
-// copyAdd tests a place and puts it into the settings.
-func (e *env) copyAdd(ctx context.Context, o addedCopy) error {
-	a := access{doing: "copy add", write: true}
-	if o.password || o.S3 != "" {
-		a.asks, a.what = "CHARTCELLAR_COPY_SECRET", "Password of the account, or secret key of the bucket"
-	}
-	if o.Folder != "" {
-		var err error
-		if o.Folder, err = e.abs(o.Folder); err != nil {
-			return err
-		}
-	}
-	return e.withMirror(ctx, a, func(ctx context.Context, s config.Settings, m *store.Mirror) error {
-		if _, err := s.Copy(o.Name); err == nil {
-			return usage("there is a second copy " + o.Name + " already; change it in the settings file, then: chartcellar copy test " + o.Name)
-		}
-		whole, c, err := e.withCopy(o.Copy)
-		if err != nil {
-			return err
-		}
-		if o.SFTP != "" && (!o.password || o.HostKey == "") {
-			if err := e.copyKey(ctx, m, o); err != nil {
-				return err
-			}
-		}
-		if a.asks != "" {
-			secret, err := e.askSecret(a.asks, a.what)
-			if err != nil {
-				return err
-			}
-			if err := m.PutSecret(copySecretName(c), []byte(secret)); err != nil {
-				return err
-			}
-		}
-		if err := e.testCopy(ctx, m, c); err != nil {
-			return err
-		}
-		path, err := e.settingsPath()
-		if err != nil {
-			return err
-		}
-		if err := m.Journal(store.Event{Code: "copy.add", Account: "owner", Key: store.Key{Source: c.Name}}); err != nil {
-			return err
-		}
-		if err := e.putSettings(m, "owner", path, whole); err != nil {
-			return fmt.Errorf("write the settings: %w", err)
-		}
-		if err := e.changed(m, notice{code: "copy.add", by: "owner", place: c.Name}); err != nil {
-			return err
-		}
-		e.printf("The second copy is set up as %q. Next: chartcellar copy now %s\n", c.Name, c.Name)
-		return nil
-	})
-}
-
-// withCopy returns the settings file with a new second copy, and that as it is read
-// from there.
-func (e *env) withCopy(c config.Copy) ([]byte, config.Copy, error) {
-	path, err := e.settingsPath()
-	if err != nil {
-		return nil, c, err
-	}
-	old, err := os.ReadFile(path)
-	if err != nil {
-		return nil, c, fmt.Errorf("read the settings: %w", err)
-	}
-	if c.SFTP != "" && c.HostKey == "" {
-		c.HostKey = "SHA256:" // the rest is checked before the server is asked
-	}
-	whole := append(old, config.CopyBlock(c)...)
-	parsed, err := config.Parse(whole)
-	if err == nil {
-		_, err = copyPlans(parsed)
-	}
-	if err == nil && c.Hours != "" {
-		_, err = schedule.ParseWindow(c.Hours)
-	}
-	if err != nil {
-		return nil, c, usage(err.Error())
-	}
-	c, err = parsed.Copy(c.Name)
-	return whole, c, err
-}
-
-// copyKey makes the key of an SFTP place, and asks a person to compare the server's
-// fingerprint unless he has.
-func (e *env) copyKey(ctx context.Context, m *store.Mirror, o addedCopy) error {
-	if !o.password {
-		line, err := sftpKey(m, o.Copy)
-		if err != nil {
-			return err
-		}
-		e.printf("The key with which this computer signs in. Put this line into authorized_keys of\nthe account, best one that may only add files:\n\n%s\n\n", line)
-	}
-	if o.HostKey != "" {
-		return nil
-	}
-	place, err := sftpOf(o.SFTP)
-	if err != nil {
-		return err
-	}
-	found, err := offsite.HostKeyOf(ctx, place.Addr)
-	if err != nil {
-		return err
-	}
-	e.printf("The server shows this fingerprint:\n\n%s\n\n", found)
-	return &plainError{exitUsage, "Nothing is set up yet: compare the fingerprint with what the server's operator tells you.", "Nothing is lost.",
-		"If it is the same, call again with: --host-key " + found}
-}
-
-// testCopy tests a place step by step and records what was found.
-func (e *env) testCopy(ctx context.Context, m *store.Mirror, c config.Copy) error {
-	p, err := e.openPlace(ctx, m, c)
-	if err != nil {
-		return err
-	}
-	defer p.Close() // nothing is open there any more
-	t, err := offsite.Test(ctx, m, p)
-	if err != nil {
-		return err
-	}
-	if err := m.Journal(store.Event{Code: "copy.test", Account: "owner", Key: store.Key{Source: c.Name}}); err != nil {
-		return err
-	}
-	rec := copyRecord{Result: offsite.Result{Place: c.Name, What: "test", Started: e.now().UTC()}, Tested: &t}
-	if err := keepRecord(ctx, m, store.RunSpec{Source: c.Name, Kind: testedRun}, rec.verdict(), rec); err != nil {
-		return err
-	}
-	e.printf("A file was written and read back.\n%s\n", weakWords(t, c))
-	if t.Free >= 0 {
-		e.printf("Free there: %d MB.\n", t.Free>>20)
-	}
-	return nil
-}
-
-// weakWords say what could be done to a copy with what this computer knows.
-func weakWords(t offsite.Tested, c config.Copy) string {
-	switch {
-	case !t.Weak():
-		return "It could not be overwritten or removed with this computer's own sign-in: good."
-	case c.Office():
-		return "It could be removed: whoever controls this computer can erase a disk that is plugged in.\nLet two disks take turns, so that one is always somewhere else."
-	case t.Deletes:
-		return "WEAK: it could be removed with this computer's own sign-in, so whoever takes this\ncomputer can remove the copy. Ask for an account that may only add files, or for object lock."
-	}
-	return "WEAK: it could be overwritten with this computer's own sign-in, so whoever takes this\ncomputer can destroy the copy. Ask for an account that may only add files, or for object lock."
 }
 
 func (e *env) copyTest(ctx context.Context, name string) error {
@@ -504,50 +361,4 @@ func (st copyState) words(c health.Check, now time.Time) string {
 		text += "; " + c.Words
 	}
 	return text
-}
-
-// copyOut says whether a disk can be taken out.
-func (e *env) copyOut(ctx context.Context, name string) error {
-	return e.withMirror(ctx, access{doing: "copy safe-to-remove"}, func(ctx context.Context, s config.Settings, m *store.Mirror) error {
-		c, err := s.Copy(name)
-		if err != nil {
-			return usage(err.Error())
-		}
-		if !c.Office() {
-			return usage(c.Name + " is no disk that could be taken out")
-		}
-		if d := e.daemon.get(); d != nil && d.busyWith(c.Name) {
-			return &plainError{exitBusy, "NOT YET: a copy is being written to the disk.", nothingLost, "Wait until it has ended: chartcellar copy safe-to-remove " + c.Name}
-		}
-		p, err := e.openPlace(ctx, m, c)
-		if err != nil {
-			return err
-		}
-		defer p.Close() // only looked at
-		held, err := offsite.Read(ctx, p)
-		if err != nil {
-			return err
-		}
-		want, err := m.Inventory()
-		if err != nil {
-			return err
-		}
-		lacks := 0
-		for _, f := range want {
-			if size, there := held.Size(f.Name); !there || size != f.Size {
-				lacks++
-			}
-		}
-		e.printf("Every file that was written has been synced to the disk: it can be taken out now.\n")
-		switch {
-		case held.Empty():
-			e.printf("There is no copy of this mirror on it.\n")
-		case lacks == 0:
-			e.printf("It holds everything that the office copy holds now.\n")
-		default:
-			e.printf("It lacks %d of the newest files; everything older is on it. For those: chartcellar copy now %s\n", lacks, c.Name)
-		}
-		e.printf("Take it to another place than the office. Next disk: plug it in, and it is filled by itself.\n")
-		return nil
-	})
 }

@@ -81,13 +81,16 @@ func permanent(err error) bool {
 // copied brings the progress of a copy up to date.
 func (d *daemon) copied(job schedule.Job) func(done, all int, bytes int64) {
 	words := map[schedule.Kind]string{schedule.Copy: "New files go to the second copy, and are read back.", schedule.CopyCheck: "The second copy is read and compared."}[job.Kind]
-	return func(done, all int, _ int64) {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		for _, r := range d.jobs {
-			if r.job == job {
-				r.how.Words, r.how.Unit, r.how.Done, r.how.All = words, "files", done, all
-			}
+	return func(done, all int, _ int64) { d.tell(job, words, done, all) }
+}
+
+// tell brings the progress of a job over files up to date.
+func (d *daemon) tell(job schedule.Job, words string, done, all int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, r := range d.jobs {
+		if r.job == job {
+			r.how.Words, r.how.Unit, r.how.Done, r.how.All = words, "files", done, all
 		}
 	}
 }

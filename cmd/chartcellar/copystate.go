@@ -64,12 +64,13 @@ type copyState struct {
 	CheckAt  time.Time       `json:"checkAt,omitzero"` // of the last check
 	Tested   *offsite.Tested `json:"tested,omitempty"`
 	TestAt   time.Time       `json:"testAt,omitzero"`
-	// Since is since when the same one of several disks has been there.
+	// Since is since when the same one of several disks has been there; after two weeks
+	// it is at least since then.
 	Since time.Time `json:"since,omitzero"`
 	// Missing says what keeps the place from being the practice's own, in words.
 	Missing []string `json:"missing,omitempty"`
 
-	run uint32
+	run, checkRun uint32 // of the last copy, and of the last check
 }
 
 // copyStates gathers how all second copies stand; runs are newest first.
@@ -85,15 +86,20 @@ func stateOfCopy(c config.Copy, m *store.Mirror, runs []store.RunInfo) copyState
 	st := copyState{Name: c.Name, Where: whereOf(c)}
 	changed := false // another disk was there before
 	for _, r := range runs {
-		if r.Source != c.Name || r.Ended.IsZero() || st.known(changed) {
+		if r.Source != c.Name || r.Ended.IsZero() {
 			continue
 		}
 		switch r.Kind {
 		case copyRun:
-			changed = st.copied(r, recordOfCopy(m, r)) || changed
+			if r.Verdict == copyComplete && st.Complete.IsZero() {
+				st.Complete = r.Ended
+			}
+			if st.Ended.IsZero() || c.Disks > 1 && !changed && st.Ended.Sub(st.Since) <= 2*diskStay {
+				changed = st.copied(r, recordOfCopy(m, r))
+			}
 		case checkRun:
 			if st.CheckAt.IsZero() {
-				st.Checked, st.CheckAt = recordOfCopy(m, r), r.Ended
+				st.Checked, st.CheckAt, st.checkRun = recordOfCopy(m, r), r.Ended, r.Number
 			}
 		case testedRun:
 			if st.TestAt.IsZero() {
@@ -105,19 +111,11 @@ func stateOfCopy(c config.Copy, m *store.Mirror, runs []store.RunInfo) copyState
 	return st
 }
 
-// known reports whether older runs can add nothing.
-func (st *copyState) known(changed bool) bool {
-	return !st.Complete.IsZero() && !st.CheckAt.IsZero() && !st.TestAt.IsZero() && changed
-}
-
 // copied takes in a copy, newest first; changed says that it went to another disk.
 func (st *copyState) copied(r store.RunInfo, rec copyRecord) (changed bool) {
 	if st.Ended.IsZero() {
 		st.Last, st.Ended, st.run = rec, r.Ended, r.Number
 		st.Since = r.Ended
-	}
-	if r.Verdict == copyComplete && st.Complete.IsZero() {
-		st.Complete = r.Ended
 	}
 	if rec.Disk == "" {
 		return false
@@ -200,7 +198,7 @@ func whereOf(c config.Copy) string {
 // practice's own, whole, in time, and not found wrong.
 func secondCopy(s config.Settings, states []copyState, now time.Time) health.Check {
 	if len(states) == 0 {
-		return health.Check{Answer: health.NotSetUp}
+		return health.Check{Answer: health.NotSetUp, Link: "/backups/copies"}
 	}
 	best := health.Check{}
 	for i, st := range states {
@@ -305,7 +303,7 @@ func copyPlan(c config.Copy, zone string, kind schedule.Kind, at string) (schedu
 // copyPlans are the plans of all second copies.
 func copyPlans(s config.Settings) (list []schedule.Plan, err error) {
 	for _, c := range s.Copies {
-		for kind, at := range map[schedule.Kind]string{schedule.Copy: c.At, schedule.CopyCheck: c.Check} {
+		for kind, at := range map[schedule.Kind]string{schedule.Copy: c.At, schedule.CopyCheck: c.Check, schedule.CopyTest: "off", schedule.Drill: "off"} {
 			p, err := copyPlan(c, s.Zone, kind, at)
 			if err != nil {
 				return nil, fmt.Errorf("copy %q: %w", c.Name, err)

@@ -80,15 +80,8 @@ func (e *env) drill(ctx context.Context, name, sheet, person, scratch string) er
 		if scratch, err = e.drillFolder(s, scratch); err != nil {
 			return err
 		}
-		rec, err := e.drillOnce(ctx, m, c, paper{id, text}, scratch)
+		rec, err := e.drillOnce(ctx, m, c, drillOrder{paper{id, text}, person, "owner"}, scratch, e.fetched())
 		if err != nil {
-			return err
-		}
-		rec.Person = person
-		if err := m.Journal(store.Event{Code: "drill", Account: "owner", Key: store.Key{Source: c.Name}, Count: rec.Compared, Note: person}); err != nil {
-			return err
-		}
-		if err := keepRecord(ctx, m, store.RunSpec{Source: c.Name, Kind: drillRun}, rec.verdict(), rec); err != nil {
 			return err
 		}
 		if e.json {
@@ -118,8 +111,28 @@ func (e *env) drillFolder(s config.Settings, scratch string) (string, error) {
 	return e.abs(scratch)
 }
 
-// drillOnce makes a drill in a folder that is gone afterwards.
-func (e *env) drillOnce(ctx context.Context, m *store.Mirror, c config.Copy, sheet paper, parent string) (rec drillRecord, err error) {
+// A drillOrder is what a person gives for a drill.
+type drillOrder struct {
+	sheet   paper
+	person  string // who does it, for the record
+	account string // that he signed in with
+}
+
+// drillOnce makes a drill in a folder that is gone afterwards, and keeps what it came to.
+func (e *env) drillOnce(ctx context.Context, m *store.Mirror, c config.Copy, o drillOrder, parent string, events func(int, int, int64)) (drillRecord, error) {
+	rec, err := e.tryBack(ctx, m, c, o.sheet, parent, events)
+	if err != nil {
+		return rec, err
+	}
+	rec.Person = o.person
+	if err := m.Journal(store.Event{Code: "drill", Account: o.account, Key: store.Key{Source: c.Name}, Count: rec.Compared, Note: o.person}); err != nil {
+		return rec, err
+	}
+	return rec, keepRecord(ctx, m, store.RunSpec{Source: c.Name, Kind: drillRun}, rec.verdict(), rec)
+}
+
+// tryBack brings a copy back into a folder that is gone afterwards, and compares it.
+func (e *env) tryBack(ctx context.Context, m *store.Mirror, c config.Copy, sheet paper, parent string, events func(int, int, int64)) (rec drillRecord, err error) {
 	rec.Place = c.Name
 	p, err := e.openPlace(ctx, m, c)
 	if err != nil {
@@ -134,7 +147,7 @@ func (e *env) drillOnce(ctx context.Context, m *store.Mirror, c config.Copy, she
 		return rec, err
 	}
 	defer func() { err = errors.Join(err, scratch.Close()) }()
-	rec.Drilled, err = offsite.Drill(ctx, m, p, offsite.DrillOptions{Dir: scratch.Dir(), FS: e.disk, Identity: sheet.id, Mirror: sheet.fits, Now: e.now, Events: e.fetched()})
+	rec.Drilled, err = offsite.Drill(ctx, m, p, offsite.DrillOptions{Dir: scratch.Dir(), FS: e.disk, Identity: sheet.id, Mirror: sheet.fits, Now: e.now, Events: events})
 	return rec, err
 }
 
@@ -180,10 +193,10 @@ func recordOfDrill(m *store.Mirror, r store.RunInfo) (rec drillRecord) {
 func drilled(runs []store.RunInfo, now time.Time) health.Check {
 	i := slices.IndexFunc(runs, func(r store.RunInfo) bool { return r.Kind == drillRun && !r.Ended.IsZero() })
 	if i < 0 {
-		return health.Check{Answer: health.NotSetUp}
+		return health.Check{Answer: health.NotSetUp, Link: "/backups/drill"}
 	}
 	r := runs[i]
-	c := health.Check{Answer: health.Yes, At: r.Ended, Link: fmt.Sprintf("/backups/runs/%d", r.Number)}
+	c := health.Check{Answer: health.Yes, At: r.Ended, Link: "/backups/drill"}
 	switch {
 	case r.Verdict != drillPassed:
 		c.Answer, c.Words = health.No, "the last restore drill did not pass: chartcellar runs show "+fmt.Sprint(r.Number)

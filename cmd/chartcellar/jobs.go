@@ -58,6 +58,12 @@ func kindOf(k schedule.Kind) string {
 		return "sync"
 	case schedule.Verify, schedule.Compare:
 		return "verify"
+	case schedule.Copy:
+		return copyRun
+	case schedule.CopyCheck:
+		return checkRun
+	case schedule.CopyTest:
+		return testedRun
 	}
 	return string(k)
 }
@@ -133,7 +139,8 @@ func (d *daemon) lastJob() viewer.Progress {
 		return viewer.Progress{All: -1}
 	}
 	for _, r := range runs {
-		if (r.Kind == "sync" || r.Kind == "verify") && !r.Ended.IsZero() {
+		waited := r.Kind == "sync" || r.Kind == "verify" || r.Kind == drillRun || ofCopy(r)
+		if waited && !r.Ended.IsZero() {
 			return viewer.Progress{Kind: r.Kind, Source: r.Source, Run: r.Number, Ended: r.Ended, Verdict: string(verdictOf(d.m, r)), All: -1}
 		}
 	}

@@ -39,6 +39,8 @@ type served struct {
 	url  string
 	stop func() int
 	web  *http.Client
+	// sheet is the recovery key as it stood on the page of the first run.
+	sheet string
 }
 
 const ownerPassword = "grey herons over water"
@@ -225,6 +227,7 @@ func (s *served) provesSheet(folder string) {
 	if _, err := keys.ParseSheet(typed); err != nil {
 		s.t.Fatalf("what is shown is no key: %v", err)
 	}
+	s.sheet = typed
 	c, pdf := s.get("/setup/sheet.pdf")
 	s.wants(c, pdf, http.StatusOK, "%PDF-")
 	c, body = s.post("/setup/sheet", url.Values{"letters": {"ZZ", letters[asked[1][1]]}})

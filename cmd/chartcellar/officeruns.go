@@ -91,21 +91,7 @@ func (o *office) Run(_ context.Context, number uint32) (viewer.RunReport, error)
 	case r.Ended.IsZero():
 		return out, nil
 	case r.Kind == "verify":
-		result := resultOf(o.m, r)
-		if c := verified(result, r); c.Words != "" {
-			out.Notes = append(out.Notes, c.Words)
-		}
-		for _, d := range result.Damage {
-			out.Notes = append(out.Notes, "Damaged: "+d.File+": "+d.What)
-		}
-		out.Notes = append(out.Notes, harmNotes(result.Harm)...)
-		for _, l := range result.Lost {
-			out.Notes = append(out.Notes, "Declared lost on "+l.At.In(o.zone()).Format("2 January 2006")+": "+l.File)
-		}
-		out.Notes = append(out.Notes, harmNotes(result.LostHarm)...)
-		if result.NotChecked != "" {
-			out.Notes = append(out.Notes, "Not checked: "+result.NotChecked)
-		}
+		o.tellCheck(&out, r)
 		return out, nil
 	case r.Kind == "decision":
 		out.Notes = strings.Split(strings.TrimSpace(decisionWords(o.m, r)), "\n")
@@ -115,13 +101,14 @@ func (o *office) Run(_ context.Context, number uint32) (viewer.RunReport, error)
 		for _, f := range loss.Files {
 			out.Notes = append(out.Notes, "Declared lost: "+f)
 		}
-		out.Notes = append(out.Notes, harmNotes(&loss.Harm)...)
+		out.Notes, out.Next = append(out.Notes, harmNotes(&loss.Harm)...), lostNext
 		return out, err
 	case r.Kind == "check":
 		out.Sample = sampledWords(r)
 		return out, nil
 	case r.Kind == drillRun:
-		out.Notes = recordOfDrill(o.m, r).notes()
+		rec := recordOfDrill(o.m, r)
+		out.Notes, out.Person = rec.notes(), rec.Person
 		return out, nil
 	case ofCopy(r):
 		out.Notes = recordOfCopy(o.m, r).notes()

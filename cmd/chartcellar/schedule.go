@@ -87,8 +87,8 @@ func (e *env) showSchedule(s config.Settings, m *store.Mirror, now time.Time) (s
 		return out, err
 	}
 	for _, p := range plans {
-		if p.Job.Kind == schedule.Pack {
-			continue
+		if k := p.Job.Kind; k == schedule.Pack || k == schedule.CopyTest || k == schedule.Drill {
+			continue // nobody sets a time for these
 		}
 		st := states[p.Job.String()]
 		row := shownJob{Job: p.Job.String(), When: p.Calendar.Words(), Moved: schedule.Moved(p), Next: schedule.Upcoming(p, st, now, 5),

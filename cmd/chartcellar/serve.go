@@ -93,6 +93,8 @@ type daemon struct {
 	next     int
 	waiting  map[string][]chan pulled    // for the end of a job, by its name
 	settling map[string]*holding.Watcher // how the files of each holding looked, by its name
+	failures map[schedule.Job]failedTry
+	orders   map[string]drillOrder // of drills that wait, by the name of the copy
 }
 
 // A pulled is how a pull ended.
@@ -150,6 +152,7 @@ func (e *env) serve(ctx context.Context, o serveOptions) error {
 // newDaemon readies everything; nothing runs yet.
 func (e *env) newDaemon(s config.Settings, m *store.Mirror) (*daemon, error) {
 	d := &daemon{e: e, m: m, s: s, watchers: map[int]func(fhirsync.Event){}, waiting: map[string][]chan pulled{},
+		failures: map[schedule.Job]failedTry{}, orders: map[string]drillOrder{},
 		counter: counter{wake: make(chan struct{}, 1)}}
 	plans, err := plansOf(s)
 	if err != nil {
@@ -462,6 +465,7 @@ func (d *daemon) do(ctx context.Context, s schedule.Start) schedule.Outcome {
 	log := d.e.logger()
 	log.InfoContext(ctx, "job begun", "job", s.Job.String(), "why", string(s.Why))
 	out, err := d.job(ctx, s)
+	d.tried(s.Job, err)
 	d.recount(ctx) // before the job is over: the next page shows what it brought
 	switch {
 	case ctx.Err() != nil:
@@ -490,6 +494,10 @@ func (d *daemon) job(ctx context.Context, s schedule.Start) (schedule.Outcome, e
 		return d.compare(ctx)
 	case schedule.Copy, schedule.CopyCheck:
 		return d.copy(ctx, s)
+	case schedule.CopyTest:
+		return d.testCopy(ctx, s.Job)
+	case schedule.Drill:
+		return d.drill(ctx, s.Job)
 	case schedule.Weekly, schedule.Monthly:
 		return d.report(ctx, s.Job)
 	case schedule.Holding:

@@ -36,6 +36,8 @@ const (
 	// What is done with a second copy; Job.Source is its name.
 	Copy      Kind = "copy"       // bring it up to date
 	CopyCheck Kind = "copy check" // read the next thirtieth of it
+	CopyTest  Kind = "copy test"  // may it be removed there; when a person asks only
+	Drill     Kind = "drill"      // bring it back with the sheet that a person has typed
 )
 
 // A Job is one thing that runs: a kind, of one source or, with Source "", of the

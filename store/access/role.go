@@ -55,7 +55,9 @@ const (
 	Export           Capability = "export"              // files with records
 	RunBackups       Capability = "run backups"         // back up now, verify now, pause
 	EditSchedule     Capability = "edit schedule"       // when
-	ManageCopies     Capability = "manage copies"       // second copies and drills
+	ManageCopies     Capability = "manage copies"       // add, make, check and test second copies
+	AnswerForCopies  Capability = "answer for copies"   // say whose the place of one is
+	TryRestore       Capability = "try restore"         // make a drill: with the sheet one reads charts
 	ManageConnection Capability = "manage connection"   // the EMR
 	ManageSettings   Capability = "manage settings"     // alerts, storage, TLS, updates
 	ManageAccounts   Capability = "manage accounts"     // every account, idle times
@@ -75,7 +77,7 @@ const (
 // Capabilities returns all capabilities.
 func Capabilities() []Capability {
 	return []Capability{SeeStatus, SeeReports, SeeCharts, SeeSensitive, PrintCharts, Export,
-		RunBackups, EditSchedule, ManageCopies, ManageConnection, ManageSettings, ManageAccounts,
+		RunBackups, EditSchedule, ManageCopies, AnswerForCopies, TryRestore, ManageConnection, ManageSettings, ManageAccounts,
 		ManageITAccounts, ManageKeys, HandOver, PrepareHandOver, DecideHeld, SeeAccessLog,
 		SeeOwnAccessLog, SeeSystemLog, EmergencyAccess, ReviewEmergency, ChangePassword}
 }
@@ -95,7 +97,9 @@ func Can(r Role, g Grants, c Capability) bool {
 		return r == Owner || r == IT
 	case SeeCharts:
 		return charts
-	case SeeSensitive, Export, HandOver, DecideHeld, SeeAccessLog, ReviewEmergency:
+	case AnswerForCopies:
+		return r == Owner || r == Manager
+	case SeeSensitive, Export, HandOver, DecideHeld, SeeAccessLog, ReviewEmergency, TryRestore:
 		return r == Owner || r == Doctor
 	case PrintCharts:
 		return r == Owner || r == Doctor || charts && g&GrantPrint != 0

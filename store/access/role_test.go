@@ -21,6 +21,8 @@ func TestCan(t *testing.T) {
 		run backups          yes yes yes yes yes -   -   yes
 		edit schedule        yes yes yes yes yes -   -   yes
 		manage copies        yes yes yes yes yes -   -   yes
+		answer for copies    yes -   yes yes yes -   -   -
+		try restore          yes yes -   -   -   -   -   -
 		manage connection    yes yes -   -   -   -   -   yes
 		manage settings      yes yes -   -   -   -   -   yes
 		manage accounts      yes -   -   -   -   -   -   -

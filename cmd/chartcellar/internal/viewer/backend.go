@@ -36,6 +36,7 @@ func (r *Refusal) Error() string { return r.Words }
 // these.
 type Actor struct {
 	Account string // sign-in name
+	Display string // the person's name
 	Role    access.Role
 	Address string
 	Request string // number of the request, as on error pages
@@ -44,7 +45,7 @@ type Actor struct {
 
 // A Backend is everything that the pages show and do. Its methods may be called
 // from many goroutines, return at once (they start work, they do not do it; but
-// for the test of a connection), and return structs that the pages may keep. A
+// for tests of a connection or a place), and return structs that the pages may keep. A
 // number that is not known is -1, a time that is not known is zero, and the page
 // then says so.
 type Backend interface {
@@ -53,6 +54,7 @@ type Backend interface {
 	Held
 	Jobs
 	Scheduler
+	SecondCopies
 	Months
 	Administration
 	AccessLog
@@ -65,6 +67,7 @@ type Overview interface {
 	// a run.
 	Status(context.Context) (Status, error)
 	Home(context.Context) (Home, error)
+	Restored(context.Context) (Restored, error)
 }
 
 // A Status is the state of the copy.
@@ -83,6 +86,16 @@ type Home struct {
 	Runs    []RunLine       // the last five, newest first
 	Changes []SettingChange // of the last seven days, newest first
 }
+
+// Restored says that this computer has taken over a copy that came back; the zero one,
+// that it made the copy itself.
+type Restored struct {
+	Since  time.Time
+	SignIn []SignInAgain // EMRs of which this computer has no key or secret
+}
+
+// A SignInAgain is an EMR to be signed in to again, and the command for it.
+type SignInAgain struct{ Source, Command string }
 
 // A DayState is what came of a day.
 type DayState string
@@ -155,6 +168,26 @@ type Runs interface {
 	// Changes adds up what changed at the vendor since a day.
 	Changes(ctx context.Context, since time.Time) (Changes, error)
 	Storage(context.Context) (Storage, error)
+	// Damage returns what is damaged or lost in the office copy, as far as it was found.
+	Damage(context.Context) (Damage, error)
+}
+
+// Damage is what is wrong with files of the office copy; the zero one is none.
+type Damage struct {
+	Found   time.Time // by the last check that found something
+	Run     uint32    // its report; 0: it was found at the start
+	Files   []string  // with what is wrong; at most 20
+	All     int       // how many there are
+	Harm    string    // which records, of how many patients, of which days: in words
+	Lost    []Loss    // what was declared lost, newest first; at most 20
+	AllLost int
+}
+
+// A Loss is a file that somebody has declared lost.
+type Loss struct {
+	File string
+	At   time.Time
+	Run  uint32
 }
 
 // A RunReport is what one run did.
@@ -173,6 +206,7 @@ type RunReport struct {
 	GapList      []Gap         // at most 100; RunLine.Gaps is how many there are
 	ClosedGaps   int
 	Notes        []string
+	Person       string // who signed it off: of a drill
 	Documents    Documents
 	Followed     int // records read because others name them
 	Withheld     int // records that the EMR does not let us read
@@ -258,14 +292,13 @@ type ChangedType struct {
 
 // Storage is how the disk fills.
 type Storage struct {
-	Folder       string
-	Used         int64 // by the office copy
-	Free, Total  int64
-	Reserve      int64 // what stays free
-	PerMonth     int64 // growth; -1: not known yet
-	DaysLeft     int   // -1: not known yet
-	Months       []MonthSize
-	SecondCopies []health.Check // Words say which; none: not set up
+	Folder      string
+	Used        int64 // by the office copy
+	Free, Total int64
+	Reserve     int64 // what stays free
+	PerMonth    int64 // growth; -1: not known yet
+	DaysLeft    int   // -1: not known yet
+	Months      []MonthSize
 }
 
 // A MonthSize is the size at the end of a month.
@@ -314,7 +347,7 @@ type Jobs interface {
 // A Progress is how far a job is.
 type Progress struct {
 	Running bool
-	Kind    string // sync, verify
+	Kind    string // as that of the run
 	Source  string
 	Run     uint32 // of this one, or of the last that ended; 0: not known
 	Started time.Time

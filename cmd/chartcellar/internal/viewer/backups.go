@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"chartcellar/cmd/chartcellar/internal/health"
 	"chartcellar/store/access"
 )
 
@@ -21,6 +22,9 @@ type backupsPage struct {
 	Gaps     int
 	Held     []HeldType
 	Storage  Storage
+	Restored Restored
+	Damage   Damage
+	Away     []factRow // what of the copies elsewhere is not as it should be
 	Error    string
 	Until    string // typed, or proposed, for the pause
 	Most     string
@@ -64,6 +68,17 @@ func (s *Server) backupsPage(ctx context.Context, a Actor) (*backupsPage, error)
 	a.Charts = false // how many, no examples
 	if p.Held, err = s.o.Backend.Held(ctx, a); err != nil {
 		return nil, err
+	}
+	if p.Restored, err = s.o.Backend.Restored(ctx); err != nil {
+		return nil, err
+	}
+	if p.Damage, err = s.o.Backend.Damage(ctx); err != nil {
+		return nil, err
+	}
+	for i, row := range factRows(p.Status.Facts) {
+		if (i == health.SecondCopy || i == health.Drill) && row.Mark.Icon != "good" && row.Link != "" {
+			p.Away = append(p.Away, row)
+		}
 	}
 	p.Storage, err = s.o.Backend.Storage(ctx)
 	return p, err

@@ -28,6 +28,10 @@ type double struct {
 	months   []viewer.MonthReport
 	settings viewer.Settings
 	log      viewer.LogPage
+	copies   []viewer.SecondCopy
+	drills   viewer.Drills
+	damage   viewer.Damage
+	restored viewer.Restored
 	owner    func(ctx context.Context, code string, o viewer.NewOwner) error
 	broken   error // what every question is answered with
 
@@ -237,8 +241,8 @@ func practice() *double {
 	for i := range in.Facts {
 		in.Facts[i] = health.Check{Answer: health.Yes, At: now.Add(-17 * time.Hour), Link: "/backups/runs/412"}
 	}
-	in.Facts[health.SecondCopy] = health.Check{Answer: health.NotSetUp}
-	in.Facts[health.Drill] = health.Check{Answer: health.NotSetUp}
+	in.Facts[health.SecondCopy] = health.Check{Answer: health.No, At: now.AddDate(0, 0, -12), Words: "the second copy cloud is not surely the practice's own: who else can delete what lies there was not answered", Link: "/backups/copies"}
+	in.Facts[health.Drill] = health.Check{Answer: health.Stale, At: now.AddDate(0, 0, -97), Link: "/backups/drill"}
 	yes := health.Check{Answer: health.Yes, At: now}
 	in.Rolling, in.Decrypted, in.Schedule, in.Alerts = yes, yes, yes, yes
 	d.status = viewer.Status{Status: health.Judge(in), Copy: now.Add(-17 * time.Hour), Tried: now.Add(-17 * time.Hour), Next: now.Add(7 * time.Hour)}
@@ -303,6 +307,7 @@ func practice() *double {
 	}
 	d.settings = viewer.Settings{Practice: "Elm Street Family Medicine", Folder: "/var/lib/chartcellar", File: "/etc/chartcellar/settings.toml", Version: "0.1.0", Address: "http://127.0.0.1:8443", Alerts: viewer.Alerts{Mail: []string{"office@elm.example", "dr.reyes@elm.example"}, Ping: "https://ping.example/abc"},
 		Connections: []viewer.Connection{{Source: "main", Base: "https://emr.example/fhir", Auth: "backend-services", ClientID: "cc-1204", Level: "group", SignIn: health.Check{Answer: health.Yes, At: now.Add(-17 * time.Hour)}}}}
+	d.keepsCopies()
 	d.log = viewer.LogPage{All: 2, Chain: health.Check{Answer: health.Yes, At: now, Words: "All 2 lines."}, Lines: []viewer.LogLine{
 		{Number: 2, At: now, Account: "m.reyes", Address: "127.0.0.1", Code: "access.session.in", What: "Signed in"}, {Number: 1, At: now, Code: "run.start", What: "A backup began"}}}
 	return d

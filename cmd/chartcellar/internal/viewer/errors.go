@@ -180,6 +180,10 @@ func pageOf(path string) string {
 	case strings.HasPrefix(path, "/backups/schedule"), strings.HasPrefix(path, "/backups/held"),
 		strings.HasPrefix(path, "/settings/accounts"), strings.HasPrefix(path, "/settings/password"):
 		return path
+	case path == "/backups/copies/new", path == "/backups/drill":
+		return path
+	case strings.HasPrefix(path, "/backups/copies"):
+		return "/backups/copies"
 	case strings.HasPrefix(path, "/backups"):
 		return "/backups"
 	case strings.HasPrefix(path, "/settings"):

@@ -44,7 +44,7 @@ type request struct {
 
 // actor is who asks, for the Backend.
 func (r *request) actor() Actor {
-	return Actor{Account: r.session.Account.Name, Role: r.session.Account.Role, Address: r.address,
+	return Actor{Account: r.session.Account.Name, Display: r.session.Account.Display, Role: r.session.Account.Role, Address: r.address,
 		Request: r.id, Charts: r.can(access.SeeCharts)}
 }
 

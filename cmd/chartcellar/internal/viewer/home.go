@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"chartcellar/cmd/chartcellar/internal/health"
 )
 
 // A homePage is Home as its template wants it.
@@ -14,6 +16,8 @@ type homePage struct {
 	Setup bool // setup is not done yet
 	Facts []factRow
 	Good  int // facts that are
+
+	Restored Restored
 }
 
 // A factRow is one of the nine facts.
@@ -51,18 +55,30 @@ func (s *Server) homePage(ctx context.Context) (*homePage, error) {
 		}
 		p.Setup = !setup.Done
 	}
-	for i, f := range h.Status.Facts {
+	p.Restored, err = s.o.Backend.Restored(ctx)
+	p.Facts = factRows(h.Status.Facts)
+	for _, row := range p.Facts {
+		if row.Mark.Icon == "good" {
+			p.Good++
+		}
+	}
+	return p, err
+}
+
+// factRows are the facts as a page shows them. A drill that is overdue is so in red.
+func factRows(facts []health.Fact) (list []factRow) {
+	for i, f := range facts {
 		row := factRow{Number: i + 1, Name: f.Name, Words: f.Words, At: f.At, Link: localLink(f.Link)}
 		row.Mark = mark{answerWords(string(f.Answer)), "warning", string(f.Word)}
-		switch f.Word {
-		case "good":
-			row.Mark.Icon, p.Good = "good", p.Good+1
-		case "failed":
-			row.Mark.Icon = "failed"
+		switch {
+		case f.Word == health.Good, f.Word == health.Failed:
+			row.Mark.Icon = string(f.Word)
+		case i == health.Drill && f.Answer == health.Stale:
+			row.Mark = mark{"overdue", "overdue", "failed"}
 		}
-		p.Facts = append(p.Facts, row)
+		list = append(list, row)
 	}
-	return p, nil
+	return list
 }
 
 // localLink lets only addresses of these pages through.

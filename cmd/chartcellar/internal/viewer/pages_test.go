@@ -62,7 +62,7 @@ func TestHostileTexts(t *testing.T) {
 	d := practice()
 	rep := d.reports[412]
 	rep.Cause, rep.Next = "x", "x"
-	for _, v := range []any{&d.status, &d.home, &d.runs, &rep, &d.gaps, &d.coverage, &d.changes, &d.storage, &d.held, &d.schedule, &d.months, &d.settings, &d.log} {
+	for _, v := range []any{&d.status, &d.home, &d.runs, &rep, &d.gaps, &d.coverage, &d.changes, &d.storage, &d.held, &d.schedule, &d.months, &d.settings, &d.log, &d.copies, &d.drills, &d.damage, &d.restored} {
 		poison(reflect.ValueOf(v))
 	}
 	d.reports[412] = rep
@@ -141,6 +141,15 @@ func TestBudget(t *testing.T) {
 	}
 	for i := range d.home.Days {
 		d.home.Days[i].State = viewer.DayFailed
+	}
+	for len(d.copies) < 9 {
+		d.copies = append(d.copies, d.copies[0])
+	}
+	for len(d.drills.List) < 10 {
+		d.drills.List = append(d.drills.List, d.drills.List[0])
+	}
+	for len(d.damage.Files) < 20 {
+		d.damage.Files, d.damage.Lost = append(d.damage.Files, d.damage.Files[0]), append(d.damage.Lost, d.damage.Lost[0])
 	}
 	o := newOffice(t, d)
 	token := o.settle()[access.Owner]

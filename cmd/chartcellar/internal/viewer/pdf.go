@@ -83,13 +83,21 @@ func (p sheet) write(w io.Writer) error {
 func (r RunReport) PDF(w io.Writer, zone *time.Location) error {
 	p := newSheet(fmt.Sprintf("Run report %d", r.Number), r.Ended, zone)
 	p.line("%s", known(r.Practice))
-	p.line("EMR %q, %s. %s to %s.", known(r.Source), known(r.Server), p.time(r.Started), p.time(r.Ended))
+	if r.Kind == "sync" {
+		p.line("EMR %q, %s. %s to %s.", known(r.Source), known(r.Server), p.time(r.Started), p.time(r.Ended))
+	} else {
+		p.line("%s. %s to %s.", kindWords(r.Kind, r.Source), p.time(r.Started), p.time(r.Ended))
+	}
 	p.head("Verdict: " + verdictOf(r.Verdict, r.Running).Word)
-	p.line("%s", verdictWords(r.Verdict, r.Running))
+	p.line("%s", verdictWords(r.Kind, r.Verdict, r.Running))
 	for _, text := range []string{r.Cause, r.Next} {
 		if text != "" {
 			p.line("%s", text)
 		}
+	}
+	if r.Kind != "sync" {
+		p.found(r)
+		return p.write(w)
 	}
 	p.head("By type of record")
 	widths := []float64{44, 18, 18, 18, 18, 18, 18, 18}
@@ -121,6 +129,20 @@ func (r RunReport) PDF(w io.Writer, zone *time.Location) error {
 	p.mono("Signed in: " + known(r.Certificate.Checkpoint))
 	p.mono("Short root of the archive: " + known(r.Certificate.Root))
 	return p.write(w)
+}
+
+// found is what a run that is no backup found, and who signs it off.
+func (p sheet) found(r RunReport) {
+	p.head("What was found")
+	for _, n := range r.Notes {
+		p.line("%s", n)
+	}
+	if r.Person != "" {
+		p.head("Signed off")
+		p.line("%s, %s", r.Person, p.time(r.Ended))
+		p.Ln(14)
+		p.line("Signature: ______________________________")
+	}
 }
 
 // PDF writes the report as pages to print and to file. It names no patient.

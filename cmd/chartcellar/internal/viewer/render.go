@@ -45,7 +45,7 @@ func loadTemplates(a assets) (map[string]*template.Template, error) {
 	funcs := template.FuncMap{"asset": a.path, "num": number, "size": size, "span": span, "known": known,
 		"verdict": verdictOf, "list": strings.Join, "sub": func(a, b int) int { return a - b }, "type": typeWords,
 		"mode": modeWords, "percent": percent, "signed": signedNumber, "signedSize": signedSize, "kind": kindWords,
-		"gapKind": gapKind, "gapName": gapName, "several": several, "clean": clean, "role": roleWords}
+		"gapKind": gapKind, "gapName": gapName, "several": several, "clean": clean, "role": roleWords, "place": placeWords}
 	frame, err := template.New("frame").Option("missingkey=zero").Funcs(funcs).ParseFS(templateFiles, "templates/frame.html", "templates/parts.html")
 	if err != nil {
 		return nil, fmt.Errorf("read the templates: %w", err)
@@ -154,6 +154,10 @@ func doneWords(code string) string {
 		"account":  "The account was changed.", "new": "The account was made. Its first password must be changed at the first sign-in.",
 		"sessions": "The other sessions were ended.",
 		"setup":    "Setup is done. The first run was started.",
+		"now":      "The copy was started. It goes on also if you close this page.",
+		"check":    "The check was started.", "tested": "The test was started.", "answers": "The answers were kept.",
+		"place": "The place is set up, and is tested once more now. Next: press “Copy now”.",
+		"drill": "The drill was started. The key is kept nowhere.",
 	}[code]
 }
 

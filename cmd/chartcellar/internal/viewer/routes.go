@@ -2,6 +2,7 @@ package viewer
 
 import (
 	"net/http"
+	"slices"
 
 	"chartcellar/store/access"
 )
@@ -13,7 +14,7 @@ const (
 
 // routes is the table of all pages. A page that is not in it does not exist.
 func routes() []Route {
-	return append(append(doorRoutes(), workRoutes()...), settingRoutes()...)
+	return slices.Concat(doorRoutes(), workRoutes(), copyRoutes(), settingRoutes())
 }
 
 // doorRoutes are those before and beside an account.
@@ -73,6 +74,20 @@ func workRoutes() []Route {
 		{Method: get, Path: "/reports/{month}", Who: access.SeeReports, serve: (*Server).serveMonth},
 		{Method: get, Path: "/reports/{month}/report.json", Who: access.SeeReports, serve: (*Server).serveMonthJSON},
 		{Method: get, Path: "/reports/{month}/report.pdf", Who: access.SeeReports, serve: (*Server).serveMonthPDF},
+	}
+}
+
+// copyRoutes are the second copies and the drills.
+func copyRoutes() []Route {
+	return []Route{
+		{Method: get, Path: "/backups/copies", Who: access.SeeReports, serve: (*Server).serveCopies},
+		{Method: post, Path: "/backups/copies", Who: access.ManageCopies, Writes: true, serve: (*Server).doCopy},
+		{Method: post, Path: "/backups/copies/out", Who: access.ManageCopies, Writes: true, serve: (*Server).doCopyOut},
+		{Method: post, Path: "/backups/copies/answers", Who: access.AnswerForCopies, Writes: true, serve: (*Server).doAnswers},
+		{Method: get, Path: "/backups/copies/new", Who: access.ManageCopies, serve: (*Server).serveNewCopy},
+		{Method: post, Path: "/backups/copies/new", Who: access.ManageCopies, Writes: true, serve: (*Server).doNewCopy},
+		{Method: get, Path: "/backups/drill", Who: access.SeeReports, serve: (*Server).serveDrill},
+		{Method: post, Path: "/backups/drill", Who: access.TryRestore, Writes: true, serve: (*Server).doDrill},
 	}
 }
 

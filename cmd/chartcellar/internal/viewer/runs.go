@@ -66,7 +66,7 @@ func (s *Server) run(r *request) (*runPage, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &runPage{RunReport: rep, Mark: verdictOf(rep.Verdict, rep.Running), Words: verdictWords(rep.Verdict, rep.Running)}
+	p := &runPage{RunReport: rep, Mark: verdictOf(rep.Verdict, rep.Running), Words: verdictWords(rep.Kind, rep.Verdict, rep.Running)}
 	for _, t := range rep.Types {
 		p.Sum.Lines, p.Sum.New, p.Sum.Changed = p.Sum.Lines+t.Lines, p.Sum.New+t.New, p.Sum.Changed+t.Changed
 		p.Sum.Unchanged, p.Sum.Removed, p.Sum.Bad = p.Sum.Unchanged+t.Unchanged, p.Sum.Removed+t.Removed, p.Sum.Bad+t.Bad
@@ -86,7 +86,11 @@ func (s *Server) serveRun(r *request) error {
 	if err != nil {
 		return err
 	}
-	return s.render(r, http.StatusOK, "run", fmt.Sprintf("Run %d", p.Number), p)
+	title := fmt.Sprintf("Run %d", p.Number)
+	if p.Kind != "" && p.Kind != "sync" {
+		title += ": " + kindWords(p.Kind, p.Source)
+	}
+	return s.render(r, http.StatusOK, "run", title, p)
 }
 
 func (s *Server) serveRunJSON(r *request) error {

@@ -124,6 +124,10 @@ var verdicts = map[string]struct {
 		"Records that were fetched again at random are not the same here."},
 	"not all compared": {mark{"not all could be compared", "warning", "warning"},
 		"Not every record of the sample could be read at the EMR."},
+	"not complete": {mark{"not complete", "warning", "warning"},
+		"It did not come to its end. What was done is kept, and the next one goes on there."},
+	"passed":     {mark{"passed", "good", "good"}, "The second copy came back with the key of the printed sheet alone."},
+	"not passed": {mark{"not passed", "failed", "failed"}, "The second copy did not come back as it must. What is wrong is named below."},
 	"decision": {mark{"decision", "good", "info"},
 		"This is the record of a decision, not of a run."},
 	"lost": {mark{"declared lost", "warning", "warning"},
@@ -143,10 +147,23 @@ func verdictOf(v string, running bool) mark {
 	return mark{v, "new", "info"}
 }
 
-// verdictWords say what a verdict means.
-func verdictWords(v string, running bool) string {
+// meanings are what a verdict means for a kind of run, where it is not what it means for
+// a backup.
+var meanings = map[[2]string]string{
+	{"offsite", "complete"}:      "Everything that the office copy held then is at the second copy, and each new file was read back.",
+	{"offsite", "damage"}:        "Files of the second copy, or of the office copy, are not what was written. They are named below.",
+	{"offsitecheck", "complete"}: "What was read of the second copy is what was written, and no file is missing.",
+	{"offsitecheck", "damage"}:   "Files of the second copy are not what was written. They are named below.",
+	{"offsitetest", "complete"}:  "A file could be written there and read back.",
+}
+
+// verdictWords say what a verdict means, of a kind of run.
+func verdictWords(kind, v string, running bool) string {
 	if running {
 		return "The run is under way. It changes nothing about how good the copy is until it has ended."
+	}
+	if words, ok := meanings[[2]string{kind, v}]; ok {
+		return words
 	}
 	if known, ok := verdicts[v]; ok {
 		return known.meaning
@@ -226,6 +243,19 @@ func gapKind(k string) string {
 		return "Records name the patient, and the EMR does not give him. The next run asks again after a week."
 	}
 	return ""
+}
+
+// placeWords say what kind of place a second copy is at.
+func placeWords(kind string) string {
+	switch kind {
+	case "folder":
+		return "folder or disk"
+	case "sftp":
+		return "server (SFTP)"
+	case "s3":
+		return "bucket (S3)"
+	}
+	return clean(kind)
 }
 
 func roleWords(r access.Role) string {
