@@ -224,7 +224,7 @@ export function real({ root, work, shots, context, watch, look, shot, want, sign
 		}
 	}
 
-	const plain = ["/backups/runs", "/backups/coverage", "/backups/changes", "/backups/gaps", "/backups/held", "/backups/storage", "/backups/copies", "/backups/copies/new", "/backups/drill", "/reports",
+	const plain = ["/backups/runs", "/backups/coverage", "/backups/changes", "/backups/gaps", "/backups/held", "/backups/storage", "/backups/copies", "/backups/copies/new", "/backups/drill", "/backups/holdings", "/reports",
 		"/settings", "/settings/accounts", "/log"];
 
 	async function realDemo() {

@@ -174,7 +174,7 @@ async function reach(page, selector, steps = 60) {
 }
 
 const pages = ["/", "/backups", "/backups/progress", "/backups/runs", "/backups/runs/412", "/backups/schedule", "/backups/gaps", "/backups/held",
-	"/backups/copies", "/backups/copies/new", "/backups/drill", "/backups/runs/390", "/backups/changes", "/backups/coverage", "/backups/storage", "/reports", "/reports/2026-11", "/settings", "/settings/password",
+	"/backups/copies", "/backups/copies/new", "/backups/drill", "/backups/holdings", "/backups/runs/390", "/backups/changes", "/backups/coverage", "/backups/storage", "/reports", "/reports/2026-11", "/settings", "/settings/password",
 	"/settings/accounts", "/log", "/confirm", "/nowhere"];
 
 async function practicePages() {
@@ -416,6 +416,12 @@ async function screens() {
 	await shot(page, "copies-new");
 	await page.goto("/backups/runs/390");
 	await shot(page, "run-drill");
+	await page.goto("/backups/holdings");
+	await page.click("text=Find files");
+	await page.waitForSelector("text=2 of 2");
+	await look(page, "/backups/holdings with what was found", []);
+	await page.setViewportSize({ width: 1100, height: 800 });
+	await shot(page, "holdings");
 	await page.emulateMedia({ colorScheme: "dark" });
 	await page.goto("/");
 	await shot(page, "home-dark");

@@ -73,25 +73,9 @@ func (e *env) holdingFiles(ctx context.Context, name string, o holdingFilesOptio
 		if err := m.Journal(store.Event{Code: "holding.files", Account: "owner", Note: strings.TrimSpace(name + " " + o.search)}); err != nil {
 			return err
 		}
-		rows, notes, damaged := []holdingFile{}, []fileTrouble{}, false
-		for _, f := range holding.Newest(list) {
-			if holding.Matches(f.Path, o.search) {
-				rows = append(rows, holdingFile{Path: f.Path, Size: f.Size, Modified: f.Modified, Kept: f.Taken, SHA256: f.SHA256, Problem: f.Problem})
-			}
-			if !holding.IsZip(f.Path) {
-				continue
-			}
-			inside, err := insideOf(ctx, m, f, o.search)
-			switch {
-			case errors.Is(err, store.ErrDamaged):
-				damaged = true
-				notes = append(notes, fileTrouble{f.Path, "its stored bytes are damaged, so that it could not be looked at inside"})
-			case errors.Is(err, holding.ErrInside):
-				notes = append(notes, fileTrouble{f.Path, "it is no whole zip file and cannot be looked at inside; it is kept as it came"})
-			case err != nil:
-				return err
-			}
-			rows = append(rows, inside...)
+		rows, notes, damaged, err := searchKept(ctx, m, list, o.search)
+		if err != nil {
+			return err
 		}
 		code := exitGood
 		if damaged {
@@ -106,6 +90,32 @@ func (e *env) holdingFiles(ctx context.Context, name string, o holdingFilesOptio
 		e.printHoldingFiles(rows, notes, o.search)
 		return quiet(code)
 	})
+}
+
+// searchKept lists the files of a holding as they came last, and those inside its zip
+// files, as far as their names are searched for.
+func searchKept(ctx context.Context, m *store.Mirror, list []store.KeptFile, search string) (rows []holdingFile, notes []fileTrouble, damaged bool, err error) {
+	rows, notes = []holdingFile{}, []fileTrouble{}
+	for _, f := range holding.Newest(list) {
+		if holding.Matches(f.Path, search) {
+			rows = append(rows, holdingFile{Path: f.Path, Size: f.Size, Modified: f.Modified, Kept: f.Taken, SHA256: f.SHA256, Problem: f.Problem})
+		}
+		if !holding.IsZip(f.Path) {
+			continue
+		}
+		inside, err := insideOf(ctx, m, f, search)
+		switch {
+		case errors.Is(err, store.ErrDamaged):
+			damaged = true
+			notes = append(notes, fileTrouble{f.Path, "its stored bytes are damaged, so that it could not be looked at inside"})
+		case errors.Is(err, holding.ErrInside):
+			notes = append(notes, fileTrouble{f.Path, "it is no whole zip file and cannot be looked at inside; it is kept as it came"})
+		case err != nil:
+			return nil, nil, false, err
+		}
+		rows = append(rows, inside...)
+	}
+	return rows, notes, damaged, nil
 }
 
 // insideOf lists what a zip file holds, as far as it is searched for.

@@ -55,6 +55,7 @@ type Backend interface {
 	Jobs
 	Scheduler
 	SecondCopies
+	Holdings
 	Months
 	Administration
 	AccessLog

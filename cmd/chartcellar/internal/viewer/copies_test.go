@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"chartcellar/cmd/chartcellar/internal/health"
 	"chartcellar/cmd/chartcellar/internal/viewer"
@@ -120,6 +121,42 @@ func TestCopyPagesSay(t *testing.T) {
 	}
 	if pdf := o.page("/backups/runs/390/report.pdf", tokens[access.Owner]); !strings.HasPrefix(pdf, "%PDF-") {
 		t.Errorf("the report of a drill: %.20q", pdf)
+	}
+}
+
+// TestHoldingFiles: names of files and files themselves are for those who may see what is
+// sensitive, saving needs the password once more, and both are said to the Backend.
+func TestHoldingFiles(t *testing.T) {
+	d := practice()
+	o := newOffice(t, d)
+	tokens := o.settle()
+	for _, role := range []access.Role{access.Manager, access.IT} {
+		text := o.page("/backups/holdings", tokens[role])
+		if !strings.Contains(text, "Nothing new has come for the holding ehi for 40 days") || !strings.Contains(text, "we cannot see inside") || strings.Contains(text, "Find files") {
+			t.Errorf("the list as %s", role)
+		}
+		for _, p := range []string{"/backups/holdings", "/backups/holdings/file"} {
+			if res := o.ask(ask{method: http.MethodPost, path: p, token: tokens[role], form: url.Values{"name": {"ehi"}, "path": {"export.zip"}}}); res.StatusCode != http.StatusForbidden {
+				t.Errorf("POST %s as %s: %d", p, role, res.StatusCode)
+			}
+		}
+	}
+	doctor := tokens[access.Doctor]
+	text := body(t, o.ask(ask{method: http.MethodPost, path: "/backups/holdings", token: doctor, form: url.Values{"name": {"ehi"}, "search": {"csv"}}}))
+	if !strings.Contains(text, "2 of 2") || !strings.Contains(text, "patients/7/ZZEXAMPLE.csv") || !strings.Contains(text, `value="csv"`) {
+		t.Errorf("the search:\n%s", text)
+	}
+	save := ask{method: http.MethodPost, path: "/backups/holdings/file", token: doctor, form: url.Values{"name": {"ehi"}, "path": {"a/scan 1.pdf"}}}
+	res := o.ask(save)
+	if got := body(t, res); got != "as it came" || !strings.Contains(res.Header.Get("Content-Disposition"), `filename="scan 1.pdf"`) || res.Header.Get("Content-Type") != "application/octet-stream" {
+		t.Errorf("the file: %q %v", got, res.Header)
+	}
+	o.pass(6 * time.Minute)
+	if res := o.ask(save); !strings.HasPrefix(res.Header.Get("Location"), "/confirm?next=%2Fbackups%2Fholdings") {
+		t.Errorf("saved without the password once more: %d %v", res.StatusCode, res.Header)
+	}
+	if got := strings.Join(d.did, "; "); got != "look the doctor ehi csv; save the doctor ehi a/scan 1.pdf" {
+		t.Errorf("did %s", got)
 	}
 }
 

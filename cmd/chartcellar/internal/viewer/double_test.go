@@ -32,6 +32,8 @@ type double struct {
 	drills   viewer.Drills
 	damage   viewer.Damage
 	restored viewer.Restored
+	holdings []viewer.Holding
+	found    viewer.HoldingFiles
 	owner    func(ctx context.Context, code string, o viewer.NewOwner) error
 	broken   error // what every question is answered with
 

@@ -2,6 +2,7 @@ package viewer_test
 
 import (
 	"context"
+	"io"
 	"strings"
 	"time"
 
@@ -51,6 +52,20 @@ func (d *double) StartDrill(_ context.Context, a viewer.Actor, name, sheet strin
 	return d.do("drill %s (%s) %s", a.Display, a.Account, name)
 }
 
+func (d *double) Holdings(context.Context) ([]viewer.Holding, error) { return d.holdings, d.broken }
+func (d *double) HoldingFiles(_ context.Context, a viewer.Actor, name, search string) (viewer.HoldingFiles, error) {
+	if name == "" {
+		return viewer.HoldingFiles{}, viewer.ErrNotFound
+	}
+	return d.found, d.do("look %s %s %s", a.Account, name, search)
+}
+func (d *double) HoldingFile(_ context.Context, a viewer.Actor, name, path string) (viewer.HoldingFile, error) {
+	if path == "" {
+		return viewer.HoldingFile{}, &viewer.Refusal{Words: "The holding has no such file. Nothing was saved."}
+	}
+	return viewer.HoldingFile{ReadCloser: io.NopCloser(strings.NewReader("as it came")), Bytes: 10}, d.do("save %s %s %s", a.Account, name, path)
+}
+
 // keepsCopies gives a practice three second copies, of which one is a disk that should
 // be changed and one is not surely its own, and a drill that is overdue.
 func (d *double) keepsCopies() {
@@ -74,5 +89,8 @@ func (d *double) keepsCopies() {
 			"1840 files, 1354 MB, were restored; 48210 records were decrypted and checked.", "20 random patients were compared, 812 records: 0 are not the same, 0 are in one of the two only."}}
 	d.damage = viewer.Damage{Found: night, Run: 411, Files: []string{"parts/000000/000000000007.ndjson.zst.age: damaged"}, All: 1, Harm: "Concerned: 3 states of records (2 Observation, 1 Patient), 1 of them the newest one. They belong to 2 patients. They were fetched from the EMR on 3 November 2026.",
 		Lost: []viewer.Loss{{File: "attachments/ab/abcdef.age", At: now.AddDate(0, 0, -30), Run: 402}}, AllLost: 1}
+	d.holdings = []viewer.Holding{{Name: "ehi", Folder: "/srv/exports", Expected: "monthly", Covers: []string{"billing", "messages"}, Files: 3, Bytes: 4_100_000_000, Newest: now.AddDate(0, 0, -40), NewestBytes: 1_300_000_000,
+		Wrong: []string{"Nothing new has come for the holding ehi for 40 days; something is expected monthly."}}}
+	d.found = viewer.HoldingFiles{All: 2, List: []viewer.HoldingRow{{Path: "export.zip", Bytes: 1_300_000_000, Kept: now.AddDate(0, 0, -40)}, {Path: "export.zip/patients/7/ZZEXAMPLE.csv", Bytes: 812, Kept: now.AddDate(0, 0, -40)}}}
 	d.restored = viewer.Restored{Since: now.AddDate(0, -2, 0), SignIn: []viewer.SignInAgain{{Source: "main", Command: "chartcellar connect renew main"}}}
 }

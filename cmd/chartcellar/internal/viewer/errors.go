@@ -182,6 +182,8 @@ func pageOf(path string) string {
 		return path
 	case path == "/backups/copies/new", path == "/backups/drill":
 		return path
+	case strings.HasPrefix(path, "/backups/holdings"):
+		return "/backups/holdings"
 	case strings.HasPrefix(path, "/backups/copies"):
 		return "/backups/copies"
 	case strings.HasPrefix(path, "/backups"):

@@ -77,7 +77,7 @@ func workRoutes() []Route {
 	}
 }
 
-// copyRoutes are the second copies and the drills.
+// copyRoutes are the second copies, the drills, and the files beside the records.
 func copyRoutes() []Route {
 	return []Route{
 		{Method: get, Path: "/backups/copies", Who: access.SeeReports, serve: (*Server).serveCopies},
@@ -86,6 +86,9 @@ func copyRoutes() []Route {
 		{Method: post, Path: "/backups/copies/answers", Who: access.AnswerForCopies, Writes: true, serve: (*Server).doAnswers},
 		{Method: get, Path: "/backups/copies/new", Who: access.ManageCopies, serve: (*Server).serveNewCopy},
 		{Method: post, Path: "/backups/copies/new", Who: access.ManageCopies, Writes: true, serve: (*Server).doNewCopy},
+		{Method: get, Path: "/backups/holdings", Who: access.SeeReports, serve: (*Server).serveHoldings},
+		{Method: post, Path: "/backups/holdings", Who: access.SeeSensitive, serve: (*Server).doHoldingFiles},
+		{Method: post, Path: "/backups/holdings/file", Who: access.Export, serve: (*Server).doHoldingFile},
 		{Method: get, Path: "/backups/drill", Who: access.SeeReports, serve: (*Server).serveDrill},
 		{Method: post, Path: "/backups/drill", Who: access.TryRestore, Writes: true, serve: (*Server).doDrill},
 	}
