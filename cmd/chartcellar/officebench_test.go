@@ -20,6 +20,7 @@ import (
 	"chartcellar/store"
 	"chartcellar/store/disk"
 	"chartcellar/store/index"
+	"chartcellar/store/offsite"
 	"chartcellar/store/verify"
 )
 
@@ -151,6 +152,11 @@ func decade(t testing.TB, dir string) {
 	}}
 	steps := setUp(dir, ca, emr)
 	steps[0] = []string{"init", "--data", filepath.Join(dir, "m"), "--practice", "Harbour Street", "--reserve-mb", "1"}
+	disk := filepath.Join(dir, "usb")
+	if err := os.MkdirAll(disk, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	steps = append(steps, []string{"copy", "add", "usb", "--folder", disk, "--disks", "2"})
 	for _, args := range steps {
 		if code := run(t.Context(), e, args); code != exitGood {
 			t.Fatalf("%v ended with %d", args, code)
@@ -213,6 +219,20 @@ func (d *decadeMaker) fill(e *env) {
 		res := verify.Result{Depth: verify.Rolling, Started: d.now, Took: time.Minute, Files: 900, Bytes: 1 << 28, Root: "0123456789abcdef",
 			Damage: []verify.Damage{}, Days: []int{day % 30}, NotChecked: "the other files; attachments"}
 		_, err := d.m.Record(d.t.Context(), store.RunSpec{Kind: "verify"}, verifiedGood, res)
+		d.must(err)
+		d.copy(day)
+	}
+}
+
+// copy makes the records of a day's copy to one of two disks that take turns every week,
+// and of a drill each month.
+func (d *decadeMaker) copy(day int) {
+	res := offsite.Result{Place: "usb", What: "copy", Started: d.now, Took: time.Minute, Disk: fmt.Sprint("disk", day/7%2), Files: 900 + day, There: 900 + day, Copied: 4, Checkpoint: day}
+	_, err := d.m.Record(d.t.Context(), store.RunSpec{Source: "usb", Kind: copyRun}, copyComplete, copyRecord{Result: res})
+	d.must(err)
+	if day%30 == 0 {
+		rec := drillRecord{offsite.Drilled{Started: d.now, Took: time.Minute, Files: 900, Records: 9000, SameRoot: true, Patients: 20}, "usb", "Dr. Reyes"}
+		_, err := d.m.Record(d.t.Context(), store.RunSpec{Source: "usb", Kind: drillRun}, rec.verdict(), rec)
 		d.must(err)
 	}
 }

@@ -65,6 +65,14 @@ func TestCopiesFromThePages(t *testing.T) {
 		c, body = s.post("/backups/copies/new", bad)
 		s.wants(c, body, http.StatusUnprocessableEntity, "Nothing was set up")
 	}
+	for kind, away := range map[string]url.Values{"a server": {"kind": {"sftp"}, "name": {"nas"}, "sftp": {"a@127.0.0.1:1/x"}},
+		"a bucket": {"kind": {"s3"}, "name": {"cloud"}, "s3": {"http://127.0.0.1:1/bucket"}, "access": {"k"}, "secret": {"the-secret-key"}}} {
+		c, body = s.post("/backups/copies/new", away)
+		s.wants(c, body, http.StatusUnprocessableEntity, "cannot be reached", "Nothing was set up")
+		if strings.Contains(body, "the-secret-key") {
+			t.Errorf("the page of %s sends the secret back", kind)
+		}
+	}
 	if err := os.Mkdir(usb, 0o700); err != nil {
 		t.Fatal(err)
 	}

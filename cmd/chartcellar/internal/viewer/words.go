@@ -66,6 +66,8 @@ func span(d time.Duration) string {
 	switch {
 	case d < 0:
 		return "not known"
+	case d > 0 && d < time.Second:
+		return "under 1 s"
 	case d < time.Minute:
 		return fmt.Sprintf("%d s", int(d.Seconds()))
 	case d < 2*time.Hour:
