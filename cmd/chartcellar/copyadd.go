@@ -28,7 +28,7 @@ func (e *env) copyAdd(ctx context.Context, o addedCopy) error {
 		if _, err := s.Copy(o.Name); err == nil {
 			return usage("there is a second copy " + o.Name + " already; change it in the settings file, then: chartcellar copy test " + o.Name)
 		}
-		whole, c, err := e.withCopy(o.Copy)
+		_, c, err := e.withCopy(o.Copy)
 		if err != nil {
 			return err
 		}
@@ -49,7 +49,7 @@ func (e *env) copyAdd(ctx context.Context, o addedCopy) error {
 		if err := e.testCopy(ctx, m, c); err != nil {
 			return err
 		}
-		if err := e.keepCopy(m, "owner", c, whole); err != nil {
+		if err := e.keepCopy(m, "owner", c); err != nil {
 			return err
 		}
 		e.printf("The second copy is set up as %q. Next: chartcellar copy now %s\n", c.Name, c.Name)
@@ -57,8 +57,12 @@ func (e *env) copyAdd(ctx context.Context, o addedCopy) error {
 	})
 }
 
-// keepCopy puts a second copy into the settings: whole is the file with it.
-func (e *env) keepCopy(m *store.Mirror, by string, c config.Copy, whole []byte) error {
+// keepCopy puts a second copy into the settings, as they are by now.
+func (e *env) keepCopy(m *store.Mirror, by string, c config.Copy) error {
+	whole, _, err := e.withCopy(c)
+	if err != nil {
+		return err
+	}
 	path, err := e.settingsPath()
 	if err != nil {
 		return err

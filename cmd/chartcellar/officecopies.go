@@ -136,7 +136,7 @@ func (o *office) AddCopy(ctx context.Context, a viewer.Actor, n viewer.NewCopy) 
 	if _, err := s.Copy(n.Name); err == nil && n.Name != "" {
 		return viewer.Greeting{}, &viewer.Refusal{Words: "There is a second copy of that name already. Nothing was set up. Choose another name."}
 	}
-	whole, c, err := o.e.withCopy(config.Copy{Name: n.Name, Folder: n.Folder, Disks: n.Disks, SFTP: n.SFTP, HostKey: n.HostKey, S3: n.S3,
+	_, c, err := o.e.withCopy(config.Copy{Name: n.Name, Folder: n.Folder, Disks: n.Disks, SFTP: n.SFTP, HostKey: n.HostKey, S3: n.S3,
 		Region: n.Region, AccessKey: n.AccessKey, Ours: n.Ours, Deletes: n.Deletes, Agreement: n.Agreement})
 	if err != nil {
 		return viewer.Greeting{}, notSetUp(err)
@@ -152,7 +152,7 @@ func (o *office) AddCopy(ctx context.Context, a viewer.Actor, n viewer.NewCopy) 
 	if _, err := o.e.tryPlace(ctx, o.m, c); err != nil {
 		return viewer.Greeting{}, notSetUp(err)
 	}
-	if err := o.e.keepCopy(o.m, a.Account, c, whole); err != nil {
+	if err := o.e.keepCopy(o.m, a.Account, c); err != nil {
 		return viewer.Greeting{}, notSetUp(err)
 	}
 	// What the test found is kept by a job, which waits for a run that is under way.
