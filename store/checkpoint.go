@@ -107,7 +107,9 @@ func (m *Mirror) writeCheckpoint(state checkpointState, last index.Part) error {
 	name := m.path(checkpointName(number))
 	err = disk.WriteFile(m.fs, name, file)
 	if errors.Is(err, disk.ErrExists) {
-		err = m.sameFile(name, file)
+		if err = m.sameFile(name, file); err == nil {
+			err = disk.RemoveTemp(m.fs, name+disk.TempSuffix)
+		}
 	}
 	if err != nil {
 		return err

@@ -26,16 +26,23 @@ removed from here. Without a word behind it, copy lists them.`, cobra.NoArgs,
 		return command(use+" [NAME]", short, long, cobra.MaximumNArgs(1),
 			func(ctx context.Context, a []string) error { return f(ctx, strings.Join(a, "")) })
 	}
-	var all bool
+	var all, anew bool
 	check := one("verify", "Compare a second copy with the office copy",
 		`verify compares every name and size, and reads one thirtieth of the files; --all reads
 every byte. It writes nothing there. Exit code 13 if something is wrong.`,
 		func(ctx context.Context, name string) error { return e.copyCheck(ctx, name, all) })
 	check.Flags().BoolVar(&all, "all", false, "read every byte")
+	now := one("now", "Bring a second copy up to date now",
+		`Only files that are not there yet are sent. Broken off, it goes on where it stopped.
+A place that is empty although a copy was complete there is not filled again: the disk
+may not be plugged in, or somebody has removed the copy. --anew fills it all the same,
+and is for a new disk, too.`,
+		func(ctx context.Context, name string) error { return e.copyNow(ctx, name, anew) })
+	now.Flags().BoolVar(&anew, "anew", false, "begin the copy again where it is gone, or on a new disk")
 	c.AddCommand(copyAddCommand(e), copyPhraseCommand(e), copyRenewCommand(e), copyAnswerCommand(e), check,
 		command("list", "List the second copies, and how they stand", "", cobra.NoArgs, func(ctx context.Context, _ []string) error { return e.copyList(ctx) }),
 		one("test", "Test a place: write a file, read it, try to overwrite and to remove it", "", e.copyTest),
-		one("now", "Bring a second copy up to date now", "Only files that are not there yet are sent. Broken off, it goes on where it stopped.", e.copyNow),
+		now,
 		one("safe-to-remove", "Say whether the disk can be taken out",
 			"It waits for a copy that is under way, has the system write what is still in memory, and says what is on the disk.", e.copyOut))
 	return c
@@ -174,9 +181,9 @@ func (e *env) copyTest(ctx context.Context, name string) error {
 }
 
 // copyNow copies, in the process that runs by itself if there is one.
-func (e *env) copyNow(ctx context.Context, name string) error {
+func (e *env) copyNow(ctx context.Context, name string, anew bool) error {
 	return e.withMirror(ctx, access{doing: "copy", write: true}, func(ctx context.Context, s config.Settings, m *store.Mirror) error {
-		return e.copyJob(ctx, s, m, name, schedule.Copy, nil)
+		return e.copyJob(ctx, s, m, name, copying{kind: schedule.Copy, anew: anew})
 	})
 }
 
@@ -186,21 +193,29 @@ func (e *env) copyCheck(ctx context.Context, name string, all bool) error {
 		if all {
 			days = nil
 		}
-		return e.copyJob(ctx, s, m, name, schedule.CopyCheck, days)
+		return e.copyJob(ctx, s, m, name, copying{kind: schedule.CopyCheck, days: days})
 	})
 }
 
+// A copying is what is done with a second copy.
+type copying struct {
+	kind   schedule.Kind // Copy or CopyCheck
+	anew   bool          // also where it is gone
+	days   []int         // which thirtieths a check reads; nil: all
+	events func(done, all int, bytes int64)
+}
+
 // copyJob makes or checks a copy and prints what it came to.
-func (e *env) copyJob(ctx context.Context, s config.Settings, m *store.Mirror, name string, kind schedule.Kind, days []int) error {
+func (e *env) copyJob(ctx context.Context, s config.Settings, m *store.Mirror, name string, job copying) error {
 	c, err := s.Copy(name)
 	if err != nil {
 		return usage(err.Error())
 	}
 	var rec copyRecord
-	if d := e.daemon.get(); d != nil && kind == schedule.Copy {
+	if d := e.daemon.get(); d != nil && job.kind == schedule.Copy && !job.anew {
 		rec, err = d.copyNow(ctx, c)
 	} else {
-		rec, err = e.copyOnce(ctx, s, m, c, kind, days, nil)
+		rec, err = e.copyOnce(ctx, s, m, c, job)
 	}
 	if rec.What != "" && (err == nil || rec.Files > 0) {
 		if e.json {
@@ -221,9 +236,12 @@ func (e *env) copyJob(ctx context.Context, s config.Settings, m *store.Mirror, n
 }
 
 // copyOnce makes or checks one copy, and keeps what it came to.
-func (e *env) copyOnce(ctx context.Context, s config.Settings, m *store.Mirror, c config.Copy, kind schedule.Kind, days []int, events func(int, int, int64)) (copyRecord, error) {
+func (e *env) copyOnce(ctx context.Context, s config.Settings, m *store.Mirror, c config.Copy, job copying) (copyRecord, error) {
 	rec := copyRecord{Result: offsite.Result{Place: c.Name, Started: e.now().UTC()}}
-	o := offsite.Options{Place: c.Name, Now: e.now, Slices: days, Events: events}
+	o := offsite.Options{Place: c.Name, Now: e.now, Slices: job.days, Events: job.events}
+	if !job.anew {
+		o.New = func() error { return notEmptied(m, c) }
+	}
 	spec := store.RunSpec{Source: c.Name, Kind: copyRun}
 	var p offsite.Place
 	extras, err := e.extrasOf(s, m, c)
@@ -233,7 +251,7 @@ func (e *env) copyOnce(ctx context.Context, s config.Settings, m *store.Mirror, 
 	}
 	if err == nil {
 		defer p.Close() // nothing is open there any more
-		if kind == schedule.CopyCheck {
+		if job.kind == schedule.CopyCheck {
 			spec.Kind = checkRun
 			o.Upto = func(disk string) int { return completeUpto(m, c.Name, disk) }
 			rec.Result, err = offsite.Check(ctx, m, p, o)

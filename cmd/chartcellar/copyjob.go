@@ -32,7 +32,7 @@ func (d *daemon) copy(ctx context.Context, start schedule.Start) (out schedule.O
 	if job.Kind == schedule.CopyCheck {
 		days = []int{d.e.now().YearDay() % schedule.Thirtieths}
 	}
-	rec, err := d.e.copyOnce(ctx, s, d.m, c, job.Kind, days, d.copied(job))
+	rec, err := d.e.copyOnce(ctx, s, d.m, c, copying{kind: job.Kind, days: days, events: d.copied(job)})
 	if errors.Is(context.Cause(ctx), errHoursOver) {
 		_, _, again, _ := within(context.Background(), c, s.Zone, time.Now().Add(time.Minute))
 		return schedule.Outcome{Again: again}, nil // it goes on where it stopped
@@ -70,7 +70,8 @@ func within(ctx context.Context, c config.Copy, zone string, now time.Time) (con
 
 // permanent reports whether trying again soon helps nothing.
 func permanent(err error) bool {
-	for _, e := range []error{offsite.ErrForeign, offsite.ErrFenced, offsite.ErrRival, offsite.ErrOldKeys, offsite.ErrAhead, offsite.ErrDenied, offsite.ErrFull, offsite.ErrReadOnly, offsite.ErrTooLarge} {
+	for _, e := range []error{errEmptied, offsite.ErrForeign, offsite.ErrFenced, offsite.ErrRival, offsite.ErrOldKeys, offsite.ErrAhead, offsite.ErrDenied, offsite.ErrFull, offsite.ErrReadOnly,
+		offsite.ErrTooLarge, offsite.ErrInTheWay} {
 		if errors.Is(err, e) {
 			return true
 		}

@@ -26,7 +26,7 @@ func aCopied(t *testing.T) (dir string) {
 	emr, ca := startEMR(t, dir, fakeemr.Practice{Patients: 3, Seed: 4, Years: 1})
 	t.Setenv("CHARTCELLAR_CLIENT_SECRET", "s")
 	// The program lies there: to write it takes a thousand steps that are all the same.
-	mine := filepath.Join(dir, "usb", programFolder, release, programName(runtime.GOOS, runtime.GOARCH))
+	mine := filepath.Join(dir, "usb", filepath.FromSlash(programOfTest))
 	if err := errors.Join(os.MkdirAll(filepath.Dir(mine), 0o700), os.WriteFile(mine, nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
@@ -39,6 +39,9 @@ func aCopied(t *testing.T) (dir string) {
 	mustIn(t, dir, "sync")
 	return dir
 }
+
+// programOfTest is where a copy has the program of this computer.
+var programOfTest = programFolder + "/" + release + "/" + programName(runtime.GOOS, runtime.GOARCH)
 
 func mustIn(t *testing.T, dir string, args ...string) string {
 	t.Helper()

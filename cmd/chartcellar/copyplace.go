@@ -120,6 +120,9 @@ func explainCopy(err error) *plainError {
 	case errors.Is(err, offsite.ErrTooLarge):
 		return &plainError{exitFailed, "The place of the second copy cannot hold a file as large as one of this mirror. A disk with the file system FAT ends at 4 GB.", mirror,
 			"Choose a disk with exFAT, NTFS or another file system, or another place; what is at this one stays good."}
+	case errors.Is(err, offsite.ErrInTheWay):
+		return &plainError{exitFailed, "A file lies where the second copy needs a folder of its own: mirror, parts, attachments, holdings, checkpoints and settings are its names.", mirror,
+			"Move it away, or choose an empty folder; the copy goes on where it stopped."}
 	case errors.Is(err, offsite.ErrReadOnly):
 		return &plainError{exitFailed, "The place of the second copy takes no new files: it is read-only.", mirror, "Take the write protection off, or choose another disk."}
 	case errors.Is(err, keys.ErrForged) && strings.Contains(err.Error(), "What stands below"):

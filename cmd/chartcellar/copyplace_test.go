@@ -23,6 +23,8 @@ func TestExplainCopy(t *testing.T) {
 		{offsite.ErrFull, "no room left"},
 		{offsite.ErrTooLarge, "cannot hold a file as large"},
 		{offsite.ErrReadOnly, "read-only"},
+		{offsite.ErrInTheWay, "needs a folder of its own"},
+		{offsite.ErrNoRoom, "does not fit"},
 	} {
 		p := explain(fmt.Errorf("put \"parts/1\": %w", tt.err))
 		if !strings.Contains(p.What, tt.want) || seen[p.What] || !strings.HasPrefix(p.Lost, "Nothing is lost") || p.Next == "" {

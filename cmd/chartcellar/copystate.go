@@ -145,6 +145,30 @@ func completeUpto(m *store.Mirror, name, disk string) int {
 	return 0
 }
 
+// errEmptied says that a copy was complete at a place where now nothing is.
+var errEmptied = &plainError{exitFailed, "The place of the second copy is empty, though a copy was complete there. Nothing was written.",
+	"The office copy is unchanged. What was at that place is there no more, or its disk is not plugged in.",
+	"Plug the disk in. If it is a new one, or you have emptied the place yourself: chartcellar copy now NAME --anew. If you have not, find out who has."}
+
+// notEmptied returns errEmptied if as many disks as take turns at a place have held a
+// whole copy.
+func notEmptied(m *store.Mirror, c config.Copy) error {
+	runs, err := m.Runs()
+	if err != nil {
+		return err
+	}
+	disks := map[string]bool{}
+	for _, r := range runs {
+		if r.Source == c.Name && r.Kind == copyRun && r.Verdict == copyComplete {
+			disks[recordOfCopy(m, r).Disk] = true
+		}
+	}
+	if len(disks) >= c.Disks {
+		return errEmptied
+	}
+	return nil
+}
+
 // recordOfCopy reads what a run left; what cannot be read is empty.
 func recordOfCopy(m *store.Mirror, r store.RunInfo) (rec copyRecord) {
 	raw, err := m.RunRecord(r.Number)

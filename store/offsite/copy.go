@@ -85,6 +85,9 @@ type Options struct {
 	Extras []Extra
 	// Slices are the thirtieths of the files that a check reads; nil: all of them.
 	Slices []int
+	// New is asked before a copy begins at a place where nothing lies yet: an error ends
+	// it. nil: it begins.
+	New func() error
 	// Upto says for a check up to which checkpoint a disk was complete before: what
 	// came later is not looked for. nil: everything must be there.
 	Upto func(disk string) int
@@ -467,6 +470,11 @@ func diskOf(ctx context.Context, p Place) (string, error) {
 // identify learns which disk lies at the place, and gives a new one a name.
 func (j *job) identify(ctx context.Context) error {
 	id, err := diskOf(ctx, j.p)
+	if errors.Is(err, ErrNotThere) && j.c.Empty() && j.o.New != nil {
+		if err := j.o.New(); err != nil {
+			return err
+		}
+	}
 	if errors.Is(err, ErrNotThere) {
 		id = hex.EncodeToString(randomBytes(4))
 		var b []byte

@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"chartcellar/store/disk"
@@ -169,6 +170,8 @@ func (f *Folder) because(verb, name string, err error) error {
 		kind = ErrReadOnly
 	case disk.IsTooLarge(err):
 		kind = ErrTooLarge
+	case errors.Is(err, syscall.ENOTDIR):
+		kind = ErrInTheWay
 	case errors.Is(err, fs.ErrPermission):
 		kind = ErrDenied
 	}

@@ -8,6 +8,7 @@ import (
 	"hash"
 	"io"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -45,8 +46,8 @@ type RestoreOptions struct {
 // Restore fetches a copy into a folder. Each file appears there whole or not at all,
 // with the SHA-256 that a signed checkpoint states; one that is not so is in
 // Restored.Wrong and is not kept. It replaces and removes nothing: in a folder in
-// which a restore was broken off it goes on. Afterwards the folder can be looked at
-// (store.Look), and be made the office's mirror (store.Adopt).
+// which a restore was broken off it goes on. Until it has ended the folder is no mirror;
+// then it can be looked at (store.Look), and be made the office's mirror (store.Adopt).
 //
 // Errors: ErrNotThere if the place holds no copy, keys.ErrForged, that of o.Mirror,
 // ErrNoRoom, and those of Place.
@@ -120,26 +121,31 @@ func (t *taker) fits() error {
 	return nil // a disk that does not say is tried
 }
 
-// all fetches the statements first, then the checkpoints, which say what the others
-// must be.
+// all fetches the checkpoints first, which say what the others must be, and the
+// statements last, of which mirror/000001.json makes the folder a mirror: one in which a
+// restore was broken off is none, and nobody goes on with half of the records.
 func (t *taker) all(ctx context.Context) error {
-	var first, second, rest []string
+	var first, second, last []string
 	for _, name := range t.c.Names() {
 		switch kind, _ := kindOf(name); kind {
 		case "mirror":
-			first = append(first, name)
+			last = append(last, name)
 		case "checkpoints":
-			second = append(second, name)
+			first = append(first, name)
 		default:
-			rest = append(rest, name)
+			second = append(second, name)
 		}
 	}
-	for _, group := range [][]string{first, second, rest} {
-		if err := t.each(ctx, group); err != nil {
+	if err := t.each(ctx, first); err != nil {
+		return err
+	}
+	t.readSums(first)
+	if err := t.each(ctx, second); err != nil {
+		return err
+	}
+	for _, name := range slices.Backward(last) {
+		if err := t.each(ctx, []string{name}); err != nil {
 			return err
-		}
-		if len(group) > 0 && len(second) > 0 && group[0] == second[0] {
-			t.readSums(second)
 		}
 	}
 	return nil
