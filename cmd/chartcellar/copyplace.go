@@ -68,6 +68,9 @@ func openSFTP(ctx context.Context, m *store.Mirror, c config.Copy) (*offsite.SFT
 	if err != nil {
 		return nil, err
 	}
+	if key == nil && secret == nil {
+		return nil, fmt.Errorf("%w: this computer has neither a key nor a password for it", offsite.ErrDenied)
+	}
 	o, err := sftpOf(c.SFTP)
 	if err != nil {
 		return nil, err

@@ -126,7 +126,9 @@ func signInAt(doing string, password bool) access {
 func (e *env) signInTo(ctx context.Context, m *store.Mirror, h config.Holding, password bool) error {
 	c := atServer(h)
 	if !password || c.HostKey == "" {
-		if err := e.copyKey(ctx, m, addedCopy{Copy: c, password: password}); err != nil {
+		if err := e.copyKey(ctx, m, addedCopy{Copy: c, password: password}, "read"); ofPlace(err) {
+			return folderError(h, err)
+		} else if err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 )
 
@@ -61,6 +62,7 @@ func (f sftpFiles) ReadDir(name string) (list []fs.DirEntry, err error) {
 			list = append(list, fs.FileInfoToDirEntry(info))
 		}
 	}
+	slices.SortFunc(list, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	return list, f.s.because(f.ctx, "list", name, reading, err)
 }
 
