@@ -287,6 +287,9 @@ func (s *Settings) check() error {
 		if err := h.check(s.Data); err != nil {
 			return fmt.Errorf("holding %q: %w", h.Name, err)
 		}
+		if err := h.checkCopies(s.Copies); err != nil {
+			return fmt.Errorf("holding %q: %w", h.Name, err)
+		}
 		if seen[h.Name] {
 			return fmt.Errorf("holding %q: a source, a copy or another holding has that name; each needs one of its own", h.Name)
 		}
@@ -423,17 +426,19 @@ gap_days = 7         # after how many days an open gap is told
 # Each EMR is a [[source]]. "chartcellar connect" adds one at the end. Each second copy
 # is a [[copy]]; "chartcellar copy add" adds one.
 # Each folder of which the files are kept unchanged beside the records is a [[holding]];
-# "chartcellar connect NAME --files FOLDER" adds one:
+# "chartcellar connect NAME --files FOLDER" adds one, of this computer or of a server:
 #
 # [[holding]]
 # name = "billing"
 # folder = "/srv/exports"  # where the vendor's portal or the EMR's server leaves them
+# sftp = ""                # or user@host:port/path, and in host_key its fingerprint
 # pattern = "*.zip"        # which names of it; "*" for all
 # expected = "monthly"     # daily, weekly, monthly, quarterly or none
 # covers = ["billing"]     # what they have that FHIR does not give
 # format_document = ""     # a file that describes them, kept with them
 # look = "every 15 min"    # when the folder is looked at
 # settle = "2m"            # for how long a file must have stopped growing
+# copies = []              # which second copies get its large files, at least two; none: all
 `, s.Practice, s.Data, s.BoxKey, s.KeyFile, s.ReserveMB, s.Log, s.Zone, s.Verify, s.Listen, s.TLSCert, s.TLSKey)
 }
 

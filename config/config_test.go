@@ -49,6 +49,7 @@ func TestWrittenAndReadBack(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	base := "data = \"/srv/m\"\nbox_key = \"/etc/b\"\n"
+	copies := "[[copy]]\nname = \"a\"\nfolder = \"/a\"\n[[copy]]\nname = \"b\"\nfolder = \"/b\"\n[[holding]]\nname = \"h\"\nfolder = \"/x\"\n"
 	tests := []struct{ name, file, want string }{
 		{"an unknown setting", base + "colour = \"red\"\n", "colour"},
 		{"broken TOML", base + "practice = \n", "line 3"},
@@ -60,8 +61,15 @@ func TestRefused(t *testing.T) {
 		{"an origin with a path", base + "[[source]]\nname = \"e\"\nbase = \"https://x\"\nlevel = \"system\"\norigins = [\"https://x/y\"]\n", "origins"},
 		{"an http origin of files", base + "[[source]]\nname = \"e\"\nbase = \"https://x\"\nlevel = \"system\"\nfile_origins = [\"http://x\"]\n", "file_origins"},
 		{"a relative authority", base + "[[source]]\nname = \"e\"\nbase = \"https://x\"\nlevel = \"system\"\nca = \"ca.pem\"\n", "full path"},
-		{"a holding without its folder", base + "[[holding]]\nname = \"h\"\n", "full path of the folder"},
+		{"a holding without its folder", base + "[[holding]]\nname = \"h\"\n", "one of folder and sftp"},
 		{"a holding that is no folder", base + "[[holding]]\nname = \"h\"\nfolder = \"sftp://nas/x\"\n", "folder of this computer"},
+		{"a holding in a folder and at a server", base + "[[holding]]\nname = \"h\"\nfolder = \"/x\"\nsftp = \"a@b/c\"\n", "one of folder and sftp"},
+		{"a holding at no server", base + "[[holding]]\nname = \"h\"\nsftp = \"b/c\"\nhost_key = \"SHA256:x\"\n", "user@host:port/path"},
+		{"a holding at a server that nobody confirmed", base + "[[holding]]\nname = \"h\"\nsftp = \"a@b/c\"\n", "fingerprint"},
+		{"a password in the settings", base + "[[holding]]\nname = \"h\"\nsftp = \"a:secret@b/c\"\nhost_key = \"SHA256:x\"\n", "write no password"},
+		{"a holding for a copy that is not there", base + copies + "copies = [\"a\", \"c\"]\n", "no second copy \"c\""},
+		{"a holding for one copy only", base + copies + "copies = [\"a\"]\n", "at least two"},
+		{"a holding for one copy twice", base + copies + "copies = [\"a\", \"a\"]\n", "at least two"},
 		{"a holding inside the mirror", base + "[[holding]]\nname = \"h\"\nfolder = \"/srv/m/parts\"\n", "outside the data folder"},
 		{"a holding around the mirror", base + "[[holding]]\nname = \"h\"\nfolder = \"/srv\"\n", "around it"},
 		{"a bad pattern", base + "[[holding]]\nname = \"h\"\nfolder = \"/x\"\npattern = \"[\"\n", "pattern"},
@@ -88,10 +96,13 @@ func TestRefused(t *testing.T) {
 // and may be edited; what is left out has its default.
 func TestHoldingWrittenAndReadBack(t *testing.T) {
 	h := config.Holding{Name: "billing", Folder: "/srv/\"exports\"", Pattern: "*.zip", Expected: "monthly",
-		Covers: []string{"billing", "audit trail"}, FormatDocument: "/srv/format.pdf"}
+		Covers: []string{"billing", "audit trail"}, FormatDocument: "/srv/format.pdf", Copies: []string{"usb", "nas"}}
 	file := append(config.Sample(valid()), config.Block(config.Source{Name: "emr", Base: "https://emr.example", Level: "system"})...)
+	for _, name := range []string{"usb", "nas", "far"} {
+		file = append(file, config.CopyBlock(config.Copy{Name: name, Folder: "/mnt/" + name})...)
+	}
 	file = append(file, config.HoldingBlock(h)...)
-	file = append(file, config.HoldingBlock(config.Holding{Name: "dumps", Folder: "/srv/dumps"})...)
+	file = append(file, config.HoldingBlock(config.Holding{Name: "dumps", SFTP: "office@nas:22/dumps", HostKey: "SHA256:x"})...)
 	s, err := config.Parse(file)
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +112,7 @@ func TestHoldingWrittenAndReadBack(t *testing.T) {
 	if !ok || !reflect.DeepEqual(got, h) {
 		t.Errorf("billing = %+v, want %+v", got, h)
 	}
-	if d, ok := s.Holding("dumps"); !ok || d.Pattern != "*" || d.Expected != "none" || d.Look != "every 15 min" {
+	if d, ok := s.Holding("dumps"); !ok || d.Pattern != "*" || d.SFTP != "office@nas:22/dumps" || d.HostKey != "SHA256:x" || !d.Meant("far") || got.Meant("far") || !got.Meant("nas") || d.Expected != "none" || d.Look != "every 15 min" {
 		t.Errorf("dumps = %+v, %v", d, ok)
 	}
 	if _, ok := s.Holding("nobody"); ok {

@@ -69,7 +69,6 @@ func (c *Copy) check() error {
 			set++
 		}
 	}
-	user, host, at := strings.Cut(c.SFTP, "@")
 	switch {
 	case !namePattern.MatchString(c.Name):
 		return errors.New("name: use small letters, digits and dashes, at most 31")
@@ -77,10 +76,8 @@ func (c *Copy) check() error {
 		return errors.New("write one of folder, sftp and s3")
 	case c.Folder != "" && !filepath.IsAbs(c.Folder):
 		return fmt.Errorf("folder = %q: write the full path", c.Folder)
-	case c.SFTP != "" && (!at || user == "" || !strings.Contains(host, "/")):
-		return fmt.Errorf("sftp = %q: write user@host:port/path", c.SFTP)
-	case c.SFTP != "" && !strings.HasPrefix(c.HostKey, "SHA256:"):
-		return errors.New("host_key: write the fingerprint of the server, SHA256:...; `chartcellar copy add` shows it")
+	case c.SFTP != "" && checkSFTP(c.SFTP, c.HostKey) != nil:
+		return checkSFTP(c.SFTP, c.HostKey)
 	case c.S3 != "" && !strings.HasPrefix(c.S3, "https://") && !strings.HasPrefix(c.S3, "http://127.0.0.1:"):
 		return fmt.Errorf("s3 = %q: write https://host/bucket, or https://host/bucket/prefix", c.S3)
 	case c.Disks < 1 || c.Disks > 9 || c.Disks > 1 && c.Folder == "":
@@ -89,6 +86,20 @@ func (c *Copy) check() error {
 		return errors.New("lock_days, rate_mbit: write a number, or 0")
 	case c.Agreement != "" && !isDay(c.Agreement):
 		return fmt.Errorf("agreement = %q: write the day as 2026-03-01", c.Agreement)
+	}
+	return nil
+}
+
+// checkSFTP says in words what is wrong with a folder of a server.
+func checkSFTP(place, hostKey string) error {
+	user, host, at := strings.Cut(place, "@")
+	switch {
+	case !at || user == "" || !strings.Contains(host, "/"):
+		return fmt.Errorf("sftp = %q: write user@host:port/path", place)
+	case strings.Contains(user, ":"):
+		return errors.New("sftp: write no password into the settings; the command that adds it asks for it")
+	case !strings.HasPrefix(hostKey, "SHA256:"):
+		return errors.New("host_key: write the fingerprint of the server, SHA256:...; the command that adds it shows it")
 	}
 	return nil
 }

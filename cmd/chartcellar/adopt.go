@@ -262,6 +262,9 @@ func (a *adoption) next(s config.Settings, m *store.Mirror) error {
 	for _, c := range s.Copies {
 		e.printf("  copy %-11s %s\n", c.Name, c.Folder+c.SFTP+c.S3)
 	}
+	for _, h := range s.Holdings {
+		e.printf("  files %-10s %s\n", h.Name, whereOfHolding(h))
+	}
 	for _, file := range absent(s) {
 		e.printf("NOT ON THIS COMPUTER: %s. Put it there, or change that setting.\n", file)
 	}
@@ -281,6 +284,11 @@ func (a *adoption) next(s config.Settings, m *store.Mirror) error {
 	for _, c := range s.Copies {
 		if !c.Office() {
 			e.printf("  Sign in to the second copy %s again:  chartcellar copy renew %s\n", c.Name, c.Name)
+		}
+	}
+	for _, h := range s.Holdings {
+		if h.SFTP != "" {
+			e.printf("  Sign in to the server with the files of %s again:  %s\n", h.Name, renewCall(h.Name))
 		}
 	}
 	e.printf("  Then bring it up to date:  chartcellar sync\n  Start it for good, and make the first account:  chartcellar serve, chartcellar accounts code\n")

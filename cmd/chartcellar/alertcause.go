@@ -29,8 +29,10 @@ const (
 	causeFull        obstacle = "full"
 	causeDamage      obstacle = "damage"
 	causeNoKey       obstacle = "no key"
-	causeFolder      obstacle = "folder" // of a holding
-	causeFiles       obstacle = "files"  // of a holding
+	causeFolder      obstacle = "folder"  // of a holding
+	causeFiles       obstacle = "files"   // of a holding
+	causeAway        obstacle = "away"    // the server of a holding
+	causeRefused     obstacle = "refused" // by the server of a holding
 	causeOther       obstacle = "other"
 )
 
@@ -70,6 +72,10 @@ func causeOf(err error) obstacle {
 		return causeFull
 	case errors.Is(err, errHoldingFolder):
 		return causeFolder
+	case errors.Is(err, errHoldingServer):
+		return causeAway
+	case errors.Is(err, errHoldingSignIn):
+		return causeRefused
 	case errors.Is(err, errUnread):
 		return causeFiles
 	case errors.Is(err, store.ErrDamaged), errors.Is(err, index.ErrBad), errors.Is(err, keys.ErrDamaged):

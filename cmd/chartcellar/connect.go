@@ -26,11 +26,15 @@ First run it with --worksheet: it prints what the vendor's registration form ask
 When the vendor has given you a client id, run it again with --client-id.
 
 With --files it adds a folder instead, in which a vendor's portal or an EMR's own server
-leaves files: they are kept unchanged beside the records, as the holding NAME.`,
+leaves files: they are kept unchanged beside the records, as the holding NAME. The folder
+is one of this computer, or sftp://user@host:port/path: the first call makes a key, prints
+its line for the server's authorized_keys and the fingerprint that the server shows;
+compare that with what its operator tells you, and call again with --host-key. --password
+uses a password instead (CHARTCELLAR_COPY_SECRET).`,
 		cobra.ExactArgs(1), func(ctx context.Context, a []string) error {
 			if o.files.Folder != "" {
 				o.files.Name = a[0]
-				return e.connectFiles(ctx, o.files)
+				return e.connectFiles(ctx, o.files, o.password)
 			}
 			return e.connect(ctx, a[0], o)
 		})
@@ -50,11 +54,14 @@ leaves files: they are kept unchanged beside the records, as the holding NAME.`,
 	f.BoolVar(&o.Local, "local", false, "the EMR is on the office network")
 	f.IntVar(&o.InFlight, "in-flight", 0, "searches at once (0: 2)")
 	f.Float64Var(&o.Rate, "rate", 0, "requests a second (0: 5, negative: no limit)")
-	f.StringVar(&o.files.Folder, "files", "", "watch this folder and keep the files in it, instead of an EMR")
+	f.StringVar(&o.files.Folder, "files", "", "watch this folder and keep the files in it, instead of an EMR: a path, or sftp://user@host:port/path")
 	f.StringVar(&o.files.Pattern, "pattern", "", "with --files: which names, such as \"*.zip\" (default: all)")
 	f.StringVar(&o.files.Expected, "expected", "", "with --files: how often something should come: daily, weekly, monthly, quarterly or none (default)")
 	f.StringSliceVar(&o.files.Covers, "covers", nil, "with --files: what they have that FHIR does not give: billing, schedule, messages, images ...")
 	f.StringVar(&o.files.FormatDocument, "format-document", "", "with --files: a file that describes them, kept with them")
+	f.StringVar(&o.files.HostKey, "host-key", "", "with --files: fingerprint of the SFTP server, SHA256:...")
+	f.BoolVar(&o.password, "password", false, "with --files: the SFTP server wants a password")
+	f.StringSliceVar(&o.files.Copies, "copies", nil, "with --files: only these second copies get its large files; at least two (default: all)")
 	f.BoolVar(&o.worksheet, "worksheet", false, "print what the vendor's registration form asks")
 	c.AddCommand(signingKeyCommand(e), renewCommand(e))
 	c.AddCommand(command("test [NAME]", "Test the connection again, step by step", "",
@@ -66,6 +73,7 @@ type connectOptions struct {
 	config.Source
 	worksheet bool
 	files     config.Holding
+	password  bool // of the server of files
 }
 
 func (e *env) connect(ctx context.Context, name string, o connectOptions) error {

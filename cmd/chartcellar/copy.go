@@ -123,7 +123,7 @@ func (e *env) copyRenew(ctx context.Context, name string, password bool) error {
 				return err
 			}
 		} else if c.SFTP != "" {
-			if err := e.copyKey(ctx, m, addedCopy{Copy: c}); err != nil {
+			if err := e.copyKey(ctx, m, addedCopy{Copy: c}, "add"); err != nil {
 				return err
 			}
 		}

@@ -33,7 +33,7 @@ func (e *env) copyAdd(ctx context.Context, o addedCopy) error {
 			return err
 		}
 		if o.SFTP != "" && (!o.password || o.HostKey == "") {
-			if err := e.copyKey(ctx, m, o); err != nil {
+			if err := e.copyKey(ctx, m, o, "add"); err != nil {
 				return err
 			}
 		}
@@ -107,13 +107,13 @@ func (e *env) withCopy(c config.Copy) ([]byte, config.Copy, error) {
 
 // copyKey makes the key of an SFTP place, and asks a person to compare the server's
 // fingerprint unless he has.
-func (e *env) copyKey(ctx context.Context, m *store.Mirror, o addedCopy) error {
+func (e *env) copyKey(ctx context.Context, m *store.Mirror, o addedCopy, may string) error {
 	if !o.password {
 		line, err := sftpKey(m, o.Copy)
 		if err != nil {
 			return err
 		}
-		e.printf("The key with which this computer signs in. Put this line into authorized_keys of\nthe account, best one that may only add files:\n\n%s\n\n", line)
+		e.printf("The key with which this computer signs in. Put this line into authorized_keys of\nthe account, best one that may only %s files:\n\n%s\n\n", may, line)
 	}
 	if o.HostKey != "" {
 		return nil

@@ -13,7 +13,8 @@ import (
 	"chartcellar/store/offsite"
 )
 
-// The secrets of a second copy, sealed in the mirror.
+// The secrets of a second copy, or of a holding at a server, sealed in the mirror: no
+// holding has the name of a copy.
 func copyKeyName(c config.Copy) string    { return c.Name + ".copy-key" }
 func copySecretName(c config.Copy) string { return c.Name + ".copy-secret" }
 
@@ -34,28 +35,48 @@ func (e *env) bareplace(ctx context.Context, m *store.Mirror, c config.Copy) (of
 	if m == nil {
 		return nil, fmt.Errorf("its sign-in is kept in the office copy, which cannot be opened: %w", offsite.ErrAway)
 	}
+	if c.SFTP != "" {
+		p, err := openSFTP(ctx, m, c)
+		if err != nil {
+			return nil, err
+		}
+		return p, nil
+	}
 	secret, err := m.Secret(copySecretName(c))
 	if err != nil {
 		return nil, err
-	}
-	if c.SFTP != "" {
-		key, err := m.Secret(copyKeyName(c))
-		if err != nil {
-			return nil, err
-		}
-		o, err := sftpOf(c.SFTP)
-		if err != nil {
-			return nil, err
-		}
-		o.HostKey, o.Password, o.Key = c.HostKey, string(secret), key
-		return offsite.OpenSFTP(ctx, o)
 	}
 	o, err := s3Of(c)
 	if err != nil {
 		return nil, err
 	}
 	o.SecretKey = string(secret)
-	return offsite.OpenS3(ctx, o)
+	p, err := offsite.OpenS3(ctx, o)
+	if err != nil {
+		return nil, err // no Place that is a nil *S3
+	}
+	return p, nil
+}
+
+// openSFTP signs in to the SFTP server of a second copy, or of a holding.
+func openSFTP(ctx context.Context, m *store.Mirror, c config.Copy) (*offsite.SFTP, error) {
+	secret, err := m.Secret(copySecretName(c))
+	if err != nil {
+		return nil, err
+	}
+	key, err := m.Secret(copyKeyName(c))
+	if err != nil {
+		return nil, err
+	}
+	if key == nil && secret == nil {
+		return nil, fmt.Errorf("%w: this computer has neither a key nor a password for it", offsite.ErrDenied)
+	}
+	o, err := sftpOf(c.SFTP)
+	if err != nil {
+		return nil, err
+	}
+	o.HostKey, o.Password, o.Key = c.HostKey, string(secret), key
+	return offsite.OpenSFTP(ctx, o)
 }
 
 // sftpOf reads user@host:port/path.

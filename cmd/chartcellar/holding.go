@@ -23,8 +23,8 @@ func holdingCommand(e *env) *cobra.Command {
 nightly dump of an EMR that runs in the office. They are kept byte for byte, sealed,
 verified and copied as the records are. chartcellar cannot see inside them.
 
-A folder in which such files are left is watched by "chartcellar serve"; add one with
-chartcellar connect NAME --files FOLDER.`, cobra.NoArgs,
+A folder in which such files are left, on this computer or on a server that speaks SFTP,
+is watched by "chartcellar serve"; add one with chartcellar connect NAME --files FOLDER.`, cobra.NoArgs,
 		func(ctx context.Context, _ []string) error { return e.holdingList(ctx) })
 	c.AddCommand(holdingAddCommand(e),
 		command("list", "List the holdings: what is kept, how old it is, whether something is wrong",
@@ -72,10 +72,11 @@ func (e *env) holdingAdd(ctx context.Context, name, from string, o holdingAddOpt
 		}
 	}
 	return e.withMirror(ctx, access{doing: "holding add", write: true}, func(ctx context.Context, s config.Settings, m *store.Mirror) error {
-		if h, ok := s.Holding(name); ok && len(o.covers) == 0 {
-			o.covers = h.Covers
+		h, _ := s.Holding(name)
+		if h.Name = name; len(o.covers) > 0 {
+			h.Covers = o.covers
 		}
-		k, err := e.newKeeping(m, name, from, o.covers)
+		k, err := e.newKeeping(m, h, from)
 		if err != nil {
 			return err
 		}
@@ -179,79 +180,11 @@ func (e *env) keptWords(r *keptResult, err error) error {
 	return quiet(code)
 }
 
-// connectFiles adds a watched folder to the settings.
-func (e *env) connectFiles(ctx context.Context, h config.Holding) error {
-	if strings.Contains(h.Folder, "://") {
-		return usage("only a folder of this computer can be watched; give its path, such as --files /srv/exports")
-	}
-	var err error
-	if h.Folder, err = e.abs(h.Folder); err != nil {
-		return err
-	}
-	if h.FormatDocument != "" {
-		if h.FormatDocument, err = e.abs(h.FormatDocument); err != nil {
-			return err
-		}
-	}
-	return e.withMirror(ctx, access{doing: "connect", write: true}, func(_ context.Context, s config.Settings, m *store.Mirror) error {
-		if _, ok := s.Holding(h.Name); ok {
-			return usage("there is a holding " + h.Name + " already; change it in the settings file: chartcellar config path")
-		}
-		root, err := os.OpenRoot(h.Folder)
-		if err != nil {
-			return folderGoneError(h.Name, h.Folder)
-		}
-		l, err := holding.List(root.FS(), h.Pattern)
-		root.Close() // read only
-		if err != nil {
-			return folderGoneError(h.Name, h.Folder)
-		}
-		if err := e.appendHolding(m, "owner", h); err != nil {
-			return err
-		}
-		e.printf("The folder is watched as the holding %q; %s in it now.\n", h.Name, several(len(l.Files)+l.Arriving, "file is", "files are"))
-		if e.daemon.get() == nil {
-			e.printf("\"chartcellar serve\" keeps what is left there. To look now: chartcellar holding watch %s\n", h.Name)
-		}
-		return nil
-	})
-}
-
-// appendHolding writes the settings with a new holding, once the journal has it.
-func (e *env) appendHolding(m *store.Mirror, by string, h config.Holding) error {
-	path, err := e.settingsPath()
-	if err != nil {
-		return err
-	}
-	old, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("read the settings: %w", err)
-	}
-	n := notice{code: "holding.connect", by: by}
-	if n.before, err = config.Parse(old); err != nil {
-		return badSettings(err)
-	}
-	whole := append(old, config.HoldingBlock(h)...)
-	if n.after, err = config.Parse(whole); err != nil {
-		return usage(err.Error())
-	}
-	if _, err := plansOf(n.after); err != nil {
-		return usage(err.Error())
-	}
-	if err := m.Journal(store.Event{Code: n.code, Account: by, Note: h.Name}); err != nil {
-		return err
-	}
-	if err := e.putSettings(m, by, path, whole); err != nil {
-		return fmt.Errorf("write the settings: %w", err)
-	}
-	return e.changed(m, n)
-}
-
 // A listedHolding is a row of the list.
 type listedHolding struct {
 	Name       string    `json:"name"`
 	Watched    bool      `json:"watched"`
-	Folder     string    `json:"folder,omitempty"`
+	Folder     string    `json:"folder,omitempty"` // or that of a server, sftp://
 	Expected   string    `json:"expected"`
 	Covers     []string  `json:"covers"`
 	Files      int       `json:"files"`
@@ -292,7 +225,7 @@ func (e *env) holdingList(ctx context.Context) error {
 
 func (b beside) row(s config.Settings) listedHolding {
 	h, watched := s.Holding(b.Name)
-	r := listedHolding{Name: b.Name, Watched: watched, Folder: h.Folder, Expected: orElse(h.Expected, "none"), Covers: b.Words(),
+	r := listedHolding{Name: b.Name, Watched: watched, Folder: whereOfHolding(h), Expected: orElse(h.Expected, "none"), Covers: b.Words(),
 		Files: b.Files, Bytes: b.Size, Deliveries: len(b.Deliveries), Formats: b.Formats, Newest: b.Newest(),
 		Late: b.trouble.Late, Wrong: []string{}}
 	if n := len(b.Deliveries); n > 0 {

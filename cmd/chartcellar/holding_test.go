@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"chartcellar/cmd/chartcellar/internal/notify"
+	"chartcellar/config"
 	"chartcellar/fhirsync/schedule"
 	"chartcellar/store"
 	"chartcellar/store/holding"
@@ -228,7 +229,7 @@ func TestKeepingOddFiles(t *testing.T) {
 		}
 	}}
 	i.serving(func(ctx context.Context) {
-		k, err := i.e.newKeeping(i.d.m, "odd", "/srv", nil)
+		k, err := i.e.newKeeping(i.d.m, config.Holding{Name: "odd"}, "/srv")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -269,7 +270,7 @@ func TestKeepingWithoutRoom(t *testing.T) {
 	at := time.Date(2026, 10, 3, 2, 0, 0, 0, time.UTC)
 	files := fstest.MapFS{"a": {Data: []byte("a"), ModTime: at}}
 	i.serving(func(ctx context.Context) {
-		k, err := i.e.newKeeping(i.d.m, "dumps", "/srv", nil)
+		k, err := i.e.newKeeping(i.d.m, config.Holding{Name: "dumps"}, "/srv")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -315,7 +316,7 @@ func TestKeepingGoesOn(t *testing.T) {
 	at := time.Date(2026, 10, 3, 2, 0, 0, 0, time.UTC)
 	files := fstest.MapFS{"a": {Data: bytes.Repeat([]byte("x"), store.SmallAttachment+1), ModTime: at}, "b": {Data: []byte("b"), ModTime: at}}
 	i.serving(func(ctx context.Context) {
-		k, err := i.e.newKeeping(i.d.m, "dumps", "/srv", nil)
+		k, err := i.e.newKeeping(i.d.m, config.Holding{Name: "dumps"}, "/srv")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -331,7 +332,7 @@ func TestKeepingGoesOn(t *testing.T) {
 		if _, r, open, err := i.d.m.OpenRun(""); err != nil || !open || r.Kind != store.KindHolding {
 			t.Errorf("open %v, %+v, %v", open, r, err)
 		}
-		k, err = i.e.newKeeping(i.d.m, "dumps", "/srv", nil)
+		k, err = i.e.newKeeping(i.d.m, config.Holding{Name: "dumps"}, "/srv")
 		if err != nil || len(k.kept) != 1 {
 			t.Fatalf("%d files are kept, %v", len(k.kept), err)
 		}

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"path/filepath"
 
+	"chartcellar/config"
 	"chartcellar/fhirsync"
 	"chartcellar/store"
 	"chartcellar/store/holding"
@@ -19,6 +20,10 @@ import (
 var (
 	// errHoldingFolder says that what is to be kept cannot be found.
 	errHoldingFolder = errors.New("the folder of a holding is not there")
+	// errHoldingServer says that the server of a holding cannot be asked, and
+	// errHoldingSignIn that it refuses us, or we it.
+	errHoldingServer = errors.New("the server of a holding does not answer")
+	errHoldingSignIn = errors.New("the server of a holding refuses the sign-in")
 	// errUnread says that files of a holding could not be read.
 	errUnread = errors.New("files of a holding could not be read")
 	// errMoving says that a file changed while it was read: it is not kept like that.
@@ -58,17 +63,18 @@ type keeping struct {
 	m      *store.Mirror
 	from   string // folder or file, as the lines say it
 	covers []string
+	copies []string         // that get the large ones; none: all
 	kept   []store.KeptFile // so far, oldest first
 	sums   map[string]bool  // contents that are here
 	run    *store.Run
 	result *keptResult
 }
 
-func (e *env) newKeeping(m *store.Mirror, name, from string, covers []string) (*keeping, error) {
-	k := &keeping{e: e, m: m, from: from, covers: covers, sums: map[string]bool{},
-		result: &keptResult{Holding: name, Failed: []fileTrouble{}, Broken: []fileTrouble{}}}
+func (e *env) newKeeping(m *store.Mirror, h config.Holding, from string) (*keeping, error) {
+	k := &keeping{e: e, m: m, from: from, covers: h.Covers, copies: h.Copies, sums: map[string]bool{},
+		result: &keptResult{Holding: h.Name, Failed: []fileTrouble{}, Broken: []fileTrouble{}}}
 	var err error
-	k.kept, err = m.KeptFiles(name)
+	k.kept, err = m.KeptFiles(h.Name)
 	for _, f := range k.kept {
 		k.sums[f.SHA256] = true
 	}
@@ -138,7 +144,7 @@ func (k *keeping) end(ctx context.Context, code, by string) error {
 }
 
 // files keeps files. One that cannot be read, or changes meanwhile, is noted and left
-// out; any other error ends it.
+// out; any other error ends it, also one of the server as a whole.
 func (k *keeping) files(ctx context.Context, fsys fs.FS, list []holding.File) error {
 	for _, f := range list {
 		if err := k.one(ctx, fsys, f, store.KeptFile{Path: f.Path}); err != nil {
@@ -183,7 +189,7 @@ func (k *keeping) one(ctx context.Context, fsys fs.FS, f holding.File, as store.
 	case errors.Is(err, errMoving):
 		k.result.Growing++
 		return nil
-	case errors.As(err, &source):
+	case errors.As(err, &source) && !ofPlace(err):
 		k.result.failed(f.Path, source.words())
 		return nil
 	}
@@ -210,7 +216,8 @@ func (k *keeping) read(ctx context.Context, fsys fs.FS, f holding.File, as store
 	if err := k.begin(ctx); err != nil {
 		return as, err
 	}
-	as.Holding, as.Size, as.Modified, as.Source, as.Covers = k.result.Holding, f.Size, f.Modified, k.from, k.covers
+	as.Holding, as.Size, as.Modified, as.Source = k.result.Holding, f.Size, f.Modified, k.from
+	as.Covers = k.covers
 	as.Problem = zipProblem(f, file)
 	return k.run.Keep(ctx, as, sourceReader{file}, func(c store.Content) error {
 		after, err := fs.Stat(fsys, f.Path)
@@ -254,6 +261,9 @@ type sourceError struct{ err error }
 
 // Error implements error; it names no file.
 func (s *sourceError) Error() string { return s.words() }
+
+// Unwrap returns the error.
+func (s *sourceError) Unwrap() error { return s.err }
 
 func (s *sourceError) words() string {
 	var path *fs.PathError

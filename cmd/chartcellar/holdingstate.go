@@ -128,6 +128,12 @@ func holdingCause(c obstacle) [2]notify.Sentence {
 	case causeFolder:
 		return [2]notify.Sentence{"The folder of the holding %s is not there, since %s; nothing new in it is kept.",
 			"Nothing that was kept is lost. See that the disk or share with it is connected and that chartcellar may read it. Try: chartcellar holding watch"}
+	case causeAway:
+		return [2]notify.Sentence{"The server of the holding %s does not answer, since %s; nothing new in it is kept.",
+			"Nothing that was kept is lost. See that the server is on and that this computer can reach it. Try: chartcellar holding watch"}
+	case causeRefused:
+		return [2]notify.Sentence{"The server of the holding %s refuses our sign-in or shows another fingerprint than before, since %s; nothing new in it is kept.",
+			"Nothing that was kept is lost. Run: chartcellar holding watch. It says which; then ask whoever runs the server."}
 	case causeFull:
 		return [2]notify.Sentence{"There is no room on the disk for a new file of the holding %s, since %s; it is not kept.",
 			"Nothing that was kept is lost, and the file still lies in its folder. Make room on the disk, or have a larger one put in."}

@@ -19,14 +19,6 @@ import (
 // other.
 const holdingsLane = "holdings"
 
-// folderGoneError says that the folder of a holding is not there or cannot be listed.
-func folderGoneError(name, folder string) error {
-	return fmt.Errorf("%w: %w", errHoldingFolder, &plainError{exitFailed,
-		fmt.Sprintf("The folder of the holding %q is not there, or this user may not list it: %s.", name, folder),
-		"Nothing is lost: what was kept from it is here. Nothing new is kept until the folder is back.",
-		"See that the disk or share with it is connected and that chartcellar may read it; or correct \"folder\" in the settings: chartcellar config path"})
-}
-
 // cannotList is what is wrong with a file or folder that cannot be looked at.
 const cannotList = "this user may not look at it, or the disk does not let us"
 
@@ -41,19 +33,15 @@ func openOne(name string) (fs.FS, holding.File, error) {
 
 // lookAt looks at the folder of a holding once and keeps what has stopped growing.
 func (e *env) lookAt(ctx context.Context, m *store.Mirror, h config.Holding, w *holding.Watcher, by string) (*keptResult, error) {
-	k, err := e.newKeeping(m, h.Name, h.Folder, h.Covers)
+	k, err := e.newKeeping(m, h, whereOfHolding(h))
 	if err != nil {
 		return nil, err
 	}
-	root, err := os.OpenRoot(h.Folder) // a place on another computer would be another fs.FS
+	fsys, c, l, err := openFolder(ctx, m, h)
 	if err != nil {
-		return nil, folderGoneError(h.Name, h.Folder)
+		return nil, err
 	}
-	defer root.Close() // read only
-	l, err := holding.List(root.FS(), h.Pattern)
-	if err != nil {
-		return nil, folderGoneError(h.Name, h.Folder)
-	}
+	defer c.Close() // read only
 	fresh := holding.Fresh(l.Files, k.kept)
 	still, growing := w.Look(e.now(), fresh, h.Settle.Duration)
 	k.result.Known, k.result.Growing = len(l.Files)-len(fresh), growing
@@ -62,7 +50,11 @@ func (e *env) lookAt(ctx context.Context, m *store.Mirror, h config.Holding, w *
 		k.result.failed(name, cannotList)
 	}
 	return k.result, k.all(ctx, "holding.keep", by, func() error {
-		if err := k.files(ctx, root.FS(), still); err != nil {
+		err := k.files(ctx, fsys, still)
+		switch {
+		case ofPlace(err):
+			return folderError(h, err)
+		case err != nil:
 			return err
 		}
 		return k.describe(ctx, h)

@@ -13,21 +13,31 @@ import (
 )
 
 func renewCommand(e *env) *cobra.Command {
-	return command("renew NAME", "Sign in to an EMR again, with a new key or secret",
+	password := false
+	c := command("renew NAME", "Sign in to an EMR again, with a new key or secret",
 		`renew is for an EMR that is in the settings while the key or secret with which this
 computer signed in is gone, as after a restore: no copy ever holds it. It makes a new key
 and prints what to give the vendor, or asks for the client secret or token
 (CHARTCELLAR_CLIENT_SECRET), and tests the connection. Once the vendor has the key, run
 it again: it makes no further one. The next sync goes on where the last run ended.
 
-To change a key that works: connect signing-key --rotate.`,
-		cobra.ExactArgs(1), func(ctx context.Context, a []string) error { return e.renew(ctx, a[0]) })
+To change a key that works: connect signing-key --rotate.
+
+NAME may also be a holding whose files lie on a server: renew prints the key with which
+this computer signs in there, or with --password asks for the password
+(CHARTCELLAR_COPY_SECRET), and lists the folder.`,
+		cobra.ExactArgs(1), func(ctx context.Context, a []string) error { return e.renew(ctx, a[0], password) })
+	c.Flags().BoolVar(&password, "password", false, "the SFTP server of a holding wants a password")
+	return c
 }
 
-func (e *env) renew(ctx context.Context, name string) error {
+func (e *env) renew(ctx context.Context, name string, password bool) error {
 	s, err := e.settings()
 	if err != nil {
 		return err
+	}
+	if h, ok := s.Holding(name); ok {
+		return e.renewHolding(ctx, h, password)
 	}
 	src, err := s.Source(name)
 	if err != nil {

@@ -167,6 +167,9 @@ func (p *secondPage) restore() {
 	p.say("%d. chartcellar sync, then chartcellar serve.", 5+len(p.s.Sources))
 }
 
+// removeLine is what ends the sign-in to an SFTP server.
+const removeLine = "remove this line from authorized_keys, or change the password. Call: ____________________"
+
 // stolen says whom to call and what to revoke.
 func (p *secondPage) stolen() error {
 	p.head("IF THE COMPUTER IS STOLEN")
@@ -185,12 +188,25 @@ func (p *secondPage) stolen() error {
 			if err != nil {
 				return err
 			}
-			p.say("- the second copy %s, as %s: remove this line from authorized_keys, or change the password. Call: ____________________", c.Name, c.SFTP)
+			p.say("- the second copy %s, as %s: %s", c.Name, c.SFTP, removeLine)
 			if line != "" {
 				p.say("   %s", line)
 			}
 		case c.S3 != "":
 			p.say("- the second copy %s: revoke the access key %s. Call: ____________________", c.Name, c.AccessKey)
+		}
+	}
+	for _, h := range p.s.Holdings {
+		if h.SFTP == "" {
+			continue
+		}
+		line, err := publicLineOf(p.m, atServer(h))
+		if err != nil {
+			return err
+		}
+		p.say("- the server with the files of %s, as %s: %s", h.Name, h.SFTP, removeLine)
+		if line != "" {
+			p.say("   %s", line)
 		}
 	}
 	if p.s.Alerts.SMTPUser != "" {

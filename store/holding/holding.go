@@ -59,10 +59,15 @@ func List(fsys fs.FS, pattern string) (Listing, error) {
 		if err != nil {
 			return l, fmt.Errorf("the pattern %q: %w", pattern, err)
 		}
-		if match {
-			if err := fs.WalkDir(fsys, d.Name(), l.see); err != nil {
-				return l, err
-			}
+		switch {
+		case !match:
+		case d.IsDir():
+			err = fs.WalkDir(fsys, d.Name(), l.see)
+		default:
+			err = l.see(d.Name(), d, nil)
+		}
+		if err != nil {
+			return l, err
 		}
 	}
 	return l, nil

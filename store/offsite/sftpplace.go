@@ -228,8 +228,11 @@ func (s *SFTP) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	var g *getting
-	err := s.do(ctx, false, func(l *link) error {
+	return s.get(ctx, name)
+}
+
+func (s *SFTP) get(ctx context.Context, name string) (g *getting, err error) {
+	err = s.do(ctx, false, func(l *link) error {
 		f, err := l.Open(s.path(name))
 		if err != nil {
 			return err
@@ -239,7 +242,7 @@ func (s *SFTP) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 			f.Close() // nothing was written
 			return err
 		}
-		g = &getting{s: s, l: l, f: f, name: name, left: info.Size(), ctx: ctx, stop: context.AfterFunc(ctx, l.cut)}
+		g = &getting{s: s, l: l, f: f, name: name, info: info, left: info.Size(), ctx: ctx, stop: context.AfterFunc(ctx, l.cut)}
 		g.r = bufio.NewReaderSize(struct{ io.Reader }{f}, 1<<20) // many packets at once
 		return nil
 	})
@@ -256,6 +259,7 @@ type getting struct {
 	f    *sftp.File
 	r    io.Reader
 	name string
+	info fs.FileInfo // when it was opened
 	left int64
 	ctx  context.Context
 	stop func() bool
@@ -265,16 +269,22 @@ type getting struct {
 func (g *getting) Read(p []byte) (int, error) {
 	n, err := g.r.Read(p)
 	g.left -= int64(n)
-	switch {
-	case err == nil, err == io.EOF && g.left == 0:
+	if err == nil || err == io.EOF && g.left == 0 {
 		return n, err
+	}
+	return n, g.failed(err)
+}
+
+// failed says why a read failed. Without an answer the connection was lost.
+func (g *getting) failed(err error) error {
+	switch {
 	case g.ctx.Err() != nil:
-		return n, g.ctx.Err()
+		return g.ctx.Err()
 	case answered(err):
-		return n, g.s.because(g.ctx, "get", g.name, reading, err)
+		return g.s.because(g.ctx, "get", g.name, reading, err)
 	}
 	g.s.drop(g.l)
-	return n, fmt.Errorf("get %q: %w: it ended %d bytes too early", g.name, ErrAway, g.left)
+	return fmt.Errorf("get %q: %w: it ended %d bytes too early", g.name, ErrAway, g.left)
 }
 
 // Close implements io.Closer.
