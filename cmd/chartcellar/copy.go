@@ -266,7 +266,7 @@ func (e *env) copyOnce(ctx context.Context, s config.Settings, m *store.Mirror, 
 		}
 	}
 	code := "copy.offsite"
-	if kind == schedule.CopyCheck {
+	if job.kind == schedule.CopyCheck {
 		code = "copy.offsitecheck"
 	}
 	if err := m.Journal(store.Event{Code: code, Account: "schedule", Key: store.Key{Source: c.Name}, Count: rec.Copied}); err != nil {
