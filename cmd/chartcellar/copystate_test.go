@@ -91,3 +91,25 @@ func TestNotOurs(t *testing.T) {
 		t.Errorf("the practice's own disk: %q", got)
 	}
 }
+
+// TestDrillDue: the first drill is asked for once there is a second copy, the next after a
+// month.
+func TestDrillDue(t *testing.T) {
+	now := time.Date(2026, 3, 10, 19, 0, 0, 0, time.UTC)
+	s := config.Settings{Copies: []config.Copy{{Name: "usb"}}}
+	for name, tt := range map[string]struct {
+		s    config.Settings
+		last health.Check
+		want int
+	}{
+		"no copy":      {config.Settings{}, health.Check{Answer: health.NotSetUp}, 0},
+		"never":        {s, health.Check{Answer: health.NotSetUp}, 1},
+		"last week":    {s, health.Check{Answer: health.Yes, At: now.AddDate(0, 0, -7)}, 0},
+		"a month ago":  {s, health.Check{Answer: health.Yes, At: now.AddDate(0, 0, -32)}, 1},
+		"long overdue": {s, health.Check{Answer: health.Stale, At: now.AddDate(0, 0, -99)}, 0},
+	} {
+		if got := drillDue(tt.s, tt.last, now); len(got) != tt.want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}

@@ -189,6 +189,22 @@ func recordOfDrill(m *store.Mirror, r store.RunInfo) (rec drillRecord) {
 	return rec
 }
 
+// drillEvery is how often a drill is asked for; overdue it is later (drillLife).
+const drillEvery = 31 * 24 * time.Hour
+
+// drillDue asks for the first drill, once there is a second copy, and then for one each
+// month.
+func drillDue(s config.Settings, last health.Check, now time.Time) []string {
+	switch {
+	case len(s.Copies) == 0:
+	case last.Answer == health.NotSetUp:
+		return []string{"Do the first restore drill with the printed sheet: only then is it known that sheet and copy bring the records back."}
+	case last.Answer == health.Yes && now.Sub(last.At) > drillEvery:
+		return []string{"It is time for the monthly restore drill with the printed sheet."}
+	}
+	return nil
+}
+
 // drilled judges whether a restore was tried in time.
 func drilled(runs []store.RunInfo, now time.Time) health.Check {
 	i := slices.IndexFunc(runs, func(r store.RunInfo) bool { return r.Kind == drillRun && !r.Ended.IsZero() })

@@ -57,6 +57,7 @@ func findFacts(s config.Settings, m *store.Mirror, states scheduleStates, now ti
 	}
 	f.verifications()
 	f.paper()
+	f.in.Due = append(f.in.Due, drillDue(f.s, f.in.Facts[health.Drill], now)...)
 	f.disk()
 	f.told()
 	if err := f.signIns(); err != nil {
