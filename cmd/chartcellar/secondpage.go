@@ -160,7 +160,8 @@ func (p *secondPage) restore() {
 	p.say("   chartcellar restore --from %s --to NEW-FOLDER", from)
 	p.say("   It asks for the lines of the key, brings everything, and checks every byte.")
 	p.say("3. To read charts at once: chartcellar serve --read-only NEW-FOLDER")
-	p.say("4. To go on with it: chartcellar adopt --data NEW-FOLDER --sheet FILE (FILE: the lines of the first page, typed)")
+	p.say("4. To go on with it, with the lines of the first page typed into a file FILE:")
+	p.say("   chartcellar adopt --data NEW-FOLDER --sheet FILE --statement %s", p.m.FirstHash()[:32])
 	for i, src := range p.s.Sources {
 		p.say("%d. Sign in to the EMR again: chartcellar connect renew %s; give what it prints to the vendor of %s.", 5+i, src.Name, hostOf(src.Base))
 	}
