@@ -132,7 +132,7 @@ func readMePage(s config.Settings, m *store.Mirror, programs []program) ([]byte,
 		return nil, err
 	}
 	var page bytes.Buffer
-	err = t.Execute(&page, map[string]any{"Practice": s.Practice, "Mirror": m.ID(), "First": m.FirstHash(), "Release": release,
+	err = t.Execute(&page, map[string]any{"Practice": s.Practice, "Mirror": m.ID(), "First": m.FirstHash(), "Statement": m.FirstHash()[:32], "Release": release,
 		"Programs": programs, "Folder": programFolder + "/" + release})
 	return page.Bytes(), err
 }

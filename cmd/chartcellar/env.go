@@ -51,6 +51,7 @@ type env struct {
 	logTo  io.Closer        // the log's file, if there is one
 	flags  logFlags
 	config string // path of the settings file
+	copy   string // folder of a second copy that is read instead of the office copy; "": none
 	json   bool
 	args   []string      // as they were typed
 	dir    string        // where they were typed, in a call for another process; "": here
@@ -124,6 +125,7 @@ Exit codes: 0 good, 2 usage, 10 complete with gaps, 11 held for a decision,
 		SilenceUsage: true, SilenceErrors: true,
 	}
 	root.PersistentFlags().StringVar(&e.config, "config", "", "settings file (default: in your configuration folder)")
+	root.PersistentFlags().StringVar(&e.copy, "copy", "", "read the second copy in this folder, with the recovery key or the copy's phrase, instead of the office copy")
 	root.PersistentFlags().BoolVar(&e.json, "json", false, "print JSON for scripts")
 	root.PersistentFlags().StringVar(&e.flags.file, "log", "", "append what happens to this file, for whoever helps you (no names, addresses or keys)")
 	root.PersistentFlags().BoolVarP(&e.flags.verbose, "verbose", "v", false, "print what happens, request by request")

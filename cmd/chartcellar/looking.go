@@ -27,6 +27,7 @@ import (
 type lookOptions struct {
 	folder, sheet, box, listen string
 	phrase                     bool
+	quiet                      bool // nothing but what is asked for is printed
 }
 
 // look serves the pages over a folder that is only looked at: no EMR, no schedule, no
@@ -78,7 +79,9 @@ func (e *env) openLooking(ctx context.Context, o lookOptions) (l lookedAt, err e
 	if err != nil {
 		return l, err
 	}
-	e.printf("Reading the copy in %s. Nothing is written there.\n", so.Dir)
+	if !o.quiet {
+		e.printf("Reading the copy in %s. Nothing is written there.\n", so.Dir)
+	}
 	so.Identity, l.id = id, id
 	l.m, err = store.Open(ctx, so)
 	switch {
@@ -127,7 +130,10 @@ func (e *env) lookingKey(so store.Options, o lookOptions) (id age.Identity, text
 			return nil, "", err
 		}
 	default:
-		if text = e.typedSheet(); isPhrase(text) {
+		if text = e.Getenv("CHARTCELLAR_SHEET"); text == "" {
+			text = e.typedSheet()
+		}
+		if isPhrase(text) {
 			id, err := e.openWith(context.Background(), offsite.OpenFolder(so.Dir, e.fsys()), text)
 			return id, "", err
 		}
@@ -285,4 +291,25 @@ func lookedStatus(in health.Input, opened time.Time) viewer.Status {
 		}
 	}
 	return st
+}
+
+// fromCopy calls f with a second copy that is only looked at: no settings, no office copy
+// and no EMR are needed. Views are not recorded.
+func (e *env) fromCopy(ctx context.Context, a access, f func(context.Context, config.Settings, *store.Mirror) error) error {
+	if a.write || a.alone {
+		return usage("this command changes the office copy; with --copy a second copy is only read")
+	}
+	l, err := e.openLooking(ctx, lookOptions{folder: e.copy, sheet: a.sheet, quiet: true})
+	if err != nil {
+		return err
+	}
+	defer l.m.Close() // only looked at
+	for _, p := range l.m.Problems() {
+		fmt.Fprintf(e.Stderr, "PROBLEM: %s\n", p)
+	}
+	s, err := settingsOf(l.m, l.practice)
+	if err != nil {
+		return err
+	}
+	return f(ctx, s, l.m)
 }

@@ -55,6 +55,9 @@ type access struct {
 // use asks the process that holds it instead; while f runs, others can ask this
 // one.
 func (e *env) withMirror(ctx context.Context, a access, f func(context.Context, config.Settings, *store.Mirror) error) error {
+	if e.copy != "" {
+		return e.fromCopy(ctx, a, f)
+	}
 	s, err := e.settings()
 	if err != nil {
 		return err
