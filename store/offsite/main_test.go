@@ -1,0 +1,10 @@
+package offsite_test
+
+import (
+	"os"
+	"testing"
+
+	"chartcellar/store/storetest"
+)
+
+func TestMain(m *testing.M) { os.Exit(storetest.InMemory(m)) }

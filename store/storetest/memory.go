@@ -1,0 +1,24 @@
+package storetest
+
+import (
+	"os"
+	"runtime"
+	"testing"
+
+	"chartcellar/store/disk"
+)
+
+// memoryFolder is where Linux keeps files in memory.
+const memoryFolder = "/dev/shm"
+
+// InMemory runs the tests of a package with their temporary files in memory, where the
+// system has that and there is room: they sync all the time, and a power cut they
+// simulate. A TMPDIR that is set wins. It returns the exit code.
+func InMemory(m *testing.M) int {
+	if runtime.GOOS == "linux" && os.Getenv("TMPDIR") == "" {
+		if free, _, err := (disk.OS{}).Free(memoryFolder); err == nil && free > 4<<30 {
+			os.Setenv("TMPDIR", memoryFolder)
+		}
+	}
+	return m.Run()
+}
