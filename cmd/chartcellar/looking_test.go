@@ -217,7 +217,7 @@ func (s *served) crawls() {
 			}
 		}
 	}
-	for _, path := range []string{"/backups", "/backups/runs", "/backups/runs/1", "/backups/schedule", "/backups/gaps", "/backups/held",
+	for _, path := range []string{"/backups", "/backups/runs", "/backups/runs/1", "/backups/schedule", "/backups/gaps", "/backups/copies", "/backups/drill", "/backups/holdings", "/backups/held",
 		"/backups/coverage", "/backups/storage", "/backups/changes", "/reports", "/reports/" + month, "/settings", "/log"} {
 		c, body := s.get(path)
 		s.wants(c, body, http.StatusOK)

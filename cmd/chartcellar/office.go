@@ -30,6 +30,8 @@ type office struct {
 	front    *front
 	looked   time.Time // when a folder that is only looked at was opened
 
+	lost losses
+
 	// judging is held while the status is judged.
 	judging sync.Mutex
 	judged  judged

@@ -251,4 +251,21 @@ func TestDamageOnThePages(t *testing.T) {
 	if c, body = s.get("/backups"); c != http.StatusOK || strings.Contains(body, "Damage in the office copy") {
 		t.Errorf("after it was mended: %d\n%s", c, body)
 	}
+	if strings.Contains(body, "What is lost") {
+		t.Error("something is lost, where nothing was declared so")
+	}
+	if err := os.WriteFile(part, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.m.DeclareLost(t.Context(), "owner", fmt.Sprintf("parts/000000/%012d.ndjson.zst.age", most.Number)); err != nil {
+		t.Fatal(err)
+	}
+	c, body = s.get("/backups")
+	s.wants(c, body, http.StatusOK, "What is lost", "was lost on "+time.Now().In(o.zone()).Format("2 Jan 2006"), "1 file was declared lost")
+	loss := s.waited(o, "repair")
+	if text := strings.Join(loss.Notes, " "); !strings.Contains(text, "4 patients") || !strings.Contains(loss.Next, "repair --unlock") {
+		t.Errorf("the report of the loss: %q, %q", text, loss.Next)
+	}
+	c, body = s.get(fmt.Sprintf("/backups/runs/%d", loss.Number))
+	s.wants(c, body, http.StatusOK, "declared lost", "They belong to 4 patients")
 }

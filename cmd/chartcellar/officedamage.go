@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 
 	"chartcellar/cmd/chartcellar/internal/viewer"
 	"chartcellar/store"
@@ -30,17 +31,45 @@ func (o *office) Damage(context.Context) (viewer.Damage, error) {
 	if problems := o.m.Problems(); out.Run == 0 && len(problems) > 0 {
 		out.Files, out.All = problems[:min(shownDamage, len(problems))], len(problems)
 	}
-	lost, err := o.m.Lost()
+	lost, err := o.lost.of(o.m, runs)
 	if err != nil {
 		return out, err
 	}
-	slices.SortStableFunc(lost, func(a, b store.LostFile) int { return b.At.Compare(a.At) })
 	for _, l := range lost {
 		if out.AllLost++; len(out.Lost) < shownDamage {
-			out.Lost = append(out.Lost, viewer.Loss{File: l.File, At: l.At, Run: l.Run})
+			out.Lost = append(out.Lost, viewer.Loss{File: l.File, At: l.At, Run: l.Run, Again: l.Again})
 		}
 	}
 	return out, nil
+}
+
+// Losses are what was declared lost, as it was at some state of the mirror: to find it
+// goes through every part.
+type losses struct {
+	mu         sync.Mutex
+	generation uint64
+	list       []store.LostFile
+}
+
+// of returns what was declared lost, newest first; it must not be modified. Only a run
+// of its own declares something lost.
+func (k *losses) of(m *store.Mirror, runs []store.RunInfo) ([]store.LostFile, error) {
+	if !slices.ContainsFunc(runs, func(r store.RunInfo) bool { return r.Kind == "repair" }) {
+		return nil, nil
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	generation := m.Generation()
+	if k.list != nil && k.generation == generation {
+		return k.list, nil
+	}
+	list, err := m.Lost()
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(list, func(a, b store.LostFile) int { return b.At.Compare(a.At) })
+	k.generation, k.list = generation, append([]store.LostFile{}, list...)
+	return k.list, nil
 }
 
 // damaged are the files that a check names, as many as a page does.

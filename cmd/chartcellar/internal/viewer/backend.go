@@ -186,9 +186,10 @@ type Damage struct {
 
 // A Loss is a file that somebody has declared lost.
 type Loss struct {
-	File string
-	At   time.Time
-	Run  uint32
+	File  string
+	At    time.Time
+	Run   uint32
+	Again bool // what it held was fetched again
 }
 
 // A RunReport is what one run did.

@@ -115,7 +115,7 @@ func (s *Server) doHoldingFile(r *request) error {
 	if f.Bytes >= 0 {
 		h.Set("Content-Length", strconv.FormatInt(f.Bytes, 10))
 	}
-	out := patient{r.w, http.NewResponseController(r.w)}
+	out := slowly{r.w, http.NewResponseController(r.w)}
 	if _, err := io.Copy(out, f); err != nil {
 		s.o.Log.WarnContext(r.Context(), "file not sent whole", "request", r.id, "err", err)
 		panic(http.ErrAbortHandler)
@@ -123,16 +123,16 @@ func (s *Server) doHoldingFile(r *request) error {
 	return nil
 }
 
-// A patient writer gives each piece its own time, so that a large file may take long.
-type patient struct {
+// A slowly writes pieces that have each their own time: a large file may take long.
+type slowly struct {
 	w io.Writer
 	c *http.ResponseController
 }
 
 // Write implements io.Writer.
-func (p patient) Write(b []byte) (int, error) {
-	if err := p.c.SetWriteDeadline(time.Now().Add(time.Minute)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+func (s slowly) Write(b []byte) (int, error) {
+	if err := s.c.SetWriteDeadline(time.Now().Add(time.Minute)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return 0, fmt.Errorf("give the browser time: %w", err)
 	}
-	return p.w.Write(b)
+	return s.w.Write(b)
 }
