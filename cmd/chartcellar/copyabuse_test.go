@@ -40,7 +40,9 @@ func newCopier(t *testing.T) *copier {
 	return d
 }
 
-func (d *copier) path(names ...string) string { return filepath.Join(append([]string{d.dir}, names...)...) }
+func (d *copier) path(names ...string) string {
+	return filepath.Join(append([]string{d.dir}, names...)...)
+}
 
 // types carries a command out.
 func (d *copier) types(args ...string) (said string, code int) {
