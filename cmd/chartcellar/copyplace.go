@@ -43,6 +43,9 @@ func (e *env) bareplace(ctx context.Context, m *store.Mirror, c config.Copy) (of
 		if err != nil {
 			return nil, err
 		}
+		if len(key)+len(secret) == 0 {
+			return nil, noSignIn(c)
+		}
 		o, err := sftpOf(c.SFTP)
 		if err != nil {
 			return nil, err
@@ -50,12 +53,21 @@ func (e *env) bareplace(ctx context.Context, m *store.Mirror, c config.Copy) (of
 		o.HostKey, o.Password, o.Key = c.HostKey, string(secret), key
 		return offsite.OpenSFTP(ctx, o)
 	}
+	if len(secret) == 0 {
+		return nil, noSignIn(c)
+	}
 	o, err := s3Of(c)
 	if err != nil {
 		return nil, err
 	}
 	o.SecretKey = string(secret)
 	return offsite.OpenS3(ctx, o)
+}
+
+// noSignIn says that this computer cannot sign in to a second copy, as after a restore.
+func noSignIn(c config.Copy) error {
+	return fmt.Errorf("%w: %w", &plainError{exitFailed, "This computer has nothing to sign in to the second copy " + c.Name + " with.",
+		"Nothing is lost: the office copy is unchanged, and what lies at the second copy is kept.", "Sign in again: chartcellar copy renew " + c.Name}, offsite.ErrDenied)
 }
 
 // sftpOf reads user@host:port/path.

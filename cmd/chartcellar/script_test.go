@@ -55,6 +55,7 @@ type emrs struct {
 // prints and its exit code, against an EMR in a box.
 func TestScripts(t *testing.T) {
 	e := &emrs{list: map[string]*fakeemr.EMR{}}
+	r := &remotes{t: t, sftps: map[string]*storetest.SFTPServer{}, s3s: map[string]*storetest.Bucket{}}
 	testscript.Run(t, testscript.Params{
 		Dir:   "testdata/script",
 		Setup: e.setup,
@@ -68,6 +69,8 @@ func TestScripts(t *testing.T) {
 			"needs": needs,
 			"sumof": sumOf,
 			"owner": ownerBy,
+			"sftp":  r.sftp,
+			"s3":    r.s3,
 		},
 	})
 }
