@@ -168,6 +168,7 @@ func (r *Reading) Differences(ctx context.Context, kept index.Kept) (list []stri
 	if err != nil {
 		return nil, err
 	}
+	numbers = numbers[:len(numbers)-r.m.unfinished] // Look left the others aside
 	lost := r.m.index.Lost()
 	numbers = slices.DeleteFunc(numbers, func(n archive.PartNumber) bool { return lost[uint32(n)] })
 	if len(numbers) != len(r.parts) {

@@ -37,6 +37,9 @@ func (e *env) bareplace(ctx context.Context, m *store.Mirror, c config.Copy) (of
 	}
 	if c.SFTP != "" {
 		p, err := openSFTP(ctx, m, c)
+		if errors.Is(err, errNoSignIn) {
+			return nil, noSignIn(c)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -45,6 +48,9 @@ func (e *env) bareplace(ctx context.Context, m *store.Mirror, c config.Copy) (of
 	secret, err := m.Secret(copySecretName(c))
 	if err != nil {
 		return nil, err
+	}
+	if len(secret) == 0 {
+		return nil, noSignIn(c)
 	}
 	o, err := s3Of(c)
 	if err != nil {
@@ -58,6 +64,8 @@ func (e *env) bareplace(ctx context.Context, m *store.Mirror, c config.Copy) (of
 	return p, nil
 }
 
+var errNoSignIn = errors.New("this computer has neither a key nor a password for it")
+
 // openSFTP signs in to the SFTP server of a second copy, or of a holding.
 func openSFTP(ctx context.Context, m *store.Mirror, c config.Copy) (*offsite.SFTP, error) {
 	secret, err := m.Secret(copySecretName(c))
@@ -69,7 +77,7 @@ func openSFTP(ctx context.Context, m *store.Mirror, c config.Copy) (*offsite.SFT
 		return nil, err
 	}
 	if key == nil && secret == nil {
-		return nil, fmt.Errorf("%w: this computer has neither a key nor a password for it", offsite.ErrDenied)
+		return nil, fmt.Errorf("%w: %w", offsite.ErrDenied, errNoSignIn)
 	}
 	o, err := sftpOf(c.SFTP)
 	if err != nil {
@@ -77,6 +85,12 @@ func openSFTP(ctx context.Context, m *store.Mirror, c config.Copy) (*offsite.SFT
 	}
 	o.HostKey, o.Password, o.Key = c.HostKey, string(secret), key
 	return offsite.OpenSFTP(ctx, o)
+}
+
+// noSignIn says that this computer cannot sign in to a second copy, as after a restore.
+func noSignIn(c config.Copy) error {
+	return fmt.Errorf("%w: %w", &plainError{exitFailed, "This computer has nothing to sign in to the second copy " + c.Name + " with.",
+		"Nothing is lost: the office copy is unchanged, and what lies at the second copy is kept.", "Sign in again: chartcellar copy renew " + c.Name}, offsite.ErrDenied)
 }
 
 // sftpOf reads user@host:port/path.

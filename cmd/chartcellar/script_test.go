@@ -25,7 +25,6 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
-	"golang.org/x/crypto/ssh"
 
 	"chartcellar/fhirsync"
 	"chartcellar/fhirsync/fakeemr"
@@ -48,23 +47,21 @@ func doomed() disk.FS {
 
 // emrs are the EMRs of running scripts, by the script's folder.
 type emrs struct {
-	t    *testing.T
 	mu   sync.Mutex // scripts run at the same time
 	list map[string]*fakeemr.EMR
-	sftp map[string]*storetest.SFTPServer
 }
 
 // TestScripts runs the transcripts in testdata/script: each command with what it
 // prints and its exit code, against an EMR in a box.
 func TestScripts(t *testing.T) {
-	e := &emrs{t: t, list: map[string]*fakeemr.EMR{}, sftp: map[string]*storetest.SFTPServer{}}
+	e := &emrs{list: map[string]*fakeemr.EMR{}}
+	r := &remotes{t: t, sftps: map[string]*storetest.SFTPServer{}, s3s: map[string]*storetest.Bucket{}}
 	testscript.Run(t, testscript.Params{
 		Dir:   "testdata/script",
 		Setup: e.setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code":  exitCode,
 			"emr":   e.control,
-			"sftp":  e.server,
 			"flip":  flip,
 			"word":  lossWord,
 			"zip":   zipFile,
@@ -72,6 +69,8 @@ func TestScripts(t *testing.T) {
 			"needs": needs,
 			"sumof": sumOf,
 			"owner": ownerBy,
+			"sftp":  r.sftp,
+			"s3":    r.s3,
 		},
 	})
 }
@@ -225,30 +224,6 @@ func (e *emrs) control(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	default:
 		ts.Fatalf("emr: %s?", args[0])
-	}
-}
-
-// server starts and steers an SFTP server: sftp start, sftp authorize (the key that stood
-// last in the output), sftp away, sftp back
-func (e *emrs) server(ts *testscript.TestScript, _ bool, args []string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	s := e.sftp[ts.Getenv("WORK")]
-	switch args[0] {
-	case "start":
-		s = storetest.NewSFTPServer(e.t).Listen(e.t)
-		e.sftp[ts.Getenv("WORK")] = s
-		ts.Setenv("SFTP", storetest.SFTPUser+"@"+s.Addr+"/copy")
-		ts.Setenv("LEFT", filepath.Join(s.Dir, "copy"))
-		ts.Setenv("FINGERPRINT", ssh.FingerprintSHA256(s.Host))
-	case "authorize":
-		ts.Check(s.Authorize(regexp.MustCompile(`(?m)^ssh-.*$`).FindString(ts.ReadFile("stdout"))))
-	case "away":
-		s.Left.Store(0)
-	case "back":
-		s.Left.Store(1 << 40)
-	default:
-		ts.Fatalf("sftp: %s?", args[0])
 	}
 }
 

@@ -43,6 +43,7 @@ type status struct {
 	Patients int            `json:"patients"`
 	Root     string         `json:"root"`
 	Problems []string       `json:"problems"`
+	reach
 	health.Status
 }
 
@@ -69,6 +70,13 @@ func (e *env) showStatus(ctx context.Context, health bool) error {
 	return e.withMirror(ctx, access{doing: "status"}, func(_ context.Context, s config.Settings, m *store.Mirror) error {
 		st, err := gather(s, m)
 		if err != nil {
+			return err
+		}
+		path, err := e.settingsPath()
+		if err != nil {
+			return err
+		}
+		if st.reach, err = reachOf(path, s, m); err != nil {
 			return err
 		}
 		if st.Status, err = e.health(s, m); err != nil {
@@ -236,10 +244,9 @@ func (e *env) printStatus(st status) {
 	for _, p := range st.Problems {
 		e.printf("PROBLEM: %s\n", p)
 	}
-	if st.KeyFile {
-		e.printf("WARNING: the office key lies in clear on this computer. Whoever steals it can read every record.\n")
+	for _, w := range st.reach.words(st.KeyFile) {
+		e.printf("%s\n", w)
 	}
-	e.printf("A stolen computer can also sign in to the EMR until the vendor revokes it: see the recovery sheet.\n")
 	for _, f := range st.Facts {
 		words := f.Words
 		if words == "" && !f.At.IsZero() {

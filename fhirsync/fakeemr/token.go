@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/url"
@@ -30,6 +31,7 @@ type client struct {
 type grant struct {
 	until  time.Time
 	scopes string
+	client string // "" for one that was given by hand
 }
 
 // RegisterKey registers a client with its JWKS, as the vendor's form would.
@@ -73,12 +75,20 @@ func (e *EMR) RegisterSecret(clientID, secret string) {
 	e.clients[clientID] = client{secret: secret}
 }
 
+// Revoke lets a client sign in no more, and its tokens are no longer good.
+func (e *EMR) Revoke(clientID string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.clients, clientID)
+	maps.DeleteFunc(e.tokens, func(_ string, g grant) bool { return g.client == clientID })
+}
+
 // GiveToken makes a fixed bearer token that lives for a day.
 func (e *EMR) GiveToken() string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	t := random()
-	e.tokens[t] = grant{e.clock.Now().Add(24 * time.Hour), ""}
+	e.tokens[t] = grant{e.clock.Now().Add(24 * time.Hour), "", ""}
 	return t
 }
 
@@ -139,7 +149,7 @@ func (e *EMR) giveToken(w http.ResponseWriter, id, scope string, f Faults) {
 	t := random()
 	life := e.o.TokenLife
 	e.mu.Lock()
-	e.tokens[t] = grant{e.clock.Now().Add(life), scope}
+	e.tokens[t] = grant{e.clock.Now().Add(life), scope, id}
 	e.served.Tokens++
 	e.mu.Unlock()
 	writeJSON(w, http.StatusOK, map[string]any{"access_token": t, "token_type": "bearer",

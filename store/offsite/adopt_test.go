@@ -110,6 +110,10 @@ func TestAdoptDuringARun(t *testing.T) {
 	}
 	p := newMemory()
 	copied(t, lost, p)
+	d, err := offsite.Drill(t.Context(), lost, p, offsite.DrillOptions{Dir: filepath.Join(t.TempDir(), "scratch"), Identity: made.Sheet.Recovery})
+	if err != nil || !d.Passed() {
+		t.Errorf("a drill during a run: %+v, %v", d, err)
+	}
 	if err := r.Close(t.Context(), store.Closing{States: index.RunStates{All: index.Applied}}); err != nil {
 		t.Fatal(err)
 	}

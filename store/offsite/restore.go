@@ -188,6 +188,9 @@ func (t *taker) each(ctx context.Context, names []string) error {
 		}
 		g.Go(func() error {
 			n, before, err := t.fetch(gctx, name)
+			if disk.IsFull(err) {
+				err = fmt.Errorf("%w: %w", ErrNoRoom, err)
+			}
 			t.mu.Lock()
 			defer t.mu.Unlock()
 			t.done++
@@ -223,9 +226,6 @@ func (t *taker) fetch(ctx context.Context, name string) (n int64, before bool, e
 		return 0, false, err
 	}
 	n, sum, err := t.write(to+disk.TempSuffix, body)
-	if disk.IsFull(err) {
-		err = fmt.Errorf("%w: %w", ErrNoRoom, err)
-	}
 	if err != nil {
 		return n, false, fmt.Errorf("restore %s: %w", name, err)
 	}

@@ -34,6 +34,8 @@ type Bucket struct {
 	Locks   bool // offers object lock; nothing locked can be deleted
 	Denies  bool // nothing can be deleted or written over with this account
 	Twice   bool // tells the last name of a page again on the next one
+	// Withdrawn: the key is no longer good.
+	Withdrawn atomic.Bool
 	// Before sees each request first; true: it was answered.
 	Before func(w http.ResponseWriter, r *http.Request) bool
 	// After sees what was put; if it returns an error the answer is lost.
@@ -101,7 +103,7 @@ func (b *Bucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if b.Before != nil && b.Before(w, r) {
 		return
 	}
-	if !strings.Contains(r.Header.Get("Authorization"), "Credential="+BucketKey+"/") {
+	if b.Withdrawn.Load() || !strings.Contains(r.Header.Get("Authorization"), "Credential="+BucketKey+"/") {
 		S3Fail(w, 403, "InvalidAccessKeyId")
 		return
 	}
