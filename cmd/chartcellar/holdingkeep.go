@@ -217,7 +217,7 @@ func (k *keeping) read(ctx context.Context, fsys fs.FS, f holding.File, as store
 		return as, err
 	}
 	as.Holding, as.Size, as.Modified, as.Source = k.result.Holding, f.Size, f.Modified, k.from
-	as.Covers = k.covers
+	as.Covers, as.Copies = k.covers, k.copies
 	as.Problem = zipProblem(f, file)
 	return k.run.Keep(ctx, as, sourceReader{file}, func(c store.Content) error {
 		after, err := fs.Stat(fsys, f.Path)

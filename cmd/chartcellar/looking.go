@@ -233,6 +233,13 @@ func (e *env) showLooked(ctx context.Context, l lookedAt, s config.Settings) err
 	for _, p := range m.Problems() {
 		e.printf("PROBLEM: %s\n", p)
 	}
+	apart, err := m.Apart()
+	if err != nil {
+		return err
+	}
+	for _, a := range store.Together(apart) {
+		e.printf("%s\n", a.Unsure())
+	}
 	lost, err := m.Lost()
 	if err != nil {
 		return err

@@ -213,7 +213,11 @@ func (e *env) restored(ctx context.Context, o restoreOptions, to string, sheet p
 		return err
 	}
 	defer m.Close() // only looked at
-	good := len(r.Wrong) == 0
+	good, err := e.tellApart(m, r.Disk)
+	if err != nil {
+		return err
+	}
+	good = good && len(r.Wrong) == 0
 	if !o.noVerify {
 		v, err := verify.Run(ctx, m, verify.Options{Depth: verify.Full, Now: e.now})
 		if err != nil {
