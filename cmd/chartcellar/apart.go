@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -47,6 +49,15 @@ func (e *env) tellApart(m *store.Mirror, disk string) (good bool, err error) {
 		e.printf("To have them here too, once this is the office copy: chartcellar repair --from %s\n", a.Copies[0])
 	}
 	return good, err
+}
+
+// printApart says which large files are not in a copy that is looked at, by choice.
+func (e *env) printApart(to io.Writer, m *store.Mirror) error {
+	files, err := m.Apart()
+	for _, a := range store.Together(files) {
+		fmt.Fprintln(to, a.Unsure())
+	}
+	return err
 }
 
 // placeOfDisk returns the name of the second copy that last went to a disk; "" if that is
