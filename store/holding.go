@@ -90,6 +90,7 @@ func keptLine(f KeptFile, file *index.File) ([]byte, error) {
 	p.add("role", f.Role)
 	p.add("problem", f.Problem)
 	p.add("covers", strings.Join(f.Covers, ", "))
+	p.add("copies", strings.Join(f.Copies, ", "))
 	p.add("source", f.Source)
 	p.add("modified", f.Modified.Format(time.RFC3339Nano))
 	p.add("taken", f.Taken.Format(time.RFC3339Nano))
@@ -107,6 +108,9 @@ func parseKept(p *parameters) (f KeptFile, file *index.File, err error) {
 		Source: get["source"], SHA256: get["sha256"]}
 	if get["covers"] != "" {
 		f.Covers = strings.Split(get["covers"], ", ")
+	}
+	if get["copies"] != "" {
+		f.Copies = strings.Split(get["copies"], ", ")
 	}
 	var merr, terr error
 	f.Modified, merr = time.Parse(time.RFC3339Nano, get["modified"])

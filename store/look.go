@@ -449,16 +449,20 @@ func (l *looker) checkpoint(d *index.DB, c Checkpoint, signed map[archive.PartNu
 	}
 }
 
-// rest says which parts no checkpoint speaks of, and which files of attachments and holdings are
-// not here or are cut.
+// rest says which parts no checkpoint speaks of, and which files of attachments and
+// holdings are not here, other than by choice, or are cut.
 func (l *looker) rest(d *index.DB, signed map[archive.PartNumber]bool, any bool) error {
 	unsigned, absent := 0, 0
-	err := d.EachPart(func(p index.Part) error {
+	apart, err := l.m.absent(d)
+	if err != nil {
+		return err
+	}
+	err = d.EachPart(func(p index.Part) error {
 		if any && p.Leaves > l.proven && !signed[archive.PartNumber(p.Number)] {
 			unsigned++
 		}
 		for _, f := range p.Files {
-			if f.Lost > 0 {
+			if _, chosen := apart[f.Name]; chosen || f.Lost > 0 {
 				continue
 			}
 			info, err := l.m.fs.Stat(l.m.path(filepath.FromSlash(f.Name)))

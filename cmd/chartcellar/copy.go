@@ -238,7 +238,7 @@ func (e *env) copyJob(ctx context.Context, s config.Settings, m *store.Mirror, n
 // copyOnce makes or checks one copy, and keeps what it came to.
 func (e *env) copyOnce(ctx context.Context, s config.Settings, m *store.Mirror, c config.Copy, job copying) (copyRecord, error) {
 	rec := copyRecord{Result: offsite.Result{Place: c.Name, Started: e.now().UTC()}}
-	o := offsite.Options{Place: c.Name, Now: e.now, Slices: job.days, Events: job.events}
+	o := offsite.Options{Place: c.Name, Now: e.now, Only: onlyBy(s), Slices: job.days, Events: job.events}
 	if !job.anew {
 		o.New = func() error { return notEmptied(m, c) }
 	}
@@ -352,6 +352,9 @@ func (e *env) showCopies(m *store.Mirror) error {
 		e.printf("%-16s %s\n%-16s %s\n", st.Name, st.Where, "", st.words(check, e.now()))
 		for _, w := range st.Missing {
 			e.printf("%-16s not yet yours: %s\n", "", w)
+		}
+		for _, a := range st.Last.Apart {
+			e.printf("%-16s %s\n", "", a.Words())
 		}
 		if st.Tested != nil && st.Tested.Weak() && !s.Copies[i].Office() {
 			e.printf("%-16s %s\n", "", strings.ReplaceAll(weakWords(*st.Tested, s.Copies[i]), "\n", "\n"+strings.Repeat(" ", 17)))

@@ -211,7 +211,11 @@ func (e *env) outWords(ctx context.Context, m *store.Mirror, c config.Copy) ([]s
 	if err != nil {
 		return nil, err
 	}
-	want, err := m.Inventory()
+	s, err := e.settings()
+	if err != nil {
+		return nil, err
+	}
+	want, apart, err := offsite.Wanted(m, held, offsite.Options{Place: c.Name, Only: onlyBy(s)})
 	if err != nil {
 		return nil, err
 	}
@@ -229,6 +233,9 @@ func (e *env) outWords(ctx context.Context, m *store.Mirror, c config.Copy) ([]s
 		list = append(list, "It holds everything that the office copy holds now.")
 	default:
 		list = append(list, fmt.Sprintf("It lacks %d of the newest files; everything older is on it. For those: chartcellar copy now %s", lacks, c.Name))
+	}
+	for _, a := range apart {
+		list = append(list, a.Words())
 	}
 	return append(list, "Take it to another place than the office. Next disk: plug it in, and it is filled by itself."), nil
 }

@@ -147,7 +147,11 @@ func (e *env) tryBack(ctx context.Context, m *store.Mirror, c config.Copy, sheet
 		return rec, err
 	}
 	defer func() { err = errors.Join(err, scratch.Close()) }()
-	rec.Drilled, err = offsite.Drill(ctx, m, p, offsite.DrillOptions{Dir: scratch.Dir(), FS: e.disk, Identity: sheet.id, Mirror: sheet.fits, Now: e.now, Events: events})
+	s, err := e.settings()
+	if err != nil {
+		return rec, err
+	}
+	rec.Drilled, err = offsite.Drill(ctx, m, p, offsite.DrillOptions{Place: c.Name, Only: onlyBy(s), Dir: scratch.Dir(), FS: e.disk, Identity: sheet.id, Mirror: sheet.fits, Now: e.now, Events: events})
 	return rec, err
 }
 

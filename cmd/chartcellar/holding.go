@@ -187,6 +187,7 @@ type listedHolding struct {
 	Folder     string    `json:"folder,omitempty"` // or that of a server, sftp://
 	Expected   string    `json:"expected"`
 	Covers     []string  `json:"covers"`
+	Copies     []string  `json:"copies,omitempty"` // that get the large files; none: all
 	Files      int       `json:"files"`
 	Bytes      int64     `json:"bytes"`
 	Deliveries int       `json:"deliveries"`
@@ -225,7 +226,7 @@ func (e *env) holdingList(ctx context.Context) error {
 
 func (b beside) row(s config.Settings) listedHolding {
 	h, watched := s.Holding(b.Name)
-	r := listedHolding{Name: b.Name, Watched: watched, Folder: whereOfHolding(h), Expected: orElse(h.Expected, "none"), Covers: b.Words(),
+	r := listedHolding{Name: b.Name, Watched: watched, Folder: whereOfHolding(h), Expected: orElse(h.Expected, "none"), Covers: b.Words(), Copies: h.Copies,
 		Files: b.Files, Bytes: b.Size, Deliveries: len(b.Deliveries), Formats: b.Formats, Newest: b.Newest(),
 		Late: b.trouble.Late, Wrong: []string{}}
 	if n := len(b.Deliveries); n > 0 {
@@ -253,6 +254,9 @@ func (e *env) printHoldings(rows []listedHolding) {
 	}
 	printTable(e.Stdout, "", e.width(), []string{"holding", "files", "size", "newest kept", "its size", "expected", "covers"}, table, nil)
 	for _, r := range rows {
+		if len(r.Copies) > 0 {
+			e.printf("Large files of %s go to %s only.\n", r.Name, strings.Join(r.Copies, " and "))
+		}
 		for _, w := range r.Wrong {
 			e.printf("NOTE: %s\n", w)
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 	"path/filepath"
 	"slices"
@@ -108,6 +109,8 @@ func searchKept(ctx context.Context, m *store.Mirror, list []store.KeptFile, sea
 		case errors.Is(err, store.ErrDamaged):
 			damaged = true
 			notes = append(notes, fileTrouble{f.Path, "its stored bytes are damaged, so that it could not be looked at inside"})
+		case errors.Is(err, fs.ErrNotExist):
+			notes = append(notes, fileTrouble{f.Path, notHere(f)})
 		case errors.Is(err, holding.ErrInside):
 			notes = append(notes, fileTrouble{f.Path, "it is no whole zip file and cannot be looked at inside; it is kept as it came"})
 		case err != nil:
@@ -116,6 +119,17 @@ func searchKept(ctx context.Context, m *store.Mirror, list []store.KeptFile, sea
 		rows = append(rows, inside...)
 	}
 	return rows, notes, damaged, nil
+}
+
+// errNotHere says that the file of a kept content is not here.
+var errNotHere = errors.New("the file of a holding is not here")
+
+// notHere says so in words.
+func notHere(f store.KeptFile) string {
+	if len(f.Copies) == 0 {
+		return "its file is missing here"
+	}
+	return "its file is not here; by choice it goes to " + strings.Join(f.Copies, " and ") + " only"
 }
 
 // insideOf lists what a zip file holds, as far as it is searched for.
@@ -162,7 +176,7 @@ or folder, PATH; or one file inside a zip file, written as export.zip/folder/fil
 compared with the SHA-256 that was noted when it came. Nothing is replaced. The saved files
 are NOT encrypted: guard the folder as you guard the charts.
 
-Exit codes: 0 good, 2 usage, 12 not kept, 13 damage, 15 locked.`, cobra.RangeArgs(1, 2),
+Exit codes: 0 good, 2 usage, 12 not kept or not here, 13 damage, 15 locked.`, cobra.RangeArgs(1, 2),
 		func(ctx context.Context, a []string) error {
 			return e.holdingGet(ctx, a[0], strings.Join(a[1:], ""), o)
 		})
@@ -261,7 +275,7 @@ func (e *env) mayBeSaved(to string, wanted []wantedFile) error {
 
 // saveAll saves files; one that is damaged is named and not saved.
 func (e *env) saveAll(ctx context.Context, m *store.Mirror, to string, wanted []wantedFile) error {
-	saved, bytes, damaged := []string{}, int64(0), []string{}
+	saved, bytes, damaged, missing := []string{}, int64(0), []string{}, []fileTrouble{}
 	for _, w := range wanted {
 		n, err := e.save(ctx, m, filepath.Join(to, filepath.FromSlash(w.as)), w)
 		switch {
@@ -269,6 +283,8 @@ func (e *env) saveAll(ctx context.Context, m *store.Mirror, to string, wanted []
 			saved, bytes = append(saved, w.as), bytes+n
 		case errors.Is(err, store.ErrDamaged):
 			damaged = append(damaged, w.as)
+		case errors.Is(err, errNotHere):
+			missing = append(missing, fileTrouble{w.as, notHere(w.KeptFile)})
 		case errors.Is(err, holding.ErrInside):
 			return &plainError{exitFailed, "The zip file has no such file, or cannot be looked at inside.", nothingLost,
 				"See what it has: chartcellar holding files " + w.Holding}
@@ -277,17 +293,23 @@ func (e *env) saveAll(ctx context.Context, m *store.Mirror, to string, wanted []
 		}
 	}
 	code := exitGood
-	if len(damaged) > 0 {
+	switch {
+	case len(damaged) > 0:
 		code = exitDamage
+	case len(missing) > 0:
+		code = exitFailed
 	}
 	if e.json {
-		if err := e.printJSON(map[string]any{"folder": to, "saved": saved, "bytes": bytes, "damaged": damaged}); err != nil {
+		if err := e.printJSON(map[string]any{"folder": to, "saved": saved, "bytes": bytes, "damaged": damaged, "missing": missing}); err != nil {
 			return err
 		}
 		return quiet(code)
 	}
 	if len(saved) > 0 {
 		e.printf("%s (%s) saved in %s, each as it came. They are not encrypted.\n", plural(len(saved), "file"), notify.Size(bytes), to)
+	}
+	for _, f := range missing {
+		e.printf("NOT SAVED  %s: %s.\n", oneLine(f.Path), f.Why)
 	}
 	for _, d := range damaged {
 		e.printf("DAMAGE  %s: its stored bytes are not what was kept; it was not saved.\n", oneLine(d))
@@ -301,6 +323,9 @@ func (e *env) saveAll(ctx context.Context, m *store.Mirror, to string, wanted []
 // save writes one file, whole or not at all, once it is found to be what was kept.
 func (e *env) save(ctx context.Context, m *store.Mirror, name string, w wantedFile) (n int64, err error) {
 	c, err := m.OpenKept(w.KeptFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, errNotHere
+	}
 	if err != nil {
 		return 0, err
 	}

@@ -104,7 +104,7 @@ func (k *keeping) all(ctx context.Context, code, by string, f func() error) erro
 	if ctx.Err() != nil {
 		return ctx.Err() // the next keeping goes on with it
 	}
-	if cerr := k.end(ctx, code, by); err == nil {
+	if cerr := k.end(ctx, code, by, err == nil); err == nil {
 		err = cerr
 	}
 	return err
@@ -126,11 +126,11 @@ type keptRecord struct {
 	Failed  int    `json:"failed"`
 }
 
-// end closes the run, once the journal has what it did.
-func (k *keeping) end(ctx context.Context, code, by string) error {
+// end closes the run, once the journal has what it did; whole says that it came to its end.
+func (k *keeping) end(ctx context.Context, code, by string, whole bool) error {
 	r := k.result
 	rec := keptRecord{string(fhirsync.Complete), r.Holding, r.Kept, r.Bytes, len(r.Failed)}
-	if rec.Failed > 0 {
+	if rec.Failed > 0 || !whole {
 		rec.Verdict = string(fhirsync.WithGaps)
 	}
 	raw, err := json.Marshal(rec)
@@ -217,7 +217,7 @@ func (k *keeping) read(ctx context.Context, fsys fs.FS, f holding.File, as store
 		return as, err
 	}
 	as.Holding, as.Size, as.Modified, as.Source = k.result.Holding, f.Size, f.Modified, k.from
-	as.Covers = k.covers
+	as.Covers, as.Copies = k.covers, k.copies
 	as.Problem = zipProblem(f, file)
 	return k.run.Keep(ctx, as, sourceReader{file}, func(c store.Content) error {
 		after, err := fs.Stat(fsys, f.Path)

@@ -233,6 +233,9 @@ func (e *env) showLooked(ctx context.Context, l lookedAt, s config.Settings) err
 	for _, p := range m.Problems() {
 		e.printf("PROBLEM: %s\n", p)
 	}
+	if err := e.printApart(e.Stdout, m); err != nil {
+		return err
+	}
 	lost, err := m.Lost()
 	if err != nil {
 		return err
@@ -306,6 +309,9 @@ func (e *env) fromCopy(ctx context.Context, a access, f func(context.Context, co
 	defer l.m.Close() // only looked at
 	for _, p := range l.m.Problems() {
 		fmt.Fprintf(e.Stderr, "PROBLEM: %s\n", p)
+	}
+	if err := e.printApart(e.Stderr, l.m); err != nil {
+		return err
 	}
 	s, err := settingsOf(l.m, l.practice)
 	if err != nil {

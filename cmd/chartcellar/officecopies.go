@@ -79,6 +79,9 @@ func shownCopy(c config.Copy, st copyState) viewer.SecondCopy {
 	case c.SFTP != "":
 		out.Kind = "sftp"
 	}
+	for _, a := range st.Last.Apart {
+		out.Apart = append(out.Apart, a.Words())
+	}
 	if st.Last.Files == 0 { // it never came so far
 		out.There = -1
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"strings"
 
 	"chartcellar/cmd/chartcellar/internal/viewer"
@@ -95,6 +96,8 @@ func (o *office) HoldingFile(ctx context.Context, a viewer.Actor, name, path str
 	}
 	f, err := openWanted(ctx, o.m, wanted[0])
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return f, &viewer.Refusal{Words: "It was not saved: " + notHere(wanted[0].KeptFile) + "."}
 	case errors.Is(err, store.ErrDamaged):
 		return f, &viewer.Refusal{Words: "The stored bytes of this file are not what was kept. It was not saved. Delete nothing; at the computer itself: chartcellar repair."}
 	case errors.Is(err, holding.ErrInside):

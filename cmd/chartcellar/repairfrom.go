@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"regexp"
+	"slices"
 
 	"chartcellar/config"
 	"chartcellar/store"
@@ -23,7 +24,12 @@ type giver struct {
 	// that wrote it. Which one is the file, its hash says.
 	at  map[string][]string
 	why string // it cannot be asked; "": it can
+	// apart are the files that it does not get by choice.
+	apart map[string]bool
 }
+
+// errApart says that a second copy does not get a file by choice.
+var errApart = errors.New("by choice it does not get this file")
 
 // ofEpoch takes the folder of a later epoch off a name.
 var ofEpoch = regexp.MustCompile(`^e\d{4}/`)
@@ -49,15 +55,35 @@ func (e *env) givers(ctx context.Context, s config.Settings, m *store.Mirror, fr
 		}
 		places = append(places, c)
 	}
+	var chosen map[string]store.Apart
+	if m != nil {
+		var err error
+		if chosen, err = m.Chosen(); err != nil {
+			return nil, err
+		}
+	}
 	var list []*giver
 	for _, c := range places {
-		g := &giver{name: c.Name}
+		g := &giver{name: c.Name, apart: notFor(s, c.Name, chosen)}
 		if err := g.open(ctx, e, m, c); err != nil {
 			g.why = explainPlace(err)
 		}
 		list = append(list, g)
 	}
 	return list, nil
+}
+
+// notFor returns the files that a second copy of the settings does not get by choice.
+func notFor(s config.Settings, name string, chosen map[string]store.Apart) map[string]bool {
+	not, only := map[string]bool{}, onlyBy(s)
+	if _, err := s.Copy(name); err != nil {
+		return not
+	}
+	for file, a := range chosen {
+		places := only(a.Choice)
+		not[file] = len(places) > 0 && !slices.Contains(places, name)
+	}
+	return not
 }
 
 func explainPlace(err error) string {
@@ -92,6 +118,9 @@ func (g *giver) each(ctx context.Context, name string, fn func(io.Reader) error)
 		return errors.New(g.why)
 	}
 	err := error(fs.ErrNotExist)
+	if g.apart[name] {
+		err = errApart
+	}
 	for _, at := range g.at[name] {
 		r, gerr := g.place.Get(ctx, at)
 		if gerr != nil {

@@ -216,7 +216,11 @@ func (e *env) restored(ctx context.Context, o restoreOptions, to string, sheet p
 	if n := m.Unfinished(); n > 0 {
 		e.printf("%d files of a pull that was under way when the copy was made are left aside; the next pull brings what they hold.\n", n)
 	}
-	good := len(r.Wrong) == 0
+	good, err := e.tellApart(m, r.Disk)
+	if err != nil {
+		return err
+	}
+	good = good && len(r.Wrong) == 0
 	if !o.noVerify {
 		v, err := verify.Run(ctx, m, verify.Options{Depth: verify.Full, Now: e.now})
 		if err != nil {

@@ -19,6 +19,7 @@ type KeptFile struct {
 	Role     string    `json:"role,omitempty"`    // format: it describes the others; "": a file
 	Problem  string    `json:"problem,omitempty"` // what is wrong with it as it came, in words
 	Covers   []string  `json:"covers,omitempty"`  // what the holding has that the records lack, in words
+	Copies   []string  `json:"copies,omitempty"`  // the second copies that get it if it is large; none: all
 	Source   string    `json:"source"`            // where it was read from
 	Modified time.Time `json:"modified"`          // as the file had it
 	Taken    time.Time `json:"taken"`             // when it was kept

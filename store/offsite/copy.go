@@ -45,6 +45,7 @@ type Mirror interface {
 	FirstHash() string
 	Chain() keys.Chain
 	Inventory() ([]store.SealedFile, error)
+	Chosen() (map[string]store.Apart, error)
 	OpenSealed(name string) (io.ReadCloser, error)
 }
 
@@ -71,6 +72,8 @@ type Result struct {
 	Parts      int           `json:"parts"`
 	Wrong      []Wrong       `json:"wrong,omitempty"`
 	NotChecked string        `json:"notChecked"`
+	// Apart are large files that are not meant for this place; they are not in Files.
+	Apart []store.Apart `json:"apart,omitempty"`
 }
 
 // Complete reports whether everything is there and nothing is wrong.
@@ -83,6 +86,9 @@ type Options struct {
 	// Extras are files that lie beside the copy and are no part of it. They are put
 	// there once; one that is there is left as it is.
 	Extras []Extra
+	// Only says which second copies get a large file of which something was chosen; nil,
+	// or none: all.
+	Only func(store.Choice) []string
 	// Slices are the thirtieths of the files that a check reads; nil: all of them.
 	Slices []int
 	// New is asked before a copy begins at a place where nothing lies yet: an error ends
@@ -128,7 +134,7 @@ func Copy(ctx context.Context, m Mirror, p Place, o Options) (Result, error) {
 	if err == nil {
 		err = j.extras(ctx)
 	}
-	j.r.NotChecked = "Files that were there before were compared by name and size only."
+	j.r.NotChecked = withApart("Files that were there before were compared by name and size only.", j.r.Apart)
 	return j.end(), err
 }
 
@@ -159,6 +165,7 @@ func Check(ctx context.Context, m Mirror, p Place, o Options) (Result, error) {
 	if o.Slices != nil {
 		j.r.NotChecked = fmt.Sprintf("%d of 30 files were compared by name and size only. %s", 30-len(o.Slices), later)
 	}
+	j.r.NotChecked = withApart(j.r.NotChecked, j.r.Apart)
 	return j.end(), err
 }
 
@@ -208,7 +215,7 @@ func begin(ctx context.Context, m Mirror, p Place, o Options, what string) (*job
 	if j.c, err = Read(ctx, p); err != nil {
 		return j, err
 	}
-	if j.list, err = m.Inventory(); err != nil {
+	if j.list, j.r.Apart, err = Wanted(m, j.c, o); err != nil {
 		return j, err
 	}
 	j.r.Files = len(j.list)

@@ -37,6 +37,8 @@ type Drilled struct {
 	// Lacking are records that only one of the two holds.
 	Lacking    int    `json:"lacking"`
 	NotChecked string `json:"notChecked"`
+	// Apart are large files that are not meant for this place.
+	Apart []store.Apart `json:"apart,omitempty"`
 }
 
 // Passed reports whether everything came back as it was.
@@ -46,11 +48,13 @@ func (d Drilled) Passed() bool {
 
 // DrillOptions say how a drill is made.
 type DrillOptions struct {
+	Place    string       // name of the place
 	Dir      string       // an empty folder; what is put there is sealed
 	FS       disk.FS      // nil: the real one
 	Identity age.Identity // from the sheet
 	// Mirror says whether a place holds the mirror of the sheet.
 	Mirror   func(first string, s keys.Statement) error
+	Only     func(store.Choice) []string      // as in Options
 	Patients int                              // how many to compare; 0: 20
 	Rand     *rand.Rand                       // nil: a random one
 	Now      func() time.Time                 // nil: time.Now
@@ -87,6 +91,7 @@ func Drill(ctx context.Context, m *store.Mirror, p Place, o DrillOptions) (d Dri
 		return d, err
 	}
 	d.Records, d.Damage = checked.Records, checked.Damage
+	d.apart(checked.Apart, o)
 	if err := d.roots(m, back); err != nil {
 		return d, err
 	}
@@ -94,8 +99,26 @@ func Drill(ctx context.Context, m *store.Mirror, p Place, o DrillOptions) (d Dri
 		return d, err
 	}
 	d.NotChecked = fmt.Sprintf("Records of patients that were not drawn were read and checked against the log, not laid beside those of the office copy. What the office copy got after %s is not in this copy.", d.AsOf.Format("2006-01-02 15:04 MST"))
+	d.NotChecked = withApart(d.NotChecked, d.Apart)
 	d.Took = o.Now().Sub(d.Started)
 	return d, nil
+}
+
+// apart tells large files that are not meant for this place from those that are
+// missing.
+func (d *Drilled) apart(list []store.Apart, o DrillOptions) {
+	for _, a := range list {
+		var only []string
+		if o.Only != nil {
+			only = o.Only(a.Choice)
+		}
+		if len(only) == 0 || slices.Contains(only, o.Place) {
+			d.Damage = append(d.Damage, verify.Damage{File: "holdings", What: a.Missing()})
+			continue
+		}
+		a.Copies = only
+		d.Apart = append(d.Apart, a)
+	}
 }
 
 // roots compares the log of the copy with what the mirror's was at that size.

@@ -32,6 +32,7 @@ type Restored struct {
 	Took    time.Duration `json:"took"`
 	Wrong   []Wrong       `json:"wrong,omitempty"`
 	Believe []string      `json:"notBelieved,omitempty"` // what of the place was left aside
+	Disk    string        `json:"disk,omitempty"`        // which place it says it is, as Result.Disk; "": it does not
 }
 
 // RestoreOptions say where a copy goes.
@@ -74,6 +75,9 @@ func Restore(ctx context.Context, p Place, o RestoreOptions) (Restored, error) {
 	}
 	t := &taker{c: c, o: o, sums: map[string][32]byte{}}
 	t.r = Restored{Mirror: c.Statement.Mirror, Epoch: c.Epoch(), Files: len(c.files), Believe: c.Wrong}
+	if disk, derr := diskOf(ctx, p); derr == nil {
+		t.r.Disk = disk
+	}
 	if err = t.fits(); err == nil {
 		err = t.all(ctx)
 	}

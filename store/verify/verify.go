@@ -49,6 +49,9 @@ type Result struct {
 	Damage     []Damage      `json:"damage"`
 	Days       []int         `json:"days,omitempty"` // the thirtieths that a rolling check read
 	NotChecked string        `json:"notChecked"`
+	// Apart are the large files that are not in a copy that is looked at, by choice: if
+	// it is none of their Copies. Which copy it is, whoever looks knows.
+	Apart []store.Apart `json:"apart,omitempty"`
 	// Harm is what the damaged files come to; nil if there are none.
 	Harm *store.Harm `json:"harm,omitempty"`
 	// Lost are the files that a person has declared lost, and LostHarm what they come to:
@@ -91,6 +94,11 @@ func Run(ctx context.Context, m *store.Mirror, o Options) (Result, error) {
 	if err != nil {
 		return r, err
 	}
+	apart, err := m.Apart()
+	if err != nil {
+		return r, err
+	}
+	parts = leaveOut(parts, apart, &r)
 	for _, p := range m.Found() {
 		if p.File == "" { // else it is looked at again, as it is now
 			r.bad("", "%s", p.Words)
@@ -117,18 +125,37 @@ func Run(ctx context.Context, m *store.Mirror, o Options) (Result, error) {
 		return r, fmt.Errorf("verify: there is no depth %q", o.Depth)
 	}
 	if err == nil {
-		err = errors.Join(sizes(ctx, m, &r), harm(ctx, m, &r))
+		err = errors.Join(sizes(ctx, m, &r, apart), harm(ctx, m, &r))
+	}
+	for _, a := range r.Apart {
+		r.NotChecked += " " + a.Unsure()
 	}
 	r.Took = o.Now().Sub(r.Started)
 	return r, err
 }
 
+// leaveOut takes the files that are not here by choice out of the parts, and notes them.
+func leaveOut(parts []index.Part, apart map[string]store.Apart, r *Result) []index.Part {
+	for i, p := range parts {
+		parts[i].Files = slices.DeleteFunc(slices.Clone(p.Files), func(f index.File) bool {
+			a, chosen := apart[f.Name]
+			if chosen = chosen && f.Lost == 0; chosen {
+				r.Apart = store.AddApart(r.Apart, a)
+			}
+			return chosen
+		})
+	}
+	return parts
+}
+
 // sizes names the files that are missing or have another size, but for those that
 // are named already.
-func sizes(ctx context.Context, m *store.Mirror, r *Result) error {
+func sizes(ctx context.Context, m *store.Mirror, r *Result, apart map[string]store.Apart) error {
 	list, err := m.Broken(ctx, func(index.Part) bool { return false })
 	for _, b := range list {
+		_, chosen := apart[b.Name]
 		switch {
+		case chosen && b.Missing:
 		case slices.ContainsFunc(r.Damage, func(d Damage) bool { return d.File == b.Name }):
 		case b.Missing:
 			r.bad(b.Name, "missing")

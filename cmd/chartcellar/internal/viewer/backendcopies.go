@@ -46,6 +46,7 @@ type SecondCopy struct {
 	Trouble     string    // why it came to nothing; "": it did not
 	There       int       // files there at its end; -1: not known
 	Files       int       // that belong there
+	Apart       []string  // large files that do not belong there by choice, in words
 	Run         uint32    // of the last try; 0: none
 	Running     bool
 	Next        time.Time // zero: nothing is planned

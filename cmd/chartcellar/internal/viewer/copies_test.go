@@ -96,7 +96,7 @@ func TestCopyPagesSay(t *testing.T) {
 		wants []string
 		lacks []string
 	}{
-		{"/backups/copies", access.Manager, []string{"up to date", "1,840 of 1,840", "2 take turns", "a91f3c", "It could be removed", "does not protect you yet",
+		{"/backups/copies", access.Manager, []string{"up to date", "1,840 of 1,840", "2 take turns", "a91f3c", "It could be removed", "does not protect you yet", "not in this copy by choice: they go to nas and usb only",
 			"cannot be reached", "of 2026-03-01", "not answered", "1 file is", "Copy now", "Safe to remove?", "Keep the answers", "every day at 05:00"}, []string{"an owner or a manager answers"}},
 		{"/backups/copies", access.IT, []string{"Copy now", "An owner or a manager answers this"}, []string{"Keep the answers"}},
 		{"/backups/drill", access.Owner, []string{"overdue", "Dr. Maria Reyes (reyes)", "2 of 2", "1.4 GB", "Start the drill", "97 days ago", `<option value="cloud"`, `autocomplete="off"`}, nil},

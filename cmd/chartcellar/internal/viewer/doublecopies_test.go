@@ -79,7 +79,8 @@ func (d *double) keepsCopies() {
 			Complete: now.AddDate(0, 0, -12), Tried: night, Trouble: "The place of the second copy cannot be reached: the disk is not plugged in, or the server does not answer.", There: -1, Run: 411,
 			Next: now.Add(20 * time.Minute), Times: "every day at 05:00", Disks: 1, Answers: viewer.Answers{Ours: "practice", Agreement: "2026-03-01"},
 			Tested: now.AddDate(0, 0, -80), TestWords: "It could not be overwritten or removed with this computer's own sign-in: good.",
-			Checked: now.AddDate(0, 0, -12), CheckRun: 400, CheckWords: "1700 of 1702 files are there; 60 were read and are what was written.", Wrong: []string{"parts/000000/000000000031.ndjson.zst.age: another size"}, AllWrong: 1},
+			Checked: now.AddDate(0, 0, -12), CheckRun: 400, CheckWords: "1700 of 1702 files are there; 60 were read and are what was written.", Wrong: []string{"parts/000000/000000000031.ndjson.zst.age: another size"}, AllWrong: 1,
+			Apart: []string{"2 large files of the holding dumps (50120 MB) are not in this copy by choice: they go to nas and usb only."}},
 	}
 	d.drills = viewer.Drills{State: health.Check{Answer: health.Stale, At: now.AddDate(0, 0, -97)}, Due: now.AddDate(0, 0, -7), All: 2, Copies: []string{"usb", "cloud"}, Needs: 1_420_000_000, Free: 398e9,
 		List: []viewer.DrillLine{{Run: 390, At: now.AddDate(0, 0, -97), Copy: "usb", Person: "Dr. Maria Reyes (reyes)", Passed: true, Took: 212 * time.Second},
