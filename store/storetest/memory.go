@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"flag"
 	"os"
 	"runtime"
 	"testing"
@@ -13,9 +14,12 @@ const memoryFolder = "/dev/shm"
 
 // InMemory runs the tests of a package with their temporary files in memory, where the
 // system has that and there is room: they sync all the time, and a power cut they
-// simulate. A TMPDIR that is set wins. It returns the exit code.
+// simulate. A TMPDIR that is set wins, and benchmarks, which write much, stay on the
+// disk. It returns the exit code.
 func InMemory(m *testing.M) int {
-	if runtime.GOOS == "linux" && os.Getenv("TMPDIR") == "" {
+	flag.Parse()
+	bench := flag.Lookup("test.bench")
+	if runtime.GOOS == "linux" && os.Getenv("TMPDIR") == "" && (bench == nil || bench.Value.String() == "") {
 		if free, _, err := (disk.OS{}).Free(memoryFolder); err == nil && free > 4<<30 {
 			os.Setenv("TMPDIR", memoryFolder)
 		}
