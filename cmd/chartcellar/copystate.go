@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -219,19 +220,32 @@ func whereOf(c config.Copy) string {
 }
 
 // secondCopy judges whether there is a copy elsewhere that would help: one that is the
-// practice's own, whole, in time, and not found wrong.
+// practice's own, whole, in time, and not found wrong. If it lacks files by choice, one that
+// gets them must be so, too.
 func secondCopy(s config.Settings, states []copyState, now time.Time) health.Check {
 	if len(states) == 0 {
 		return health.Check{Answer: health.NotSetUp, Link: "/backups/copies"}
 	}
-	best := health.Check{}
-	for i, st := range states {
-		c := st.check(s.Copies[i], s, now)
-		if i == 0 || rank(c) < rank(best) {
-			best = c
+	best, at := bestCopy(s, states, now, func(copyState) bool { return true })
+	for _, a := range states[at].Last.Apart {
+		other, i := bestCopy(s, states, now, func(st copyState) bool { return slices.Contains(a.Copies, st.Name) })
+		if i >= 0 && rank(other) > rank(best) {
+			best = other
 		}
 	}
 	return best
+}
+
+// bestCopy returns how the best of some copies stands, and which one it is; -1 if there
+// is none.
+func bestCopy(s config.Settings, states []copyState, now time.Time, of func(copyState) bool) (best health.Check, at int) {
+	at = -1
+	for i, st := range states {
+		if c := st.check(s.Copies[i], s, now); of(st) && (at < 0 || rank(c) < rank(best)) {
+			best, at = c, i
+		}
+	}
+	return best, at
 }
 
 func rank(c health.Check) int {

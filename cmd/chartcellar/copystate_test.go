@@ -6,6 +6,7 @@ import (
 
 	"chartcellar/cmd/chartcellar/internal/health"
 	"chartcellar/config"
+	"chartcellar/store"
 	"chartcellar/store/offsite"
 )
 
@@ -64,6 +65,30 @@ func TestSecondCopyOfTwo(t *testing.T) {
 	}
 	if got := secondCopy(config.Settings{}, nil, now); got.Answer != health.NotSetUp {
 		t.Errorf("none: %+v", got)
+	}
+}
+
+// TestSecondCopyApart: a good copy that lacks files by choice is enough only with one that
+// has them.
+func TestSecondCopyApart(t *testing.T) {
+	now := time.Date(2026, 3, 10, 19, 0, 0, 0, time.UTC)
+	far := copyState{Name: "far", Ended: now, Complete: now, Since: now, Tested: &offsite.Tested{}}
+	far.Last.Apart = []store.Apart{{Choice: store.Choice{Holdings: []string{"dumps"}, Copies: []string{"nas", "usb"}}, Files: 1}}
+	usb := far
+	usb.Name, usb.Last.Apart = "usb", nil
+	s := config.Settings{Zone: "UTC"}
+	for _, name := range []string{"far", "nas", "usb"} {
+		s.Copies = append(s.Copies, config.Copy{Name: name, Folder: "/" + name, At: "daily 05:00"})
+	}
+	if got := secondCopy(s, []copyState{far, {Name: "nas"}, usb}, now); got.Answer != health.Yes {
+		t.Errorf("one of those that get them is good: %+v", got)
+	}
+	if got := secondCopy(s, []copyState{far, {Name: "nas"}, {Name: "usb"}}, now); got.Answer != health.Unknown || got.Words == "" {
+		t.Errorf("none of those is tried: %+v", got)
+	}
+	far.Last.Apart[0].Copies = []string{"gone"}
+	if got := secondCopy(s, []copyState{far, {Name: "nas"}, {Name: "usb"}}, now); got.Answer != health.Yes {
+		t.Errorf("none of those is in the settings any more, so the next copy brings the files: %+v", got)
 	}
 }
 
