@@ -58,6 +58,7 @@ type bench struct {
 	lines int
 	bytes int64
 	cfg   string
+	exe   string // the program that is measured
 	url   string
 	limit string // folder of the cgroup that children run in; "": none
 	rows  []benchRow
@@ -91,12 +92,16 @@ func (e *env) bench(ctx context.Context, o benchOptions) error {
 	if err != nil {
 		return fmt.Errorf("make a folder for the bench: %w", err)
 	}
-	b := newBench(e, o, filepath.Join(dir, "1"))
+	exe, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find the program itself: %w", err)
+	}
+	b := newBench(e, o, exe, filepath.Join(dir, "1"))
 	err = b.all(ctx)
 	if err == nil && o.growth > 0 {
 		large := o
 		large.resources *= o.growth
-		err = b.grow(ctx, newBench(e, large, filepath.Join(dir, "2")))
+		err = b.grow(ctx, newBench(e, large, exe, filepath.Join(dir, "2")))
 	}
 	if o.keep {
 		e.printf("The files are in %s\n", dir)
@@ -109,8 +114,8 @@ func (e *env) bench(ctx context.Context, o benchOptions) error {
 	return b.print()
 }
 
-func newBench(e *env, o benchOptions, dir string) *bench {
-	return &bench{e: e, o: o, dir: dir, input: filepath.Join(dir, "input"),
+func newBench(e *env, o benchOptions, exe, dir string) *bench {
+	return &bench{e: e, o: o, exe: exe, dir: dir, input: filepath.Join(dir, "input"),
 		cfg: filepath.Join(dir, "s", "settings.toml"), peaks: map[string]int64{}}
 }
 

@@ -15,16 +15,13 @@ import (
 type childRun struct {
 	out  []byte
 	took time.Duration
-	peak int64 // anonymous memory in bytes; 0 where the system does not say
+	cpu  time.Duration // of all its threads
+	peak int64         // anonymous memory in bytes; 0 where the system does not say
 }
 
 // child runs a command in a process of its own and samples its memory.
 func (b *bench) child(ctx context.Context, args ...string) (r childRun, err error) {
-	self, err := os.Executable()
-	if err != nil {
-		return r, err
-	}
-	args = append([]string{self, "--config", b.cfg, "--json"}, args...)
+	args = append([]string{b.exe, "--config", b.cfg, "--json"}, args...)
 	if b.limit != "" { // the shell enters the group and becomes the command
 		args = append([]string{"sh", "-c", `echo $$ > "$0/cgroup.procs" && exec "$@"`, b.limit}, args...)
 	}
@@ -41,7 +38,7 @@ func (b *bench) child(ctx context.Context, args ...string) (r childRun, err erro
 	for {
 		select {
 		case err = <-done:
-			r.out, r.took = []byte(out.String()), time.Since(start)
+			r.out, r.took, r.cpu = []byte(out.String()), time.Since(start), c.ProcessState.UserTime()+c.ProcessState.SystemTime()
 			var exit *exec.ExitError
 			if errors.As(err, &exit) && exit.ExitCode() == exitGaps {
 				err = nil // documents that the input names and nobody has

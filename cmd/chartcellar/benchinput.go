@@ -90,11 +90,7 @@ func (b *bench) cloneType(base *fakeemr.EMR, typ string, copies int, now time.Ti
 
 // serve starts the EMR in a process of its own.
 func (b *bench) serve(ctx context.Context) (stop func(), err error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	c := exec.CommandContext(ctx, self, "fakeemr", "--plain", "--data", b.input, "--ca-dir", b.dir, "--secret", "bench")
+	c := exec.CommandContext(ctx, b.exe, "fakeemr", "--plain", "--data", b.input, "--ca-dir", b.dir, "--secret", "bench")
 	out, err := c.StdoutPipe()
 	if err != nil {
 		return nil, err

@@ -20,7 +20,7 @@ const (
 // search that finds nothing, so that every record is looked at, and the largest
 // chart.
 func (b *bench) searching(ctx context.Context) error {
-	s := newBench(b.e, b.o, filepath.Join(b.dir, "searched"))
+	s := newBench(b.e, b.o, b.exe, filepath.Join(b.dir, "searched"))
 	s.input, s.url, s.lines, s.bytes = b.input, b.url, b.lines, b.bytes
 	if _, err := s.child(ctx, "init", "--data", filepath.Join(s.dir, "m"), "--key-file", filepath.Join(s.dir, "s", "key"), "--reserve-mb", "64"); err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"golang.org/x/crypto/ssh"
@@ -114,16 +115,24 @@ func (d *copier) s3(name string) *storetest.Bucket {
 	return b
 }
 
-// A pulling disk is taken out before the n-th file is made below a folder.
+// A pulling disk is taken out before the n-th file is made below a folder, or has a fault
+// from then on.
 type pullingDisk struct {
 	disk.OS
 	folder string
+	faulty bool
 	left   atomic.Int64
 }
 
 // Create implements disk.FS.
 func (p *pullingDisk) Create(name string) (disk.File, error) {
-	if strings.HasPrefix(name, p.folder) && p.left.Add(-1) == 0 {
+	if !strings.HasPrefix(name, p.folder) {
+		return p.OS.Create(name)
+	}
+	switch left := p.left.Add(-1); {
+	case left <= 0 && p.faulty:
+		return nil, &os.PathError{Op: "open", Path: name, Err: syscall.EIO}
+	case left == 0:
 		if err := os.Rename(p.folder, p.folder+"-in-a-pocket"); err != nil {
 			return nil, err
 		}
@@ -172,6 +181,14 @@ func mishaps() []mishap {
 						d.t.Fatal(err)
 					}
 				}
+			}},
+		{name: "the disk has a fault", code: exitFailed, says: []string{"has a fault", unchanged, "a new disk in its place"},
+			begin: func(d *copier, name string) func() {
+				p := &pullingDisk{folder: d.folder(name), faulty: true}
+				d.must("copy", "add", name, "--folder", p.folder)
+				p.left.Store(5)
+				d.disk = p
+				return func() { d.disk = nil }
 			}},
 		{name: "the line to the SFTP server is cut", code: exitFailed, says: []string{"cannot be reached", unchanged, "goes on where it stopped"},
 			begin: func(d *copier, name string) func() {

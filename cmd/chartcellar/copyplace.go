@@ -155,6 +155,9 @@ func explainCopy(err error) *plainError {
 	case errors.Is(err, offsite.ErrTooLarge):
 		return &plainError{exitFailed, "The place of the second copy cannot hold a file as large as one of this mirror. A disk with the file system FAT ends at 4 GB.", mirror,
 			"Choose a disk with exFAT, NTFS or another file system, or another place; what is at this one stays good."}
+	case errors.Is(err, offsite.ErrFaulty):
+		return &plainError{exitFailed, "The disk of the second copy has a fault: it could not be read or written.", mirror,
+			"Try another cable and socket. If it happens again, put a new disk in its place, and keep this one: what it has may still be read."}
 	case errors.Is(err, offsite.ErrInTheWay):
 		return &plainError{exitFailed, "A file lies where the second copy needs a folder of its own: mirror, parts, attachments, holdings, checkpoints and settings are its names.", mirror,
 			"Move it away, or choose an empty folder; the copy goes on where it stopped."}

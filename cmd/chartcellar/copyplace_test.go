@@ -23,6 +23,7 @@ func TestExplainCopy(t *testing.T) {
 		{offsite.ErrFull, "no room left"},
 		{offsite.ErrTooLarge, "cannot hold a file as large"},
 		{offsite.ErrReadOnly, "read-only"},
+		{offsite.ErrFaulty, "has a fault"},
 		{offsite.ErrInTheWay, "needs a folder of its own"},
 		{offsite.ErrNoRoom, "does not fit"},
 	} {

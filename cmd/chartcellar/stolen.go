@@ -15,7 +15,8 @@ type reach struct {
 	// Sheets are recovery sheets that lie on this computer in clear.
 	Sheets []string `json:"sheets"`
 	// SignsIn names what the computer signs in to, until that is revoked there: EMRs,
-	// second copies and the mail server.
+	// second copies, servers with files of holdings, the mail account. The second page
+	// says how each is revoked.
 	SignsIn []string `json:"signsIn"`
 }
 
@@ -52,9 +53,16 @@ func reachOf(settings string, s config.Settings, m *store.Mirror) (r reach, err 
 			return r, err
 		}
 	}
+	for _, h := range s.Holdings {
+		if c := atServer(h); c.SFTP != "" {
+			if err := has("the server with the files of "+h.Name, copyKeyName(c), copySecretName(c)); err != nil {
+				return r, err
+			}
+		}
+	}
 	mail, err := disk.Exists(disk.OS{}, s.BoxKey+passwordSuffix)
 	if mail {
-		r.SignsIn = append(r.SignsIn, "the mail server "+s.Alerts.SMTP)
+		r.SignsIn = append(r.SignsIn, "the mail account "+s.Alerts.SMTPUser)
 	}
 	return r, err
 }
@@ -68,7 +76,7 @@ func (r reach) words(keyFile bool) (list []string) {
 		list = append(list, "WARNING: a recovery sheet lies in clear on this computer: "+f+". Whoever steals it can read every record. Print it, then delete the file.")
 	}
 	if len(r.SignsIn) > 0 {
-		list = append(list, "A stolen computer can also sign in to "+strings.Join(r.SignsIn, ", ")+", until that is revoked there: see the recovery sheet.")
+		list = append(list, "A stolen computer can also sign in to "+strings.Join(r.SignsIn, ", ")+", until that is revoked there: see the second page of the recovery sheet.")
 	}
 	return list
 }

@@ -49,6 +49,9 @@ func stolenOffice(t *testing.T) (d *copier, s *storetest.SFTPServer, b *storetes
 // until it is revoked there.
 func TestStolenBox(t *testing.T) {
 	d, server, bucket := stolenOffice(t)
+	dumps := storetest.NewSFTPServer(t).Listen(t)
+	d.vars["CHARTCELLAR_COPY_SECRET"] = storetest.SFTPPassword
+	d.must("connect", "dumps", "--files", "sftp://"+storetest.SFTPUser+"@"+dumps.Addr+"/copy", "--password", "--host-key", ssh.FingerprintSHA256(dumps.Host))
 	d.wants(exitGood, []string{"status"}, "recovery sheet lies in clear on this computer")
 	for _, sheet := range []string{"recovery-sheet.txt", "recovery-sheet.pdf"} {
 		if err := os.Remove(d.path("s", sheet)); err != nil {
@@ -60,7 +63,17 @@ func TestStolenBox(t *testing.T) {
 	if err := json.Unmarshal([]byte(said), &claimed); err != nil {
 		t.Fatalf("%v in %s", err, said)
 	}
-	d.wants(exitGood, []string{"status"}, "A stolen computer can also sign in to the EMR emr, the second copy nas, the second copy bucket, until")
+	d.wants(exitGood, []string{"status"}, "A stolen computer can also sign in to the EMR emr, the second copy nas, the second copy bucket, the server with the files of dumps, until")
+	page := d.must("keys", "second-page")
+	for _, line := range []string{"- the EMR at 127.0.0.1", "- the second copy nas, as office@" + server.Addr, "   " + server.Line() + " chartcellar-nas",
+		"- the second copy bucket: revoke the access key " + storetest.BucketKey, "- the server with the files of dumps, as office@" + dumps.Addr} {
+		if !strings.Contains(page, line) {
+			t.Errorf("the second page does not say %q:\n%s", line, page)
+		}
+	}
+	if n := strings.Count(page, "\n- the "); n != len(claimed.SignsIn) || strings.Contains(page, "PRIVATE KEY") || strings.Contains(page, storetest.SFTPPassword+"\n") {
+		t.Errorf("the second page names %d, status %q:\n%s", n, claimed.SignsIn, page)
+	}
 	if said, _ := d.types("status"); strings.Contains(said, "lies in clear") {
 		t.Errorf("status warns of a sheet that is gone:\n%s", said)
 	}
@@ -88,6 +101,7 @@ func TestStolenBox(t *testing.T) {
 		t.Fatal(err)
 	}
 	bucket.Withdrawn.Store(true)
+	dumps.Shut.Store(true)
 	if can := thief.signsIn(); len(can) > 0 {
 		t.Errorf("revoked everywhere, it signs in to %q", can)
 	}
@@ -116,6 +130,9 @@ func (d *copier) signsIn() (list []string) {
 		if _, code := d.types(try[1:]...); code == exitGood {
 			list = append(list, try[0])
 		}
+	}
+	if said, _ := d.types("holding", "watch", "dumps"); !strings.Contains(said, "refuses the sign-in") {
+		list = append(list, "the server with the files of dumps")
 	}
 	return list
 }

@@ -26,6 +26,9 @@ func IsGone(err error) bool {
 	return isOne(err, syscall.ENODEV, syscall.ENXIO, syscall.ENOTCONN, syscall.ESTALE, syscall.EHOSTDOWN)
 }
 
+// IsFaulty reports whether an operation failed because the disk itself has a fault.
+func IsFaulty(err error) bool { return errors.Is(err, syscall.EIO) }
+
 // noLinks reports whether a rename failed because the file system knows neither a
 // rename that spares the new name nor a second name for a file.
 func noLinks(err error) bool {

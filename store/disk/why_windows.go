@@ -28,6 +28,9 @@ func IsGone(err error) bool {
 		windows.ERROR_BAD_NETPATH, windows.ERROR_NETNAME_DELETED)
 }
 
+// IsFaulty reports whether an operation failed because the disk itself has a fault.
+func IsFaulty(err error) bool { return isOne(err, windows.ERROR_IO_DEVICE, windows.ERROR_CRC) }
+
 // noLinks: a move never replaces here, on any file system.
 func noLinks(error) bool { return false }
 

@@ -169,7 +169,7 @@ func isOurs(err error) bool {
 	if errors.As(err, &source) {
 		return true
 	}
-	for _, e := range []error{ErrExists, ErrAway, ErrDenied, ErrFull, ErrReadOnly, ErrTooLarge, ErrInTheWay,
+	for _, e := range []error{ErrExists, ErrAway, ErrDenied, ErrFull, ErrReadOnly, ErrTooLarge, ErrFaulty, ErrInTheWay,
 		context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, e) {
 			return true

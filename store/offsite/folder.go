@@ -170,6 +170,8 @@ func (f *Folder) because(verb, name string, err error) error {
 		kind = ErrReadOnly
 	case disk.IsTooLarge(err):
 		kind = ErrTooLarge
+	case disk.IsFaulty(err):
+		kind = ErrFaulty
 	case errors.Is(err, syscall.ENOTDIR):
 		kind = ErrInTheWay
 	case errors.Is(err, fs.ErrPermission):

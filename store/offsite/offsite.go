@@ -31,6 +31,8 @@ var (
 	// ErrTooLarge says that the place can hold no file of that size, however much room
 	// there is: a disk with the FAT file system ends at 4 GiB.
 	ErrTooLarge = errors.New("the place of the second copy cannot hold a file of that size")
+	// ErrFaulty says that the disk of the place has a fault.
+	ErrFaulty = errors.New("the disk of the second copy has a fault")
 	// ErrInTheWay says that a file lies where the copy needs a folder.
 	ErrInTheWay = errors.New("a file lies where the second copy needs a folder")
 	// ErrNotThere is wrapped when a file of that name is not there.

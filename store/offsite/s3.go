@@ -20,6 +20,7 @@ const (
 	s3Part    = 8 << 20  // above it goes in parts of at least this size
 	s3Parts   = 10_000   // S3 takes no more parts of one file
 	s3Retries = 4        // how often a request is sent at most
+	s3Flights = 6        // parts that are held and sent at a time, over all files
 )
 
 // S3Options say which bucket, and how to sign in there.
@@ -53,8 +54,9 @@ type S3 struct {
 	lockDays int
 	locks    bool // the bucket offers object lock
 	now      func() time.Time
-	plain    atomic.Bool // the server knows no put-if-absent
-	buffers  chan []byte // that can be used again
+	plain    atomic.Bool   // the server knows no put-if-absent
+	buffers  chan []byte   // that can be used again
+	flights  chan struct{} // as many parts of files are under way
 }
 
 // OpenS3 looks whether the bucket can be reached and offers object lock.
@@ -66,7 +68,8 @@ type S3 struct {
 //
 // The server checks what it gets against SHA-256, and MD5 where it locks. A body that is
 // also an io.Seeker and an io.ReaderAt is read twice, from where it stands, and takes no
-// memory up to 64 MiB; else up to 8 MiB are held, and what is larger goes in parts. A request that fails for the moment is sent four times at most.
+// memory up to 64 MiB; else up to 8 MiB are held, and what is larger goes in parts, of which
+// six are held at most. A request that fails for the moment is sent four times at most.
 func OpenS3(ctx context.Context, o S3Options) (*S3, error) {
 	endpoint := strings.TrimSuffix(o.Endpoint, "/")
 	if !o.Insecure {
@@ -82,7 +85,7 @@ func OpenS3(ctx context.Context, o S3Options) (*S3, error) {
 		return nil, fmt.Errorf("the address of the bucket: %w", err)
 	}
 	s := &S3{core: core, idle: transport.CloseIdleConnections, bucket: o.Bucket, lockDays: o.LockDays, now: o.Now,
-		buffers: make(chan []byte, 4)}
+		buffers: make(chan []byte, s3Flights), flights: make(chan struct{}, s3Flights)}
 	if p := strings.Trim(o.Prefix, "/"); p != "" {
 		s.prefix = p + "/"
 	}

@@ -218,7 +218,7 @@ func TestS3Fails(t *testing.T) {
 					if fails < 4 && (err != nil || there["parts/1"] != int64(size)) || fails > 4 && (!errors.Is(err, offsite.ErrAway) || len(there) > 0) {
 						t.Errorf("%s: Put = %v, and there is %v", row, err, there)
 					}
-					if fails > 4 && (n.Load() > 4 || size > 8<<20 && aborts(b) != 1) {
+					if fails > 4 && (n.Load() > 8 || size > 8<<20 && aborts(b) != 1) {
 						t.Errorf("%s: it was asked %d times, and %d times to abort", row, n.Load(), aborts(b))
 					}
 				})

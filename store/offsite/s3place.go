@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/minio/minio-go/v7"
+	"golang.org/x/sync/errgroup"
 )
 
 // Put implements Place.
@@ -229,15 +230,9 @@ func (s *S3) parts(ctx context.Context, name string, size int64, from io.Reader)
 			s.core.AbortMultipartUpload(ctx, s.bucket, key, id)
 		}
 	}()
-	var list []minio.CompletePart
-	for left := size; left > 0; {
-		n := min(left, max(s3Part, (size+s3Parts-1)/s3Parts))
-		part, err := s.part(ctx, key, id, len(list)+1, n, from)
-		if err != nil {
-			return err
-		}
-		list = append(list, minio.CompletePart{PartNumber: part.PartNumber, ETag: part.ETag})
-		left -= n
+	list, err := s.send(ctx, key, id, size, from)
+	if err != nil {
+		return err
 	}
 	if err := s.free(ctx, name); err != nil {
 		return err
@@ -252,21 +247,45 @@ func (s *S3) parts(ctx context.Context, name string, size int64, from io.Reader)
 	})
 }
 
-// part sends the next n bytes.
-func (s *S3) part(ctx context.Context, key, id string, number int, n int64, from io.Reader) (minio.ObjectPart, error) {
-	buf := s.buffer(int(max(n, s3Part)))
-	if _, err := io.ReadFull(from, buf[:n]); err != nil {
-		return minio.ObjectPart{}, err
+// send reads a file in parts and sends them, some at a time over all files.
+func (s *S3) send(ctx context.Context, key, id string, size int64, from io.Reader) (list []minio.CompletePart, err error) {
+	each := max(s3Part, (size+s3Parts-1)/s3Parts)
+	list = make([]minio.CompletePart, (size+each-1)/each)
+	g, gctx := errgroup.WithContext(ctx)
+	for i := range list {
+		select {
+		case s.flights <- struct{}{}:
+		case <-gctx.Done():
+			return nil, errors.Join(g.Wait(), ctx.Err())
+		}
+		buf, n := s.buffer(int(each)), min(size-int64(i)*each, each)
+		if _, err = io.ReadFull(from, buf[:n]); err != nil {
+			<-s.flights
+			break
+		}
+		g.Go(func() error {
+			defer func() { <-s.flights }()
+			part, err := s.part(gctx, key, id, i+1, buf[:n])
+			list[i] = minio.CompletePart{PartNumber: i + 1, ETag: part.ETag}
+			return err
+		})
 	}
-	sum, err := s.sumOf(bytes.NewReader(buf[:n]))
+	if gerr := g.Wait(); gerr != nil && err == nil {
+		err = gerr
+	}
+	return list, err
+}
+
+// part sends one part.
+func (s *S3) part(ctx context.Context, key, id string, number int, content []byte) (part minio.ObjectPart, err error) {
+	sum, err := s.sumOf(bytes.NewReader(content))
 	if err != nil {
-		return minio.ObjectPart{}, err
+		return part, err
 	}
-	a := held(buf[:n])
-	defer s.keep(buf, a)
-	var part minio.ObjectPart
+	a := held(content)
+	defer s.keep(content, a)
 	err = a.send(ctx, func(r io.Reader) (err error) {
-		part, err = s.core.PutObjectPart(ctx, s.bucket, key, id, number, r, n,
+		part, err = s.core.PutObjectPart(ctx, s.bucket, key, id, number, r, int64(len(content)),
 			minio.PutObjectPartOptions{Md5Base64: sum.md5, Sha256Hex: sum.sha256, DisableContentSha256: true})
 		return err
 	})
@@ -346,10 +365,10 @@ func (s *S3) Overwrite(ctx context.Context, name string, content []byte) error {
 	if err := checkProbe(name); err != nil {
 		return err
 	}
-	return s3Because("overwrite", name, s.send(ctx, name, content, false))
+	return s3Because("overwrite", name, s.probe(ctx, name, content, false))
 }
 
-func (s *S3) send(ctx context.Context, name string, content []byte, spare bool) error {
+func (s *S3) probe(ctx context.Context, name string, content []byte, spare bool) error {
 	sum, err := s.sumOf(bytes.NewReader(content))
 	if err != nil {
 		return err
@@ -378,7 +397,7 @@ func (s *S3) Spares(ctx context.Context, name string) (bool, error) {
 		return false, err
 	}
 	s.plain.Store(false)
-	err := s.send(ctx, name, []byte("second"), true)
+	err := s.probe(ctx, name, []byte("second"), true)
 	switch code := minio.ToErrorResponse(err).Code; {
 	case err == nil:
 		return false, nil

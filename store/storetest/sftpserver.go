@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -32,6 +33,7 @@ type SFTPServer struct {
 	Room      atomic.Int64 // bytes that may still be written
 	AddOnly   atomic.Bool  // nothing may be removed
 	Passwords atomic.Int64 // how many were tried
+	Shut      atomic.Bool  // nobody is let in
 	Left      atomic.Int64 // bytes that still come through before the line is cut
 
 	config   *ssh.ServerConfig
@@ -74,13 +76,13 @@ func NewSFTPServer(t testing.TB) *SFTPServer {
 	s.config = &ssh.ServerConfig{
 		PasswordCallback: func(c ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
 			s.Passwords.Add(1)
-			if c.User() != SFTPUser || string(password) != SFTPPassword {
+			if s.Shut.Load() || c.User() != SFTPUser || string(password) != SFTPPassword {
 				return nil, no
 			}
 			return nil, nil
 		},
 		PublicKeyCallback: func(c ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
-			if c.User() != SFTPUser || string(key.Marshal()) != s.mine.Load() {
+			if s.Shut.Load() || c.User() != SFTPUser || string(key.Marshal()) != s.mine.Load() {
 				return nil, no
 			}
 			return nil, nil
@@ -100,6 +102,15 @@ func (s *SFTPServer) Authorize(line string) error {
 		s.mine.Store(string(key.Marshal()))
 	}
 	return err
+}
+
+// Line is the key that is let in, as a line for authorized_keys.
+func (s *SFTPServer) Line() string {
+	key, err := ssh.ParsePublicKey([]byte(s.mine.Load().(string)))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
 }
 
 // Listen lets the server answer on this computer until the test ends.
