@@ -89,9 +89,18 @@ func openSFTP(ctx context.Context, m *store.Mirror, c config.Copy) (*offsite.SFT
 
 // noSignIn says that this computer cannot sign in to a second copy, as after a restore.
 func noSignIn(c config.Copy) error {
-	return fmt.Errorf("%w: %w", &plainError{exitFailed, "This computer has nothing to sign in to the second copy " + c.Name + " with.",
-		"Nothing is lost: the office copy is unchanged, and what lies at the second copy is kept.", "Sign in again: chartcellar copy renew " + c.Name}, offsite.ErrDenied)
+	return refused{&plainError{exitFailed, "This computer has nothing to sign in to the second copy " + c.Name + " with.",
+		"Nothing is lost: the office copy is unchanged, and what lies at the second copy is kept.", "Sign in again: chartcellar copy renew " + c.Name}}
 }
+
+// A refused error is offsite.ErrDenied in words of its own.
+type refused struct{ *plainError }
+
+// Is reports whether it is ErrDenied.
+func (refused) Is(err error) bool { return err == offsite.ErrDenied }
+
+// Unwrap returns the words.
+func (r refused) Unwrap() error { return r.plainError }
 
 // sftpOf reads user@host:port/path.
 func sftpOf(text string) (o offsite.SFTPOptions, err error) {
