@@ -22,7 +22,7 @@ func start(fsys disk.FS) int {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		// A soft limit: the collector works harder before a long line or a swollen
 		// file takes half of a small box.
-		debug.SetMemoryLimit(192 << 20)
+		debug.SetMemoryLimit(128 << 20)
 	}
 	args := os.Args[1:]
 	if own, err := os.Executable(); err == nil {
