@@ -332,6 +332,7 @@ func swap(t *testing.T, a, b string) {
 // is lost and what to do; nothing is called complete that is not; and once it is mended
 // the next copy is whole.
 func TestMishaps(t *testing.T) {
+	t.Parallel()
 	d := newCopier(t)
 	for i, tt := range mishaps() {
 		t.Run(tt.name, func(t *testing.T) {
@@ -402,6 +403,7 @@ func TestDisksInTurns(t *testing.T) {
 // changed places, an older state of the place, and one of the office copy itself. What
 // nobody can see from the copy alone, that it ends early, is told by its date.
 func TestOlderCopies(t *testing.T) {
+	t.Parallel()
 	d := newCopier(t)
 	usb := d.folder("usb")
 	d.must("copy", "add", "usb", "--folder", usb)

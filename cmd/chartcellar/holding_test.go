@@ -295,7 +295,7 @@ func TestKeepingWithoutRoom(t *testing.T) {
 type hugeFS struct{ at time.Time }
 
 // Open implements fs.FS.
-func (h hugeFS) Open(string) (fs.File, error) { return hugeFile{h.at}, nil }
+func (h hugeFS) Open(string) (fs.File, error) { return hugeFile(h), nil }
 
 type hugeFile struct{ at time.Time }
 

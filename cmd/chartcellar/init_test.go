@@ -29,6 +29,7 @@ func killed(err error) bool {
 // TestInitKilled is C9: init is killed before each of its steps on the disk. There
 // is never a mirror without its sheet, and init run again makes one that works.
 func TestInitKilled(t *testing.T) {
+	t.Parallel()
 	ops := 0
 	step := max(1, 30 / *loops) // all of them in CI
 	for n := 1; ; n += step {

@@ -51,6 +51,7 @@ func sheetsIn(t *testing.T, dir string) map[string]string {
 // disk. There is never a sheet in force that nobody has, and the command run again ends
 // well.
 func TestNewSheetKilled(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if out, err := initIn(t, dir, "", "init", "--data", filepath.Join(dir, "m"), "--reserve-mb", "1", "--key-file", filepath.Join(dir, "s", "office.key")); err != nil {
 		t.Fatalf("init: %v\n%s", err, out)
@@ -110,6 +111,7 @@ func copyOffice(t *testing.T, base string) string {
 // TestWipeKilled: a wipe is killed at some of its steps, and run again it ends, with one
 // certificate of the whole.
 func TestWipeKilled(t *testing.T) {
+	t.Parallel()
 	base := t.TempDir()
 	if out, err := initIn(t, base, "", "init", "--data", filepath.Join(base, "m"), "--reserve-mb", "1", "--key-file", filepath.Join(base, "s", "office.key")); err != nil {
 		t.Fatalf("init: %v\n%s", err, out)
@@ -156,6 +158,7 @@ func TestWipeKilled(t *testing.T) {
 // settings always name a folder that opens, run again it ends, and the sheet in force is
 // there.
 func TestRekeyKilled(t *testing.T) {
+	t.Parallel()
 	base := t.TempDir()
 	for _, args := range [][]string{{"init", "--data", filepath.Join(base, "m"), "--reserve-mb", "1", "--key-file", filepath.Join(base, "s", "office.key")},
 		{"verify"}, {"verify"}} { // each is a run

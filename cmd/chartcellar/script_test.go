@@ -399,6 +399,7 @@ var loops = flag.Int("crash.loops", 6, "how many times the pull is killed")
 // its length; the next one goes on. No acknowledged record is lost, no finished
 // file is fetched twice, and the mirror equals the EMR.
 func TestCrashLoops(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	emr, ca := startEMR(t, dir, fakeemr.Practice{Patients: 40, Seed: 9, Years: 4})
 	cli := func(wait time.Duration, args ...string) (string, error) {

@@ -48,6 +48,7 @@ func stolenOffice(t *testing.T) (d *copier, s *storetest.SFTPServer, b *storetes
 // and sheet, opens no record, and signs in to what `status` names and to nothing else,
 // until it is revoked there.
 func TestStolenBox(t *testing.T) {
+	t.Parallel()
 	d, server, bucket := stolenOffice(t)
 	dumps := storetest.NewSFTPServer(t).Listen(t)
 	d.vars["CHARTCELLAR_COPY_SECRET"] = storetest.SFTPPassword
