@@ -34,7 +34,11 @@ func (w *wiping) gone(g store.Wiped) error {
 		return err
 	}
 	for name, content := range map[string][]byte{w.paper + ".pdf": page, w.paper + ".txt": []byte(w.text(lines))} {
-		if err := disk.Stage(w.e.fsys(), name, content); err != nil {
+		there, err := disk.Exists(w.e.fsys(), name)
+		if err == nil && !there { // the PDF may have got its name before a kill
+			err = disk.Stage(w.e.fsys(), name, content)
+		}
+		if err != nil {
 			return err
 		}
 	}
