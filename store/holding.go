@@ -15,6 +15,7 @@ import (
 
 	"filippo.io/age"
 
+	"chartcellar/store/disk"
 	"chartcellar/store/index"
 )
 
@@ -39,7 +40,7 @@ func (r *Run) Keep(ctx context.Context, f KeptFile, body io.Reader, check func(C
 	if err := r.m.room(f.Size); err != nil {
 		return f, err
 	}
-	in, err := r.takeIn(holdingFolder, &until{body, ctx})
+	in, err := r.takeIn(holdingFolder, disk.Until(ctx, body))
 	if err != nil {
 		return f, err
 	}
@@ -66,20 +67,6 @@ func (m *Mirror) room(size int64) error {
 	}
 	return fmt.Errorf("%w: a file of %d MB is to be kept, and %d MB are free of which %d MB are kept in reserve",
 		ErrFull, size>>20, free>>20, reserve>>20)
-}
-
-// An until reader ends when its context does: a file may be large.
-type until struct {
-	r   io.Reader
-	ctx context.Context
-}
-
-// Read implements io.Reader.
-func (u *until) Read(p []byte) (int, error) {
-	if err := u.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return u.r.Read(p)
 }
 
 // keptLine is a file of a holding as a line of ours: Parameters.

@@ -251,25 +251,11 @@ func (m *Mirror) bring(ctx context.Context, temp string, from io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("create %s: %w", filepath.Base(temp), err)
 	}
-	_, err = io.CopyBuffer(struct{ io.Writer }{f}, struct{ io.Reader }{untilDone{ctx, from}}, make([]byte, 256<<10))
+	_, err = io.CopyBuffer(struct{ io.Writer }{f}, disk.Until(ctx, from), make([]byte, 256<<10))
 	if err == nil {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
-}
-
-// untilDone reads until its context ends.
-type untilDone struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-// Read implements io.Reader.
-func (u untilDone) Read(p []byte) (int, error) {
-	if err := u.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return u.r.Read(p)
 }
 
 // exchange puts the damaged file aside and the good one in its place.

@@ -44,7 +44,7 @@ and is for a new disk, too.`,
 		one("test", "Test a place: write a file, read it, try to overwrite and to remove it", "", e.copyTest),
 		now,
 		one("safe-to-remove", "Say whether the disk can be taken out",
-			"It waits for a copy that is under way, has the system write what is still in memory, and says what is on the disk.", e.copyOut))
+			"It says so if a copy is being written to it just now, and what is on the disk.", e.copyOut))
 	return c
 }
 

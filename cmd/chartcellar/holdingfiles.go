@@ -349,7 +349,7 @@ func (e *env) save(ctx context.Context, m *store.Mirror, name string, w wantedFi
 		return 0, fmt.Errorf("make the file: %w", err)
 	}
 	h := sha256.New()
-	n, err = io.Copy(io.MultiWriter(f, h), stopping{ctx, body})
+	n, err = io.Copy(io.MultiWriter(f, h), disk.Until(ctx, body))
 	if err == nil && w.inside == "" && hex.EncodeToString(h.Sum(nil)) != w.SHA256 {
 		err = fmt.Errorf("a kept file is another than was kept: %w", store.ErrDamaged)
 	}
@@ -360,18 +360,4 @@ func (e *env) save(ctx context.Context, m *store.Mirror, name string, w wantedFi
 		return 0, errors.Join(err, disk.RemoveTemp(fsys, temp))
 	}
 	return n, disk.Commit(fsys, temp, name)
-}
-
-// A stopping reader ends when nobody waits any longer.
-type stopping struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-// Read implements io.Reader.
-func (s stopping) Read(p []byte) (int, error) {
-	if err := s.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return s.r.Read(p)
 }

@@ -13,6 +13,7 @@ import (
 
 	"chartcellar/cmd/chartcellar/internal/viewer"
 	"chartcellar/store"
+	"chartcellar/store/disk"
 	"chartcellar/store/holding"
 )
 
@@ -113,14 +114,14 @@ func openWanted(ctx context.Context, m *store.Mirror, w wantedFile) (viewer.Hold
 		return viewer.HoldingFile{}, err
 	}
 	if w.inside == "" {
-		body := stopping{ctx, io.NewSectionReader(c, 0, c.Size)}
+		body := disk.Until(ctx, io.NewSectionReader(c, 0, c.Size))
 		return viewer.HoldingFile{ReadCloser: &sumReader{r: body, h: sha256.New(), want: w.SHA256, close: []io.Closer{c}}, Bytes: c.Size}, nil
 	}
 	packed, in, err := holding.OpenInside(c, c.Size, w.inside)
 	if err != nil {
 		return viewer.HoldingFile{}, errors.Join(err, c.Close())
 	}
-	return viewer.HoldingFile{ReadCloser: &sumReader{r: stopping{ctx, packed}, close: []io.Closer{packed, c}}, Bytes: in.Size}, nil
+	return viewer.HoldingFile{ReadCloser: &sumReader{r: disk.Until(ctx, packed), close: []io.Closer{packed, c}}, Bytes: in.Size}, nil
 }
 
 // A sumReader ends with an error if what was read is not what it must be.
