@@ -484,3 +484,7 @@ func (m *Mirror) SealToPhrase(phrase string) ([]byte, error) {
 	}
 	return keys.SealPhrase(office, phrase)
 }
+
+// AddressKey is a key for what must not be read in the address of a page. It stays the
+// same as long as the mirror key does, and opens no record.
+func (m *Mirror) AddressKey() [32]byte { return index.AddressKey(m.mirrorKey) }

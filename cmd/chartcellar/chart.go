@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -103,39 +102,21 @@ func (e *env) chart(ctx context.Context, who string, o chartOptions) error {
 
 // chart makes the chart of a patient.
 func (r *reading) chart(ctx context.Context, id string, all bool) (*chartView, error) {
-	given, err := r.given()
-	if err != nil {
-		return nil, err
-	}
-	gaps, err := r.gaps()
-	if err != nil {
-		return nil, err
-	}
-	v := &chartView{Source: r.source, AsOfRun: r.run}
+	v := &chartView{Source: r.Source, AsOfRun: r.run}
+	var err error
 	if v.Copy, err = r.age(); err != nil {
 		return nil, err
 	}
-	b := chart.New(chart.Options{At: r.at, Given: given, Gaps: gaps, Names: finder{ctx, r}, All: all})
-	last, removed, err := r.last(ctx, r.key("Patient", id))
-	if err != nil && !errors.Is(err, store.ErrDamaged) {
-		return nil, err
-	}
-	if removed {
-		b.Add(chart.Resource{Type: "Patient", ID: id, Raw: last.Raw})
-		v.Notices = append(v.Notices, "The EMR has removed this patient; this is what the copy kept.")
-	}
-	unread, err := r.snap.Readable(ctx, r.source, id, func(rec store.Version) error {
-		b.Add(chart.Resource{Type: rec.Type, ID: rec.ID, Raw: rec.Raw})
-		return nil
-	})
+	c, removed, err := r.Build(ctx, id, chart.Options{At: r.at})
 	if err != nil {
 		return nil, err
 	}
-	for t, n := range unread {
-		b.Unreadable(t, n)
+	if removed {
+		v.Notices = append(v.Notices, "The EMR has removed this patient; this is what the copy kept.")
 	}
-	v.Chart = b.Chart()
-	v.Banner.ID = id
+	if v.Chart = c; !all {
+		v.Chart = c.Short()
+	}
 	v.notice()
 	return v, nil
 }

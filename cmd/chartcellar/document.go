@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha1"
 	"encoding/base64"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"chartcellar/cmd/chartcellar/internal/charts"
 	"chartcellar/store"
 	"chartcellar/store/chart"
 )
@@ -67,8 +67,8 @@ func (e *env) documentList(ctx context.Context, what string, o documentOptions) 
 			return err
 		}
 		var all []chart.Attachment
-		unread, err := r.snap.Readable(ctx, r.source, id, func(v store.Version) error {
-			list, err := chart.ListAttachments(chart.Resource{Type: v.Type, ID: v.ID, Raw: v.Raw}, finder{ctx, r})
+		unread, err := r.Snap.Readable(ctx, r.Source, id, func(v store.Version) error {
+			list, err := chart.ListAttachments(chart.Resource{Type: v.Type, ID: v.ID, Raw: v.Raw}, r.Finder(ctx))
 			all = append(all, list...)
 			return err
 		})
@@ -92,7 +92,7 @@ func (e *env) printDocuments(ctx context.Context, r *reading, list []chart.Attac
 	rows := []documentRow{}
 	held := 0
 	for i := range list {
-		where := r.holds(ctx, &list[i])
+		where := r.Holds(ctx, &list[i])
 		if where != "" {
 			held++
 		}
@@ -127,11 +127,11 @@ func (e *env) printDocuments(ctx context.Context, r *reading, list []chart.Attac
 // attachments reads a record, writes the journal line and returns its files. Of a
 // record that the EMR has removed it is the last version.
 func (r *reading) attachments(ctx context.Context, code, typ, id string) (store.Key, []chart.Attachment, error) {
-	k := r.key(typ, id)
-	v, _, err := r.last(ctx, k)
+	k := r.Key(typ, id)
+	v, _, err := r.Last(ctx, k)
 	patient := ""
 	if err == nil {
-		patient = patientIn(k, []store.Version{v})
+		patient = charts.PatientIn(k, []store.Version{v})
 	}
 	if jerr := r.seen(code, k, patient); jerr != nil {
 		return k, nil, jerr
@@ -139,7 +139,7 @@ func (r *reading) attachments(ctx context.Context, code, typ, id string) (store.
 	if err != nil {
 		return k, nil, err
 	}
-	list, err := chart.Attachments(chart.Resource{Type: typ, ID: id, Raw: v.Raw}, finder{ctx, r})
+	list, err := chart.Attachments(chart.Resource{Type: typ, ID: id, Raw: v.Raw}, r.Finder(ctx))
 	return k, list, err
 }
 
@@ -162,7 +162,7 @@ func (r *reading) document(ctx context.Context, code, typ, id, n string) (docume
 	if err != nil {
 		return document{}, err
 	}
-	body, err := r.content(ctx, a)
+	body, err := r.Content(ctx, a)
 	return document{body, k, a, len(list)}, err
 }
 
@@ -184,85 +184,8 @@ func choose(list []chart.Attachment, ref, n string) (*chart.Attachment, error) {
 	return &list[i-1], nil
 }
 
-// holds says where the copy has the bytes of a document.
-func (r *reading) holds(ctx context.Context, a *chart.Attachment) string {
-	if a.Inline {
-		return "record"
-	}
-	if l, ok := r.link(a); ok {
-		if l.Problem != "" {
-			return "file, but " + l.Problem
-		}
-		return "file"
-	}
-	if id := a.BinaryID(); id != "" {
-		if v, _, err := r.last(ctx, r.key("Binary", id)); err == nil && !v.Deleted {
-			return "Binary/" + id
-		}
-	}
-	return ""
-}
-
-// link returns what the mirror fetched for a document; ok is false if it did not.
-func (r *reading) link(a *chart.Attachment) (l store.Link, ok bool) {
-	typ, id, _ := strings.Cut(a.Ref, "/")
-	list, err := r.snap.Attachments(r.key(typ, id))
-	if err != nil || a.URL == "" {
-		return l, false
-	}
-	for _, one := range list {
-		if one.URL == store.WithoutQuery(a.URL) {
-			l, ok = one, true
-		}
-	}
-	return l, ok
-}
-
-// content opens the bytes of a document wherever the copy has them: in the record
-// itself, as a file that was fetched for it, or in a Binary. The caller closes it.
-func (r *reading) content(ctx context.Context, a *chart.Attachment) (io.ReadCloser, error) {
-	if a.Inline {
-		return opened(a.Data())
-	}
-	if l, ok := r.link(a); ok {
-		typ, id, _ := strings.Cut(a.Ref, "/")
-		_, body, err := r.snap.Attachment(ctx, r.key(typ, id), a.URL)
-		if a.ContentType == "" {
-			a.ContentType = l.ContentType
-		}
-		return body, err
-	}
-	if id := a.BinaryID(); id != "" {
-		v, _, err := r.last(ctx, r.key("Binary", id))
-		switch {
-		case err == nil && !v.Deleted:
-			list, err := chart.Attachments(chart.Resource{Type: "Binary", ID: id, Raw: v.Raw}, nil)
-			if err != nil {
-				return nil, err
-			}
-			if list[0].Inline {
-				if a.ContentType == "" {
-					a.ContentType = list[0].ContentType
-				}
-				return opened(list[0].Data())
-			}
-		case err != nil && !errors.Is(err, store.ErrNotFound):
-			return nil, err
-		}
-	}
-	return nil, errNotHeld
-}
-
-func opened(b []byte, err error) (io.ReadCloser, error) {
-	return io.NopCloser(bytes.NewReader(b)), err
-}
-
 // maxShown bounds the documents that are shown as text.
 const maxShown = 32 << 20
-
-var errNotHeld = &plainError{exitFailed, "The copy does not hold this document: its record says only where the EMR has it.",
-	"The record is kept whole. The document is at the EMR, unless it was removed there: of it there is no copy.",
-	"Save it by hand from the EMR while you can; its address: chartcellar document list TYPE/ID --json"}
 
 func (e *env) documentOpen(ctx context.Context, args []string, o documentOptions) error {
 	typ, id, err := parseRef(args[0])

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"strings"
 
+	"chartcellar/cmd/chartcellar/internal/charts"
 	"chartcellar/config"
 	"chartcellar/fhirsync"
 	"chartcellar/fhirsync/bulk"
@@ -91,6 +92,10 @@ func explainStore(err error) *plainError {
 	switch {
 	case errors.Is(err, config.ErrMissing):
 		return &plainError{exitUsage, "There are no settings yet.", "", "Start with: chartcellar init --data FOLDER"}
+	case errors.Is(err, charts.ErrNotHeld):
+		return &plainError{exitFailed, "The copy does not hold this document: its record says only where the EMR has it.",
+			"The record is kept whole. The document is at the EMR, unless it was removed there: of it there is no copy.",
+			"Save it by hand from the EMR while you can; its address: chartcellar document list TYPE/ID --json"}
 	case errors.Is(err, store.ErrNoMirror):
 		return &plainError{exitFailed, "The folder of the mirror is gone, or holds no mirror.",
 			"Nothing was written. If the folder is on a disk that is not plugged in, the records are on it.",

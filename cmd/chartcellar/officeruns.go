@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"chartcellar/cmd/chartcellar/internal/charts"
 	"chartcellar/cmd/chartcellar/internal/health"
 	"chartcellar/cmd/chartcellar/internal/viewer"
 	"chartcellar/fhirsync"
@@ -371,9 +372,9 @@ func patientOfHeld(typ string, r store.HeldRecord) string {
 		return r.ID
 	}
 	if r.Before != nil {
-		return patientOf(r.Before)
+		return charts.PatientOf(r.Before)
 	}
-	return patientOf(r.After)
+	return charts.PatientOf(r.After)
 }
 
 // heldWords say how a record would change.

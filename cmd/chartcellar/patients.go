@@ -44,11 +44,11 @@ func (e *env) patients(ctx context.Context, query string, o patientsOptions) err
 		}
 		var roster chart.Roster
 		q := chart.ParseQuery(query)
-		err := r.eachPatient(ctx, q.Fits, func(en chart.Entry) { roster.Entries = append(roster.Entries, en) })
+		err := r.EachPatient(ctx, q.Fits, func(en chart.Entry) { roster.Entries = append(roster.Entries, en) })
 		if err != nil {
 			return err
 		}
-		total, err := r.snap.CountOf(r.source, "Patient")
+		total, err := r.Snap.CountOf(r.Source, "Patient")
 		if err != nil {
 			return err
 		}

@@ -10,11 +10,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"chartcellar/cmd/chartcellar/internal/charts"
 	"chartcellar/config"
 	"chartcellar/fhirsync"
 	"chartcellar/store"
 	"chartcellar/store/chart"
-	"chartcellar/store/scan"
 )
 
 // readFlags are the flags of every command that reads records.
@@ -27,12 +27,10 @@ func (f *readFlags) add(c *cobra.Command) {
 
 // A reading is the mirror as a reading command sees it.
 type reading struct {
-	m      *store.Mirror
-	snap   *store.Snapshot
-	source string
-	at     time.Time // what ages and "coming" refer to
-	asOf   string    // "" for now: in words, which copy is shown
-	run    uint32    // of the copy, for as-of
+	charts.Reading
+	at   time.Time // what ages and "coming" refer to
+	asOf string    // "" for now: in words, which copy is shown
+	run  uint32    // of the copy, for as-of
 }
 
 // read opens the mirror for reading records of one source and calls f.
@@ -46,7 +44,7 @@ func (e *env) read(ctx context.Context, doing string, o readFlags, f func(contex
 		if err != nil {
 			return err
 		}
-		return f(ctx, &reading{m: m, snap: snap, source: src.Name, at: time.Now()})
+		return f(ctx, &reading{Reading: charts.Reading{M: m, Snap: snap, Source: src.Name}, at: time.Now()})
 	})
 }
 
@@ -60,11 +58,11 @@ func (r *reading) back(day string) error {
 		return usage("write the day as 2026-03-01: --as-of DATE")
 	}
 	end := t.AddDate(0, 0, 1).Add(-time.Nanosecond)
-	snap, run, err := r.m.AsOfTime(end)
+	snap, run, err := r.M.AsOfTime(end)
 	if err != nil {
 		return err
 	}
-	r.snap, r.run = snap, run.Number
+	r.Snap, r.run = snap, run.Number
 	if end.Before(r.at) {
 		r.at = end
 	}
@@ -78,13 +76,13 @@ func (r *reading) age() (string, error) {
 	if r.asOf != "" {
 		return r.asOf, nil
 	}
-	runs, err := r.m.Runs()
+	runs, err := r.M.Runs()
 	if err != nil {
 		return "", err
 	}
-	one := sourceStatus{Name: r.source}
+	one := sourceStatus{Name: r.Source}
 	for _, run := range runs {
-		one.add(r.m, run)
+		one.add(r.M, run)
 	}
 	switch {
 	case one.LastVerdict == "":
@@ -98,76 +96,10 @@ func (r *reading) age() (string, error) {
 	return fmt.Sprintf("Copy of %s (%s), complete.", one.LastComplete.Local().Format("2006-01-02 15:04"), ago(one.LastComplete)), nil
 }
 
-// given returns which types the EMR was asked for or ever gave.
-func (r *reading) given() (func(string) bool, error) {
-	types, err := r.snap.Types()
-	if err != nil {
-		return nil, err
-	}
-	cursors, err := r.m.Cursors(r.source)
-	for _, c := range cursors {
-		types = append(types, c.Type)
-	}
-	return func(typ string) bool { return slices.Contains(types, typ) }, err
-}
-
-// gaps returns what the copy lacks, by type.
-func (r *reading) gaps() (map[string]string, error) {
-	list, err := r.m.Gaps(r.source)
-	out := map[string]string{}
-	for _, g := range list {
-		out[g.Type] = strings.TrimSpace(out[g.Type] + fmt.Sprintf(" The copy lacks some of these since %s: %s.",
-			g.Since.Local().Format("2006-01-02"), strings.TrimSuffix(chart.CleanLine(g.Reason), ".")))
-	}
-	return out, err
-}
-
-// A finder looks up what records refer to.
-type finder struct {
-	ctx context.Context
-	r   *reading
-}
-
-// Find implements chart.Finder; a record that cannot be read is not found.
-func (f finder) Find(typ, id string) ([]byte, bool) {
-	v, err := f.r.snap.Latest(f.ctx, store.Key{Source: f.r.source, Type: typ, ID: id})
-	return v.Raw, err == nil && !v.Deleted
-}
-
-func (r *reading) key(typ, id string) store.Key {
-	return store.Key{Source: r.source, Type: typ, ID: id}
-}
-
 // seen writes the journal line of a view (I14).
 func (r *reading) seen(code string, k store.Key, patient string) error {
-	k.Source = r.source
-	return r.m.Journal(store.Event{Code: code, Account: "owner", Key: k, Patient: patient})
-}
-
-// patientOf returns the id of the patient that a record belongs to; "" if it names
-// none.
-func patientOf(raw []byte) string {
-	f, err := scan.New([32]byte{}).Facts(raw)
-	if err != nil {
-		return ""
-	}
-	return string(f.Patient)
-}
-
-// last returns the newest version that is a record, whether or not the EMR has
-// removed it since.
-func (r *reading) last(ctx context.Context, k store.Key) (v store.Version, removed bool, err error) {
-	v, err = r.snap.Latest(ctx, k)
-	if err != nil || !v.Deleted {
-		return v, false, err
-	}
-	list, err := r.snap.History(ctx, k)
-	for i := len(list) - 1; i >= 0 && err == nil; i-- {
-		if !list[i].Deleted && !list[i].Lost && list[i].Counts {
-			return list[i], true, nil
-		}
-	}
-	return v, true, err
+	k.Source = r.Source
+	return r.M.Journal(store.Event{Code: code, Account: "owner", Key: k, Patient: patient})
 }
 
 // parseRef reads TYPE/ID.
@@ -182,7 +114,7 @@ func parseRef(ref string) (typ, id string, err error) {
 // findPatient finds the one patient that a person named by id, Patient/id or MRN.
 func (r *reading) findPatient(ctx context.Context, who string) (string, error) {
 	id := strings.TrimPrefix(who, "Patient/")
-	_, _, err := r.last(ctx, r.key("Patient", id))
+	_, _, err := r.Last(ctx, r.Key("Patient", id))
 	if err == nil || errors.Is(err, store.ErrDamaged) {
 		return id, nil // a chart says what could not be read
 	}
@@ -193,7 +125,7 @@ func (r *reading) findPatient(ctx context.Context, who string) (string, error) {
 		return "", err
 	}
 	var list []chart.Entry
-	err = r.eachPatient(ctx, func(en *chart.Entry) bool { return en.Has(who) }, func(en chart.Entry) { list = append(list, en) })
+	err = r.EachPatient(ctx, func(en *chart.Entry) bool { return en.Has(who) }, func(en chart.Entry) { list = append(list, en) })
 	switch {
 	case err != nil:
 		return "", err
@@ -216,25 +148,3 @@ func (r *reading) findPatient(ctx context.Context, who string) (string, error) {
 
 var errNoPatient = &plainError{exitFailed, "The copy has no patient with this id or record number.", nothingLost,
 	"Look for the name: chartcellar patients NAME"}
-
-// eachPatient reads all patients in parallel and calls fn, one at a time, for those
-// that fit.
-func (r *reading) eachPatient(ctx context.Context, fits func(*chart.Entry) bool, fn func(chart.Entry)) error {
-	found := make(chan chart.Entry, 64)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for en := range found {
-			fn(en)
-		}
-	}()
-	err := r.snap.EachParallel(ctx, r.source, "Patient", workers(), func(_ int, id string, raw []byte) error {
-		if en := chart.NewEntry(chart.Resource{Type: "Patient", ID: id, Raw: raw}); fits(&en) {
-			found <- en
-		}
-		return nil
-	})
-	close(found)
-	<-done
-	return err
-}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"chartcellar/cmd/chartcellar/internal/charts"
 	"chartcellar/store"
 	"chartcellar/store/chart"
 )
@@ -50,18 +51,18 @@ func (e *env) record(ctx context.Context, ref string, o recordOptions) error {
 		return err
 	}
 	return e.read(ctx, "record", o.readFlags, func(ctx context.Context, r *reading) error {
-		if r.snap, err = snapshot(r.m, o.asOf); err != nil {
+		if r.Snap, err = snapshot(r.M, o.asOf); err != nil {
 			return err
 		}
-		list, err := r.snap.History(ctx, r.key(typ, id))
+		list, err := r.Snap.History(ctx, r.Key(typ, id))
 		if errors.Is(err, store.ErrDamaged) && !o.versions && o.diff == "" {
 			// An older version may be damaged: the newest is shown without the others.
 			var v store.Version
-			if v, err = r.snap.Latest(ctx, r.key(typ, id)); err == nil {
+			if v, err = r.Snap.Latest(ctx, r.Key(typ, id)); err == nil {
 				list, o.alone = []store.Version{v}, true
 			}
 		}
-		if jerr := r.seen("record.view", r.key(typ, id), patientIn(r.key(typ, id), list)); jerr != nil {
+		if jerr := r.seen("record.view", r.Key(typ, id), charts.PatientIn(r.Key(typ, id), list)); jerr != nil {
 			return jerr
 		}
 		if err != nil {
@@ -82,19 +83,6 @@ func (e *env) record(ctx context.Context, ref string, o recordOptions) error {
 		}
 		return e.printVersion(list, n, o)
 	})
-}
-
-// patientIn is the patient that a record belongs to, as its newest version says.
-func patientIn(k store.Key, list []store.Version) string {
-	if k.Type == "Patient" {
-		return k.ID
-	}
-	for i := len(list) - 1; i >= 0; i-- {
-		if !list[i].Deleted && !list[i].Lost {
-			return patientOf(list[i].Raw)
-		}
-	}
-	return ""
 }
 
 // current is the place of the newest version that counts; -1 if none does.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"chartcellar/cmd/chartcellar/internal/charts"
 	"chartcellar/config"
 	"chartcellar/store"
 	"chartcellar/store/chart"
@@ -319,8 +320,8 @@ func (e *env) harmedPatients(ctx context.Context, s config.Settings, m *store.Mi
 	}
 	var list []string
 	for _, src := range s.Sources {
-		r := &reading{m: m, snap: snap, source: src.Name}
-		err := r.eachPatient(ctx, func(en *chart.Entry) bool { return h.Has(m, src.Name, en.ID) }, func(en chart.Entry) {
+		r := &charts.Reading{M: m, Snap: snap, Source: src.Name}
+		err := r.EachPatient(ctx, func(en *chart.Entry) bool { return h.Has(m, src.Name, en.ID) }, func(en chart.Entry) {
 			list = append(list, strings.TrimSpace(en.Name+" "+en.Born)+" ("+en.ID+")")
 		})
 		if err != nil && !errors.Is(err, store.ErrDamaged) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"chartcellar/cmd/chartcellar/internal/charts"
 	"chartcellar/store"
 	"chartcellar/store/chart"
 )
@@ -73,7 +74,7 @@ func (e *env) search(ctx context.Context, phrases []string, o searchOptions) err
 		if err != nil {
 			return err
 		}
-		err = r.m.Journal(store.Event{Code: "records.search", Account: "owner", Key: store.Key{Source: r.source},
+		err = r.M.Journal(store.Event{Code: "records.search", Account: "owner", Key: store.Key{Source: r.Source},
 			Note: strings.Join(append(slices.Clone(phrases), o.types...), " / ")})
 		if err != nil {
 			return err
@@ -94,7 +95,7 @@ func (e *env) search(ctx context.Context, phrases []string, o searchOptions) err
 
 // searched returns the types to look through: those named, else all.
 func (r *reading) searched(named []string) ([]string, error) {
-	types, err := r.snap.Types()
+	types, err := r.Snap.Types()
 	if err != nil || len(named) == 0 {
 		return types, err
 	}
@@ -122,7 +123,7 @@ type searcher struct {
 }
 
 func (s *searcher) scan(ctx context.Context, typ string) error {
-	n, err := s.r.snap.CountOf(s.r.source, typ)
+	n, err := s.r.Snap.CountOf(s.r.Source, typ)
 	if err != nil {
 		return err
 	}
@@ -130,7 +131,7 @@ func (s *searcher) scan(ctx context.Context, typ string) error {
 	if s.end.Limited {
 		return nil
 	}
-	err = s.r.snap.EachParallel(ctx, s.r.source, typ, len(s.matchers), func(w int, id string, raw []byte) error {
+	err = s.r.Snap.EachParallel(ctx, s.r.Source, typ, len(s.matchers), func(w int, id string, raw []byte) error {
 		s.looked.Add(1)
 		if !s.matchers[w].May(raw) {
 			return nil
@@ -139,7 +140,7 @@ func (s *searcher) scan(ctx context.Context, typ string) error {
 		if !ok {
 			return nil
 		}
-		return s.show(ctx, searchHit{Patient: patientOf(raw), Record: typ + "/" + id, Date: chart.DateOf(raw), Hit: hit})
+		return s.show(ctx, searchHit{Patient: charts.PatientOf(raw), Record: typ + "/" + id, Date: chart.DateOf(raw), Hit: hit})
 	})
 	var damage *store.DamagedError
 	switch {
@@ -184,7 +185,7 @@ func (s *searcher) name(ctx context.Context, id string) string {
 	if ok || id == "" {
 		return name
 	}
-	if raw, found := (finder{ctx, s.r}).Find("Patient", id); found {
+	if raw, found := (s.r.Finder(ctx)).Find("Patient", id); found {
 		en := chart.NewEntry(chart.Resource{Type: "Patient", ID: id, Raw: raw})
 		name = en.Name
 	}

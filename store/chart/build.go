@@ -20,8 +20,6 @@ type Options struct {
 	Gaps map[string]string
 	// Names finds the records that others refer to; nil: none.
 	Names Finder
-	// All shortens no list.
-	All bool
 }
 
 // A Chart is one patient as a clinician reads it.
@@ -228,9 +226,7 @@ func (b *Builder) fill(p *plan, s *Section, items []item) {
 		order(list, p.oldFirst && i == 0)
 		g := Group{Title: p.groups[i], Total: len(list)}
 		for _, it := range list {
-			if limit := p.limits[i]; b.o.All || limit == 0 || len(g.Rows) < limit {
-				g.Rows = append(g.Rows, it.row)
-			}
+			g.Rows = append(g.Rows, it.row)
 		}
 		if g.Total > 0 {
 			s.Groups = append(s.Groups, g)
@@ -303,10 +299,6 @@ func (b *Builder) otherRecords(s *Section) {
 	for _, t := range types {
 		ids := b.others[t]
 		s.Records += len(ids)
-		if !b.o.All {
-			g.Rows = append(g.Rows, Row{Cells: []string{t, count(len(ids), "record")}, Records: len(ids)})
-			continue
-		}
 		for _, id := range ids {
 			g.Rows = append(g.Rows, Row{Cells: []string{t, t + "/" + id}, Ref: t + "/" + id, Records: 1})
 		}

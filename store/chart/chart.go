@@ -32,7 +32,7 @@ var ErrRefused = errors.New("the record is not as FHIR R4 says")
 // needsStatus are the types whose status the models would make up if it is
 // absent: the zero value of a required code is a code.
 var needsStatus = []string{"Observation", "Encounter", "DocumentReference", "DiagnosticReport",
-	"Appointment", "Coverage", "Procedure", "Immunization"}
+	"Appointment", "Coverage", "Procedure", "Immunization", "ServiceRequest", "CarePlan"}
 
 // read fills a model with a record, or refuses: an unknown code, a wrong kind of
 // value, a status that is not there, a member that differs only in upper and

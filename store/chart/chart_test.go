@@ -53,7 +53,7 @@ func build(t testing.TB, o chart.Options, lines ...string) *chart.Chart {
 				counted += r.Records
 			}
 		}
-		if o.All && counted != s.Records {
+		if counted != s.Records {
 			t.Errorf("%s: rows, hidden and unread make %d, want %d", s.Key, counted, s.Records)
 		}
 	}
@@ -162,13 +162,20 @@ func TestSections(t *testing.T) {
 		{"a visit that was cancelled", "visits", []string{`{"resourceType":"Encounter","id":"e","status":"cancelled","class":{"code":"AMB"},"period":{"start":"2026-01-02T23:30:00-05:00"}}`}, []string{"2026-01-02 23:30", "office", "cancelled"}, nil},
 		{"a superseded document", "documents", []string{`{"resourceType":"DocumentReference","id":"d","status":"superseded","content":[{"attachment":{"contentType":"application/pdf","title":"Old"}}]}`}, []string{"[Superseded 1]", "Old", "PDF"}, nil},
 		{"an appointment of this morning is still coming", "appointments", []string{`{"resourceType":"Appointment","id":"a","status":"booked","start":"2026-06-01T08:00:00Z","participant":[{"actor":{"reference":"Practitioner/d"}},{"actor":{"reference":"Patient/p"}}]}`}, []string{"[Coming 1]", "Dr. Ruth Adeyemi | booked"}, []string{"Patient/p"}},
-		{"a kind of record without a section", "other", []string{`{"resourceType":"CarePlan","id":"x"}`, `{"resourceType":"VendorThing","id":"y"}`}, []string{"CarePlan | CarePlan/x", "VendorThing | VendorThing/y"}, nil},
+		{"an order that is only a proposal", "orders", []string{`{"resourceType":"ServiceRequest","id":"s","status":"active","intent":"proposal","priority":"urgent","code":{"text":"Chest X-ray"},"authoredOn":"2026-05-01","occurrenceDateTime":"2026-05-09","requester":{"reference":"Practitioner/d"}}`}, []string{"[Open 1]", "2026-05-01 | Chest X-ray |  | Dr. Ruth Adeyemi | active, urgent, only a proposal", "to be done 2026-05-09"}, nil},
+		{"an order without an intent", "orders", []string{`{"resourceType":"ServiceRequest","id":"s","status":"completed","code":{"text":"TSH"}}`}, []string{"[Done", "completed, no intent given"}, []string{"proposal"}},
+		{"what is not to be done", "orders", []string{`{"resourceType":"ServiceRequest","id":"s","status":"active","intent":"order","doNotPerform":true,"code":{"text":"Intubation"}}`}, []string{"NOT TO BE DONE, active"}, nil},
+		{"a goal with its target", "plan", []string{`{"resourceType":"Goal","id":"g","lifecycleStatus":"active","achievementStatus":{"text":"improving"},"description":{"text":"Lower HbA1c"},"startDate":"2026-01","target":[{"measure":{"text":"HbA1c"},"detailQuantity":{"value":7.0,"unit":"%","comparator":"<"},"dueDate":"2026-12-31"}]}`}, []string{"[Goals 1]", "Lower HbA1c | HbA1c <7.0 % by 2026-12-31 | 2026-01", "active, improving"}, nil},
+		{"a goal without a status", "plan", []string{`{"resourceType":"Goal","id":"g","description":{"text":"Walk"}}`}, nil, []string{"[Goals"}},
+		{"a plan and its steps", "plan", []string{`{"resourceType":"CarePlan","id":"c","status":"active","intent":"plan","title":"Diabetes","period":{"start":"2026-01-01"},"activity":[{"detail":{"status":"in-progress","code":{"text":"Foot check"}}},{"detail":{"status":"not-started","doNotPerform":true,"code":{"text":"Metformin"}}}]}`}, []string{"[Care plans 1]", "Diabetes | Foot check (in-progress); Metformin (NOT TO BE DONE) | since 2026-01-01"}, nil},
+		{"a care team", "plan", []string{`{"resourceType":"CareTeam","id":"t","participant":[{"role":[{"text":"GP"}],"member":{"reference":"Practitioner/d"}},{"role":[{"text":"Nurse"}]}]}`}, []string{"[Care teams 1]", "Dr. Ruth Adeyemi (GP); (the record does not say what) (Nurse)", "no status given"}, nil},
+		{"a kind of record without a section", "other", []string{`{"resourceType":"Device","id":"x"}`, `{"resourceType":"VendorThing","id":"y"}`}, []string{"Device | Device/x", "VendorThing | VendorThing/y"}, nil},
 	}
 	known := records{"Medication/9": `{"resourceType":"Medication","id":"9","code":{"text":"Digoxin"}}`,
 		"Practitioner/d": `{"resourceType":"Practitioner","id":"d","name":[{"family":"Adeyemi","given":["Ruth"],"prefix":["Dr."]}]}`}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := build(t, chart.Options{All: true, Names: known}, append([]string{patient}, tt.lines...)...)
+			c := build(t, chart.Options{Names: known}, append([]string{patient}, tt.lines...)...)
 			got := text(section(t, c, tt.section))
 			for _, w := range tt.want {
 				if !strings.Contains(got, w) {
@@ -238,12 +245,19 @@ func TestEmptiness(t *testing.T) {
 // TestShortened: a list that is shortened says how long it is; the count is that
 // of the records, not of what is shown.
 func TestShortened(t *testing.T) {
-	c := build(t, chart.Options{}, append([]string{patient}, observations("p", 5000)...)...)
+	whole := build(t, chart.Options{}, append([]string{patient}, observations("p", 5000)...)...)
+	c := whole.Short()
+	if s := section(t, whole, "results"); len(s.Groups[0].Rows) != 60 {
+		t.Errorf("the whole chart has %d rows", len(s.Groups[0].Rows))
+	}
 	s := section(t, c, "results")
 	if s.Records != 5000 || s.Groups[0].Total != 60 || len(s.Groups[0].Rows) != 40 {
 		t.Errorf("%d records, %d of %d rows", s.Records, len(s.Groups[0].Rows), s.Groups[0].Total)
 	}
-	build(t, chart.Options{All: true}, append([]string{patient}, observations("p", 500)...)...)
+	things := build(t, chart.Options{}, patient, `{"resourceType":"Device","id":"1"}`, `{"resourceType":"Device","id":"2"}`, `{"resourceType":"Odd","id":"1"}`).Short()
+	if got := text(section(t, things, "other")); !strings.Contains(got, "Device | 2 records") || !strings.Contains(got, "Odd | 1 record") {
+		t.Errorf("the kinds of other records:\n%s", got)
+	}
 }
 
 func TestAge(t *testing.T) {

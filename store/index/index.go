@@ -132,6 +132,11 @@ func AttachmentKey(mirrorKey [32]byte) [32]byte {
 	return [32]byte(derive(mirrorKey, "attachment name"))
 }
 
+// AddressKey derives the key of what must not be read in the address of a page.
+func AddressKey(mirrorKey [32]byte) [32]byte {
+	return [32]byte(derive(mirrorKey, "page address"))
+}
+
 func derive(mirrorKey [32]byte, purpose string) []byte {
 	k, err := hkdf.Expand(sha256.New, mirrorKey[:], "chartcellar 1 "+purpose, 32)
 	if err != nil {

@@ -1,0 +1,252 @@
+// Package charts is the reading room: it finds patients in a mirror, opens their charts
+// and answers the pages about them.
+//
+// Reading is what commands and pages share: records of one source, as they stand now or
+// stood on a day. A Room answers the pages: it writes the journal line of a view before
+// it shows anything, so that a view that cannot be recorded is not served, and forgets
+// what it has read when the mirror is locked. The package knows no EMR and no schedule,
+// and writes nothing into the mirror but journal lines.
+package charts
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+
+	"chartcellar/store"
+	"chartcellar/store/chart"
+	"chartcellar/store/scan"
+)
+
+// ErrNotHeld says that the copy does not hold the bytes of a document.
+var ErrNotHeld = errors.New("the copy does not hold this document")
+
+// A Reading reads the records of one source. It may be used by many goroutines.
+type Reading struct {
+	M      *store.Mirror
+	Snap   *store.Snapshot
+	Source string
+}
+
+// Key names a record of the source.
+func (r *Reading) Key(typ, id string) store.Key {
+	return store.Key{Source: r.Source, Type: typ, ID: id}
+}
+
+// Last returns the newest version that is a record, and whether the EMR has removed it
+// since. Then, of a record of which no version can be shown, it is the tombstone.
+func (r *Reading) Last(ctx context.Context, k store.Key) (v store.Version, removed bool, err error) {
+	v, err = r.Snap.Latest(ctx, k)
+	if err != nil || !v.Deleted {
+		return v, false, err
+	}
+	list, err := r.Snap.History(ctx, k)
+	for i := len(list) - 1; i >= 0 && err == nil; i-- {
+		if !list[i].Deleted && !list[i].Lost && list[i].Counts {
+			return list[i], true, nil
+		}
+	}
+	return v, true, err
+}
+
+// Finder returns what looks up the records that others refer to; one that cannot be
+// read is not found.
+func (r *Reading) Finder(ctx context.Context) chart.Finder { return finder{ctx, r} }
+
+type finder struct {
+	ctx context.Context
+	r   *Reading
+}
+
+// Find implements chart.Finder.
+func (f finder) Find(typ, id string) ([]byte, bool) {
+	v, err := f.r.Snap.Latest(f.ctx, f.r.Key(typ, id))
+	return v.Raw, err == nil && !v.Deleted
+}
+
+// Given returns which types the EMR was asked for or ever gave.
+func (r *Reading) Given() (func(string) bool, error) {
+	types, err := r.Snap.Types()
+	if err != nil {
+		return nil, err
+	}
+	cursors, err := r.M.Cursors(r.Source)
+	for _, c := range cursors {
+		types = append(types, c.Type)
+	}
+	return func(typ string) bool { return slices.Contains(types, typ) }, err
+}
+
+// Gaps returns what the copy lacks now, by type, in words.
+func (r *Reading) Gaps() (map[string]string, error) {
+	list, err := r.M.Gaps(r.Source)
+	out := map[string]string{}
+	for _, g := range list {
+		out[g.Type] = strings.TrimSpace(out[g.Type] + fmt.Sprintf(" The copy lacks some of these since %s: %s.",
+			g.Since.Local().Format("2006-01-02"), strings.TrimSuffix(chart.CleanLine(g.Reason), ".")))
+	}
+	return out, err
+}
+
+// Build makes the chart of a patient, also of one that the EMR has removed: then it is
+// what the copy kept. If there is no such patient the error wraps store.ErrNotFound.
+// A record that cannot be read is counted, not an error.
+func (r *Reading) Build(ctx context.Context, id string, o chart.Options) (c *chart.Chart, removed bool, err error) {
+	if o.Given, err = r.Given(); err != nil {
+		return nil, false, err
+	}
+	if o.Gaps, err = r.Gaps(); err != nil {
+		return nil, false, err
+	}
+	o.Names = r.Finder(ctx)
+	b := chart.New(o)
+	last, removed, err := r.Last(ctx, r.Key("Patient", id))
+	if err != nil && !errors.Is(err, store.ErrDamaged) {
+		return nil, false, err
+	}
+	if removed {
+		b.Add(chart.Resource{Type: "Patient", ID: id, Raw: last.Raw})
+	}
+	unread, err := r.Snap.Readable(ctx, r.Source, id, func(rec store.Version) error {
+		b.Add(chart.Resource{Type: rec.Type, ID: rec.ID, Raw: rec.Raw})
+		return nil
+	})
+	if err != nil {
+		return nil, removed, err
+	}
+	for t, n := range unread {
+		b.Unreadable(t, n)
+	}
+	c = b.Chart()
+	c.Banner.ID = id
+	return c, removed, nil
+}
+
+// workers is how many goroutines read at the same time.
+func workers() int { return max(2, min(4, runtime.GOMAXPROCS(0))) }
+
+// EachPatient reads all patients in parallel and calls fn, one at a time, for those
+// that fit.
+func (r *Reading) EachPatient(ctx context.Context, fits func(*chart.Entry) bool, fn func(chart.Entry)) error {
+	found := make(chan chart.Entry, 64)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for en := range found {
+			fn(en)
+		}
+	}()
+	err := r.Snap.EachParallel(ctx, r.Source, "Patient", workers(), func(_ int, id string, raw []byte) error {
+		if en := chart.NewEntry(chart.Resource{Type: "Patient", ID: id, Raw: raw}); fits(&en) {
+			found <- en
+		}
+		return nil
+	})
+	close(found)
+	<-done
+	return err
+}
+
+// PatientOf returns the id of the patient that a record belongs to; "" if it names
+// none.
+func PatientOf(raw []byte) string {
+	f, err := scan.New([32]byte{}).Facts(raw)
+	if err != nil {
+		return ""
+	}
+	return string(f.Patient)
+}
+
+// PatientIn returns the patient that a record belongs to, as its newest version says.
+func PatientIn(k store.Key, list []store.Version) string {
+	if k.Type == "Patient" {
+		return k.ID
+	}
+	for i := len(list) - 1; i >= 0; i-- {
+		if !list[i].Deleted && !list[i].Lost {
+			return PatientOf(list[i].Raw)
+		}
+	}
+	return ""
+}
+
+// Holds says where the copy has the bytes of a document: in the record, as a file, in a
+// Binary; "" if nowhere.
+func (r *Reading) Holds(ctx context.Context, a *chart.Attachment) string {
+	if a.Inline {
+		return "record"
+	}
+	if l, ok := r.link(a); ok {
+		if l.Problem != "" {
+			return "file, but " + l.Problem
+		}
+		return "file"
+	}
+	if id := a.BinaryID(); id != "" {
+		if v, _, err := r.Last(ctx, r.Key("Binary", id)); err == nil && !v.Deleted {
+			return "Binary/" + id
+		}
+	}
+	return ""
+}
+
+// link returns what the mirror fetched for a document; ok is false if it did not.
+func (r *Reading) link(a *chart.Attachment) (l store.Link, ok bool) {
+	typ, id, _ := strings.Cut(a.Ref, "/")
+	list, err := r.Snap.Attachments(r.Key(typ, id))
+	if err != nil || a.URL == "" {
+		return l, false
+	}
+	for _, one := range list {
+		if one.URL == store.WithoutQuery(a.URL) {
+			l, ok = one, true
+		}
+	}
+	return l, ok
+}
+
+// Content opens the bytes of a document wherever the copy has them: in the record
+// itself, as a file that was fetched for it, or in a Binary. It fills in the content
+// type if the record says none. If the copy has the bytes nowhere the error is
+// ErrNotHeld. The caller closes it.
+func (r *Reading) Content(ctx context.Context, a *chart.Attachment) (io.ReadCloser, error) {
+	if a.Inline {
+		return opened(a.Data())
+	}
+	if l, ok := r.link(a); ok {
+		typ, id, _ := strings.Cut(a.Ref, "/")
+		_, body, err := r.Snap.Attachment(ctx, r.Key(typ, id), a.URL)
+		if a.ContentType == "" {
+			a.ContentType = l.ContentType
+		}
+		return body, err
+	}
+	if id := a.BinaryID(); id != "" {
+		v, _, err := r.Last(ctx, r.Key("Binary", id))
+		switch {
+		case err == nil && !v.Deleted:
+			list, err := chart.Attachments(chart.Resource{Type: "Binary", ID: id, Raw: v.Raw}, nil)
+			if err != nil {
+				return nil, err
+			}
+			if list[0].Inline {
+				if a.ContentType == "" {
+					a.ContentType = list[0].ContentType
+				}
+				return opened(list[0].Data())
+			}
+		case err != nil && !errors.Is(err, store.ErrNotFound):
+			return nil, err
+		}
+	}
+	return nil, ErrNotHeld
+}
+
+func opened(b []byte, err error) (io.ReadCloser, error) {
+	return io.NopCloser(bytes.NewReader(b)), err
+}

@@ -1,0 +1,56 @@
+package chart
+
+import "slices"
+
+// Short returns the chart with its long lists shortened: a Group whose Total is larger
+// than its rows says so. The chart itself stays as it is.
+func (c *Chart) Short() *Chart {
+	out := *c
+	out.Sections = slices.Clone(c.Sections)
+	for i := range out.Sections {
+		out.Sections[i] = c.Sections[i].short()
+	}
+	return &out
+}
+
+func (s Section) short() Section {
+	if s.Key == "other" {
+		return s.byKind()
+	}
+	plans := plans()
+	at := slices.IndexFunc(plans, func(p plan) bool { return p.key == s.Key })
+	if at < 0 {
+		return s
+	}
+	p := &plans[at]
+	s.Groups = slices.Clone(s.Groups)
+	for i := range s.Groups {
+		limit := p.limits[slices.Index(p.groups, s.Groups[i].Title)]
+		if limit > 0 && len(s.Groups[i].Rows) > limit {
+			s.Groups[i].Rows = s.Groups[i].Rows[:limit:limit]
+		}
+	}
+	return s
+}
+
+// byKind folds the records that no other section shows into one row for each kind.
+func (s Section) byKind() Section {
+	var out []Group
+	for _, g := range s.Groups {
+		short := Group{Title: g.Title}
+		for _, r := range g.Rows {
+			n := len(short.Rows)
+			if n == 0 || short.Rows[n-1].Cells[0] != r.Cells[0] {
+				short.Rows = append(short.Rows, Row{Cells: []string{r.Cells[0], ""}})
+				n++
+			}
+			last := &short.Rows[n-1]
+			last.Records += r.Records
+			last.Cells[1] = count(last.Records, "record")
+		}
+		short.Total = len(short.Rows)
+		out = append(out, short)
+	}
+	s.Groups = out
+	return s
+}
