@@ -25,6 +25,8 @@ type lookDoor struct {
 	m    *store.Mirror
 	id   age.Identity
 	code typedCode
+	// forget is called when nobody is left: what was read is dropped.
+	forget func()
 
 	// mu covers what follows.
 	mu       sync.Mutex
@@ -46,9 +48,9 @@ func (d *lookDoor) reader() accounts.Account {
 
 // newLookDoor takes over the key from an open mirror, which is locked until somebody
 // signs in.
-func newLookDoor(e *env, m *store.Mirror, id age.Identity) *lookDoor {
+func newLookDoor(e *env, m *store.Mirror, id age.Identity, forget func()) *lookDoor {
 	m.Lock()
-	return &lookDoor{e: e, m: m, id: id, sessions: map[[32]byte]*lookSession{}}
+	return &lookDoor{e: e, m: m, id: id, forget: forget, sessions: map[[32]byte]*lookSession{}}
 }
 
 // draw prints a new code; one of before is void.
@@ -100,6 +102,7 @@ func (d *lookDoor) sweep() {
 	}
 	if !open && !d.m.Locked() {
 		d.m.Lock()
+		d.forget()
 	}
 }
 

@@ -210,7 +210,10 @@ func settingsOf(m *store.Mirror, practice string) (config.Settings, error) {
 func (e *env) showLooked(ctx context.Context, l lookedAt, s config.Settings) error {
 	m := l.m
 	o := &office{e: e, d: &daemon{e: e, m: m, s: s}, m: m, front: newFront(nil), looked: e.now()}
-	door := newLookDoor(e, m, l.id)
+	if err := o.openRoom(); err != nil {
+		return err
+	}
+	door := newLookDoor(e, m, l.id, o.Forget)
 	host, _, err := net.SplitHostPort(s.Listen)
 	if err != nil {
 		return usage("--listen: " + err.Error())

@@ -10,6 +10,7 @@ import (
 
 	"filippo.io/age"
 
+	"chartcellar/cmd/chartcellar/internal/charts"
 	"chartcellar/cmd/chartcellar/internal/viewer"
 	"chartcellar/config"
 	"chartcellar/store"
@@ -20,6 +21,8 @@ import (
 // An office is what stands behind the pages: it answers from the mirror and from the
 // daemon, and hands the daemon what people ask for. It is a viewer.Backend.
 type office struct {
+	*charts.Room // the pages of patients
+
 	e *env
 	d *daemon // without a scheduler: a folder that is only looked at
 	m *store.Mirror
@@ -53,6 +56,9 @@ func openOffice(e *env, d *daemon) (*office, error) {
 		return nil, err
 	}
 	o := &office{e: e, d: d, m: d.m, recovery: sealedSheet(path)}
+	if err := o.openRoom(); err != nil {
+		return nil, err
+	}
 	o.accounts, err = accounts.Open(o.accountOptions())
 	return o, err
 }
@@ -87,6 +93,24 @@ func (o *office) closed() {
 		o.unlock()
 	}
 	o.key, o.unlock = nil, nil
+	if o.Room != nil {
+		o.Forget()
+	}
+}
+
+// openRoom makes what answers the pages of patients.
+func (o *office) openRoom() (err error) {
+	o.Room, err = charts.New(charts.Options{Mirror: o.m, Now: o.now, Zone: o.zone,
+		Sources: func() (names []string) {
+			for _, src := range o.d.settings().Sources {
+				names = append(names, src.Name)
+			}
+			return names
+		},
+		Age: func(source string) (string, error) {
+			return (&reading{Reading: charts.Reading{M: o.m, Source: source}}).age()
+		}})
+	return err
 }
 
 // journal writes an event of the accounts.

@@ -116,3 +116,13 @@ func count(n int, noun string) string {
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }
+
+// AgedBetween reports whether somebody born then is from from to before to years old at
+// a time, or may be, if the birth date has no day. One without a birth date is not.
+func AgedBetween(born string, at time.Time, from, to int) bool {
+	b, ok := parseDate(born)
+	if !ok || b.from.After(at) {
+		return false
+	}
+	return !b.from.After(at.AddDate(-from, 0, 0)) && b.to.AddDate(0, 0, -1).After(at.AddDate(-to, 0, 0))
+}

@@ -41,6 +41,8 @@ type Actor struct {
 	Address string
 	Request string // number of the request, as on error pages
 	Charts  bool   // may see charts now
+	// Sensitive says that who asks may see what is labelled sensitive now.
+	Sensitive bool
 }
 
 // A Backend is everything that the pages show and do. Its methods may be called
@@ -60,6 +62,7 @@ type Backend interface {
 	Administration
 	AccessLog
 	Wizard
+	Charts
 }
 
 // Overview is what Home needs, and the status in the top bar of each page.

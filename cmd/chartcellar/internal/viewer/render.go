@@ -35,6 +35,7 @@ type view struct {
 	ID       string // of the request
 	Done     string // what a form that was sent before has done
 	Data     any
+	Chart    *ChartHead // whose chart it is; nil: nobody's
 
 	now  time.Time
 	zone *time.Location
@@ -45,8 +46,10 @@ func loadTemplates(a assets) (map[string]*template.Template, error) {
 	funcs := template.FuncMap{"asset": a.path, "num": number, "size": size, "span": span, "known": known,
 		"verdict": verdictOf, "list": strings.Join, "sub": func(a, b int) int { return a - b }, "type": typeWords,
 		"mode": modeWords, "percent": percent, "signed": signedNumber, "signedSize": signedSize, "kind": kindWords,
-		"gapKind": gapKind, "gapName": gapName, "several": several, "clean": clean, "role": roleWords, "place": placeWords}
-	frame, err := template.New("frame").Option("missingkey=zero").Funcs(funcs).ParseFS(templateFiles, "templates/frame.html", "templates/parts.html")
+		"gapKind": gapKind, "gapName": gapName, "several": several, "clean": clean, "role": roleWords, "place": placeWords,
+		"words": strings.Fields, "rows": rows, "title": title, "tab": tabOf, "add": func(a, b int) int { return a + b },
+		"joined": joined}
+	frame, err := template.New("frame").Option("missingkey=zero").Funcs(funcs).ParseFS(templateFiles, "templates/frame.html", "templates/parts.html", "templates/chartparts.html")
 	if err != nil {
 		return nil, fmt.Errorf("read the templates: %w", err)
 	}
@@ -90,6 +93,9 @@ func (s *Server) renderPart(r *request, name, part string, data any) error {
 func (s *Server) execute(r *request, name, part, title string, data any) ([]byte, error) {
 	v := view{Title: title, Path: r.URL.Path, Practice: s.o.Practice(), Version: s.o.Version, Signed: r.signed,
 		Session: r.session, ReadOnly: s.o.ReadOnly, ID: r.id, Data: data, now: r.now, zone: s.o.Zone}
+	if h, ok := data.(headed); ok {
+		v.Chart = h.Head()
+	}
 	if r.Method == get {
 		v.Done = doneWords(r.URL.Query().Get("done"))
 	}

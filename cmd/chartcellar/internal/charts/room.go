@@ -1,0 +1,283 @@
+package charts
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"chartcellar/cmd/chartcellar/internal/viewer"
+	"chartcellar/store"
+	"chartcellar/store/chart"
+)
+
+// Options say what a Room shows. All must be set.
+type Options struct {
+	Mirror *store.Mirror
+	Now    func() time.Time
+	Zone   func() *time.Location
+	// Sources returns the names of the EMRs.
+	Sources func() []string
+	// Age says how good the newest copy of a source is, in words.
+	Age func(source string) (string, error)
+}
+
+// A Room answers the pages about patients. Its methods may be called from many
+// goroutines.
+type Room struct {
+	o         Options
+	m         *store.Mirror
+	addresses address
+	roster    roster
+
+	// mu covers what follows.
+	mu     sync.Mutex
+	opened map[openedKey]*list.Element
+	order  *list.List              // of *openedChart, the last used first
+	recent map[string][]viewer.Ref // by account, the last first
+}
+
+var _ viewer.Charts = (*Room)(nil)
+
+// New makes a Room. It reads nothing.
+func New(o Options) (*Room, error) {
+	a, err := newAddress(o.Mirror.AddressKey())
+	if err != nil {
+		return nil, err
+	}
+	r := &Room{o: o, m: o.Mirror, addresses: a}
+	r.Forget()
+	return r, nil
+}
+
+// Forget drops everything that was read: nobody who may see charts is signed in.
+func (r *Room) Forget() {
+	r.roster.forget()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.opened, r.order, r.recent = map[openedKey]*list.Element{}, list.New(), map[string][]viewer.Ref{}
+}
+
+// journal writes the line of a view before it is shown (I14).
+func (r *Room) journal(a viewer.Actor, code string, k store.Key, patient string, words ...string) error {
+	note := strings.Join(append(words, "from "+a.Address, "request "+a.Request), "; ")
+	return r.m.Journal(store.Event{Code: code, Account: a.Account, Key: k, Patient: patient, Note: note})
+}
+
+// reading returns the records of a source, as they stand now or stood at the end of a
+// day. age says in words which copy it is; at is what ages refer to.
+func (r *Room) reading(source, asOf string) (rd *Reading, age string, at time.Time, err error) {
+	if r.m.Locked() {
+		return nil, "", at, viewer.ErrLocked
+	}
+	rd, at = &Reading{M: r.m, Source: source}, r.o.Now()
+	if asOf == "" {
+		if rd.Snap, err = r.m.Now(); err == nil {
+			age, err = r.o.Age(source)
+		}
+		return rd, age, at, err
+	}
+	day, err := time.ParseInLocation("2006-01-02", asOf, r.o.Zone())
+	if err != nil {
+		return nil, "", at, viewer.ErrNotFound
+	}
+	end := day.AddDate(0, 0, 1).Add(-time.Nanosecond)
+	snap, run, err := r.m.AsOfTime(end)
+	var early *store.TooEarlyError
+	if errors.As(err, &early) {
+		return nil, "", at, &viewer.Refusal{Words: "There is no copy from that day: " + early.Error() + ". Choose a later day."}
+	}
+	if err != nil {
+		return nil, "", at, err
+	}
+	if end.Before(at) {
+		at = end
+	}
+	rd.Snap = snap
+	return rd, fmt.Sprintf("As of %s: the copy as it stood after run %d, which ended %s. Later changes are not shown.",
+		asOf, run.Number, run.Ended.In(r.o.Zone()).Format("2006-01-02 15:04")), at, nil
+}
+
+// locked tells pages that the key has gone meanwhile.
+func locked(err error) error {
+	if errors.Is(err, store.ErrLocked) {
+		return viewer.ErrLocked
+	}
+	return err
+}
+
+// maxOpened is how many charts are kept for the next click.
+const maxOpened = 8
+
+// An openedKey names a chart as it stood.
+type openedKey struct {
+	source, id, asOf string
+	generation       uint64
+	day              string // for which ages were worked out
+}
+
+// An openedChart is a chart that was made.
+type openedChart struct {
+	key     openedKey
+	chart   *chart.Chart
+	removed bool
+	copy    string
+}
+
+// open makes the chart of a patient, or takes the one that was made for the page before.
+func (r *Room) open(ctx context.Context, source, id, asOf string) (*openedChart, error) {
+	k := openedKey{source, id, asOf, r.m.Generation(), r.o.Now().In(r.o.Zone()).Format("2006-01-02")}
+	if c := r.remembered(k); c != nil && !r.m.Locked() {
+		return c, nil
+	}
+	rd, words, at, err := r.reading(source, asOf)
+	if err != nil {
+		return nil, err
+	}
+	c := &openedChart{key: k, copy: words}
+	c.chart, c.removed, err = rd.Build(ctx, id, chart.Options{At: at})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, viewer.ErrNotFound
+	}
+	if err != nil {
+		return nil, locked(err)
+	}
+	r.remember(c)
+	return c, nil
+}
+
+func (r *Room) remembered(k openedKey) *openedChart {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e, ok := r.opened[k]
+	if !ok {
+		return nil
+	}
+	r.order.MoveToFront(e)
+	return e.Value.(*openedChart)
+}
+
+func (r *Room) remember(c *openedChart) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.m.Locked() { // it went while the chart was made
+		return
+	}
+	r.opened[c.key] = r.order.PushFront(c)
+	for r.order.Len() > maxOpened {
+		old := r.order.Remove(r.order.Back()).(*openedChart)
+		delete(r.opened, old.key)
+	}
+}
+
+// Chart implements viewer.Charts.
+func (r *Room) Chart(ctx context.Context, a viewer.Actor, p viewer.Place, section string) (viewer.Chart, error) {
+	head, c, err := r.head(ctx, a, p, section)
+	if err != nil {
+		return viewer.Chart{}, err
+	}
+	return viewer.Chart{ChartHead: head, Chart: c.chart}, nil
+}
+
+// head opens a chart for a page: the journal line is written first.
+func (r *Room) head(ctx context.Context, a viewer.Actor, p viewer.Place, section string) (viewer.ChartHead, *openedChart, error) {
+	source, typ, id, err := r.Open(p.Ref)
+	if err == nil && typ != "Patient" {
+		err = viewer.ErrNotFound
+	}
+	if err != nil {
+		return viewer.ChartHead{}, nil, err
+	}
+	words := []string{section}
+	if p.AsOf != "" {
+		words = append(words, "as of "+p.AsOf)
+	}
+	if err := r.journal(a, "chart.view", store.Key{Source: source, Type: "Patient"}, id, words...); err != nil {
+		return viewer.ChartHead{}, nil, err
+	}
+	c, err := r.open(ctx, source, id, p.AsOf)
+	if err != nil {
+		return viewer.ChartHead{}, nil, err
+	}
+	r.visited(a, p.Ref)
+	h := viewer.ChartHead{Ref: p.Ref, AsOf: p.AsOf, Source: source, Several: len(r.o.Sources()) > 1, Banner: c.chart.Banner,
+		Copy: c.copy, Notices: notices(c), Records: c.chart.Records, Tabs: tabs(c.chart)}
+	if h.Days, err = r.days(source); err != nil {
+		return h, nil, err
+	}
+	h.Same, err = r.same(ctx, source, &c.chart.Banner.Entry)
+	return h, c, err
+}
+
+// notices are what must not be overlooked.
+func notices(c *openedChart) (list []string) {
+	if c.removed {
+		list = append(list, "The EMR has removed this patient; this is what the copy kept.")
+	}
+	b := &c.chart.Banner
+	if b.ReplacedBy != "" {
+		list = append(list, "The EMR has replaced this patient by another record: look there too.")
+	}
+	if b.Plain {
+		list = append(list, "The record of this patient is not as FHIR says; what stands above was taken from it word by word.")
+	}
+	if c.chart.Unread > 0 {
+		list = append(list, chart.Unreadable(c.chart.Unread, c.chart.Records)+" Their stored bytes are damaged. Delete nothing; at the computer itself: chartcellar repair.")
+	}
+	if n := c.chart.Plain; n > 0 {
+		list = append(list, fmt.Sprintf("%d of %d records are not as FHIR says. They are shown as they are written.", n, c.chart.Records))
+	}
+	return list
+}
+
+// tabs are the pages of a chart, with how many records each stands for.
+func tabs(c *chart.Chart) []viewer.ChartTab {
+	list := []viewer.ChartTab{{Key: "", Title: "Summary", Records: -1}}
+	for _, s := range c.Sections {
+		title := strings.ToUpper(s.Title[:1]) + strings.ToLower(s.Title[1:])
+		list = append(list, viewer.ChartTab{Key: s.Key, Title: title, Records: s.Records})
+	}
+	return list
+}
+
+// shownDays is how many days are offered to go back to.
+const shownDays = 30
+
+// days are those on which a copy was made.
+func (r *Room) days(source string) (list []time.Time, err error) {
+	runs, err := r.m.Runs()
+	for _, run := range runs {
+		if run.Kind != "sync" || run.Closing == 0 || run.Source != source {
+			continue
+		}
+		day := run.Ended.In(r.o.Zone())
+		if n := len(list); n == 0 || list[n-1].YearDay() != day.YearDay() || list[n-1].Year() != day.Year() {
+			list = append(list, day)
+		}
+		if len(list) == shownDays {
+			break
+		}
+	}
+	return list, err
+}
+
+// keptRecent is how many patients are remembered for an account.
+const keptRecent = 12
+
+func (r *Room) visited(a viewer.Actor, ref viewer.Ref) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := slices.DeleteFunc(r.recent[a.Account], func(one viewer.Ref) bool { return one == ref })
+	r.recent[a.Account] = append([]viewer.Ref{ref}, list...)[:min(len(list)+1, keptRecent)]
+}
+
+// ForgetRecent implements viewer.Charts.
+func (r *Room) ForgetRecent(a viewer.Actor) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.recent, a.Account)
+}
