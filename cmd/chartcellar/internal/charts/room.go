@@ -180,7 +180,7 @@ func (r *Room) Chart(ctx context.Context, a viewer.Actor, p viewer.Place, sectio
 	if err != nil {
 		return viewer.Chart{}, err
 	}
-	return viewer.Chart{ChartHead: head, Chart: c.chart}, nil
+	return viewer.Chart{ChartHead: head, Whole: c.chart}, nil
 }
 
 // head opens a chart for a page: the journal line is written first.

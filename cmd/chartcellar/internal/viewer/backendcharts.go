@@ -110,5 +110,5 @@ type SamePerson struct {
 // A Chart is a patient's chart.
 type Chart struct {
 	ChartHead
-	*chart.Chart // whole: no list is shortened
+	Whole *chart.Chart // no list of it is shortened
 }

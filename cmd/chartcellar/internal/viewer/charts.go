@@ -196,7 +196,7 @@ func (s *Server) serveChart(r *request) error {
 	if err != nil {
 		return err
 	}
-	p := &chartPage{ChartHead: c.ChartHead, refer: s.o.Backend.Refer, Sections: c.Short().Sections, Counted: 1}
+	p := &chartPage{ChartHead: c.ChartHead, refer: s.o.Backend.Refer, Sections: c.Whole.Short().Sections, Counted: 1}
 	for i := range p.Sections {
 		p.Counted += p.Sections[i].Records
 	}
@@ -215,7 +215,7 @@ func (s *Server) serveSection(r *request) error {
 		return err
 	}
 	p := &chartPage{ChartHead: c.ChartHead, refer: s.o.Backend.Refer, Key: key, Page: 1}
-	for _, one := range c.Sections {
+	for _, one := range c.Whole.Sections {
 		if one.Key == key {
 			p.Sections = []chart.Section{one}
 		}
@@ -295,7 +295,7 @@ func (s *Server) serveBeside(r *request) error {
 			return err
 		}
 		p.Sides[i] = &chartPage{ChartHead: c.ChartHead, refer: s.o.Backend.Refer}
-		charts[i] = c.Short()
+		charts[i] = c.Whole.Short()
 	}
 	p.ChartHead = p.Sides[0].ChartHead
 	for i, sec := range charts[0].Sections {

@@ -82,7 +82,7 @@ func (d *double) Chart(_ context.Context, a viewer.Actor, p viewer.Place, sectio
 	c := chartOf(450)
 	h := viewer.ChartHead{Ref: p.Ref, AsOf: p.AsOf, Source: "main", Banner: c.Banner, Copy: "Copy of today, complete.", Records: c.Records,
 		Days: []time.Time{now}, Tabs: []viewer.ChartTab{{Title: "Summary", Records: -1}, {Key: "problems", Title: "Problems", Records: 2}}}
-	return viewer.Chart{ChartHead: h, Chart: c}, nil
+	return viewer.Chart{ChartHead: h, Whole: c}, nil
 }
 
 // patientRef is the address of the patient of the double.
