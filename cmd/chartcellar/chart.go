@@ -115,7 +115,7 @@ func (r *reading) chart(ctx context.Context, id string, all bool) (*chartView, e
 		v.Notices = append(v.Notices, "The EMR has removed this patient; this is what the copy kept.")
 	}
 	if v.Chart = c; !all {
-		v.Chart = c.Short()
+		v.Chart = c.Short(0)
 	}
 	v.notice()
 	return v, nil

@@ -461,7 +461,11 @@ func (d *demo) summary(ctx context.Context) error {
 		}
 		d.say("")
 		d.say("WHAT YOU HAVE   %d records of %d patients, sealed, in %.1f MB on this computer.", st.Records, st.Patients, float64(size)/1e6)
-		d.say("HOW OLD         as of %s (%s).", st.Sources[0].LastComplete.Local().Format("2006-01-02 15:04:05"), ago(st.Sources[0].LastComplete))
+		at, but := st.Sources[0].LastComplete, ""
+		if at.IsZero() {
+			at, but = st.Sources[0].LastRun, ", "+string(st.Sources[0].LastVerdict)
+		}
+		d.say("HOW OLD         as of %s (%s)%s.", at.Local().Format("2006-01-02 15:04:05"), ago(at), but)
 		d.say("WHAT IS MISSING %s. Not set up yet: alerts. A real second copy lies at another place.", missing)
 		d.say("WITHOUT US      the recovery sheet, age and zstd open every part; see docs/without-chartcellar.md.")
 		d.say("All this took %.1f s.", time.Since(d.began).Seconds())

@@ -50,6 +50,7 @@ type Section struct {
 	Empty          string   `json:"empty,omitempty"` // why it shows nothing
 	Gap            string   `json:"gap,omitempty"`   // what the copy lacks of it
 	Columns        []string `json:"columns"`
+	Brief          []int    `json:"-"` // which columns a summary shows
 	Groups         []Group  `json:"groups"`
 	Plain          []Plain  `json:"plain,omitempty"` // records that no model reads
 }
@@ -113,7 +114,7 @@ func New(o Options) *Builder {
 		unread: map[string]int{}}
 	b.made = make([][]item, len(b.plans))
 	for _, p := range b.plans {
-		b.sections = append(b.sections, Section{Key: p.key, Title: p.title, Columns: p.columns, Groups: []Group{}})
+		b.sections = append(b.sections, Section{Key: p.key, Title: p.title, Columns: p.columns, Brief: p.brief, Groups: []Group{}})
 	}
 	return b
 }

@@ -246,7 +246,7 @@ func TestEmptiness(t *testing.T) {
 // of the records, not of what is shown.
 func TestShortened(t *testing.T) {
 	whole := build(t, chart.Options{}, append([]string{patient}, observations("p", 5000)...)...)
-	c := whole.Short()
+	c := whole.Short(0)
 	if s := section(t, whole, "results"); len(s.Groups[0].Rows) != 60 {
 		t.Errorf("the whole chart has %d rows", len(s.Groups[0].Rows))
 	}
@@ -254,7 +254,7 @@ func TestShortened(t *testing.T) {
 	if s.Records != 5000 || s.Groups[0].Total != 60 || len(s.Groups[0].Rows) != 40 {
 		t.Errorf("%d records, %d of %d rows", s.Records, len(s.Groups[0].Rows), s.Groups[0].Total)
 	}
-	things := build(t, chart.Options{}, patient, `{"resourceType":"Device","id":"1"}`, `{"resourceType":"Device","id":"2"}`, `{"resourceType":"Odd","id":"1"}`).Short()
+	things := build(t, chart.Options{}, patient, `{"resourceType":"Device","id":"1"}`, `{"resourceType":"Device","id":"2"}`, `{"resourceType":"Odd","id":"1"}`).Short(0)
 	if got := text(section(t, things, "other")); !strings.Contains(got, "Device | 2 records") || !strings.Contains(got, "Odd | 1 record") {
 		t.Errorf("the kinds of other records:\n%s", got)
 	}

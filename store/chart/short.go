@@ -2,18 +2,19 @@ package chart
 
 import "slices"
 
-// Short returns the chart with its long lists shortened: a Group whose Total is larger
-// than its rows says so. The chart itself stays as it is.
-func (c *Chart) Short() *Chart {
+// Short returns the chart with its long lists shortened, to at most so many rows (0: as
+// many as fit the list): a Group whose Total is larger than its rows says so. What must
+// not be overlooked is not shortened. The chart itself stays as it is.
+func (c *Chart) Short(most int) *Chart {
 	out := *c
 	out.Sections = slices.Clone(c.Sections)
 	for i := range out.Sections {
-		out.Sections[i] = c.Sections[i].short()
+		out.Sections[i] = c.Sections[i].short(most)
 	}
 	return &out
 }
 
-func (s Section) short() Section {
+func (s Section) short(most int) Section {
 	if s.Key == "other" {
 		return s.byKind()
 	}
@@ -26,6 +27,9 @@ func (s Section) short() Section {
 	s.Groups = slices.Clone(s.Groups)
 	for i := range s.Groups {
 		limit := p.limits[slices.Index(p.groups, s.Groups[i].Title)]
+		if most > 0 {
+			limit = min(limit, most)
+		}
 		if limit > 0 && len(s.Groups[i].Rows) > limit {
 			s.Groups[i].Rows = s.Groups[i].Rows[:limit:limit]
 		}

@@ -82,13 +82,25 @@ func (r *Reading) Given() (func(string) bool, error) {
 	return func(typ string) bool { return slices.Contains(types, typ) }, err
 }
 
-// Gaps returns what the copy lacks now, by type, in words.
+// Gaps returns what the copy lacks now, by type, in words; each reason once.
 func (r *Reading) Gaps() (map[string]string, error) {
 	list, err := r.M.Gaps(r.Source)
-	out := map[string]string{}
+	type why struct{ typ, since, reason string }
+	count := map[why]int{}
+	var order []why
 	for _, g := range list {
-		out[g.Type] = strings.TrimSpace(out[g.Type] + fmt.Sprintf(" The copy lacks some of these since %s: %s.",
-			g.Since.Local().Format("2006-01-02"), strings.TrimSuffix(chart.CleanLine(g.Reason), ".")))
+		w := why{g.Type, g.Since.Local().Format("2006-01-02"), strings.TrimSuffix(chart.CleanLine(g.Reason), ".")}
+		if count[w]++; count[w] == 1 {
+			order = append(order, w)
+		}
+	}
+	out := map[string]string{}
+	for _, w := range order {
+		some := "some of these"
+		if n := count[w]; n > 1 {
+			some = fmt.Sprintf("some of these (%d times)", n)
+		}
+		out[w.typ] = strings.TrimSpace(out[w.typ] + fmt.Sprintf(" The copy lacks %s since %s: %s.", some, w.since, w.reason))
 	}
 	return out, err
 }

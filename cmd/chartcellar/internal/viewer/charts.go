@@ -27,9 +27,10 @@ func chartRoutes() []Route {
 	}
 }
 
-// patientsPerPage, hintRows and rowsPerPage are how many rows a page lists.
+// How many rows a page lists.
 const (
 	patientsPerPage = 50
+	summaryRows     = 10
 	hintRows        = 8
 	rowsPerPage     = 200
 )
@@ -176,6 +177,7 @@ type chartPage struct {
 	refer    func(source, ref string) Ref
 	Key      string // of the tab
 	Sections []chart.Section
+	Nothing  []chart.Section // of the summary: those without a record
 	Counted  int // records that the sections stand for, with the Patient
 	Page     int // of rows, from 1
 	Pages    int
@@ -196,10 +198,17 @@ func (s *Server) serveChart(r *request) error {
 	if err != nil {
 		return err
 	}
-	p := &chartPage{ChartHead: c.ChartHead, refer: s.o.Backend.Refer, Sections: c.Whole.Short().Sections, Counted: 1}
-	for i := range p.Sections {
-		p.Counted += p.Sections[i].Records
+	p := &chartPage{ChartHead: c.ChartHead, refer: s.o.Backend.Refer, Sections: c.Whole.Short(summaryRows).Sections, Counted: 1}
+	var full []chart.Section
+	for _, one := range p.Sections {
+		p.Counted += one.Records
+		if one.Records == 0 && one.Gap == "" && one.Key != "allergies" {
+			p.Nothing = append(p.Nothing, one)
+		} else {
+			full = append(full, one)
+		}
 	}
+	p.Sections = full
 	return s.render(r, http.StatusOK, "chart", "Chart", p)
 }
 
@@ -295,7 +304,7 @@ func (s *Server) serveBeside(r *request) error {
 			return err
 		}
 		p.Sides[i] = &chartPage{ChartHead: c.ChartHead, refer: s.o.Backend.Refer}
-		charts[i] = c.Whole.Short()
+		charts[i] = c.Whole.Short(0)
 	}
 	p.ChartHead = p.Sides[0].ChartHead
 	for i, sec := range charts[0].Sections {
@@ -334,6 +343,9 @@ func rows(p *chartPage, key string, g chart.Group) rowTable {
 	t := rowTable{Label: strings.TrimSpace(title(s.Title) + " " + g.Title)}
 	var used []int
 	for i, c := range s.Columns {
+		if p.Key == "" && !slices.Contains(s.Brief, i) {
+			continue
+		}
 		if slices.ContainsFunc(g.Rows, func(r chart.Row) bool { return i < len(r.Cells) && r.Cells[i] != "" }) {
 			used, t.Columns = append(used, i), append(t.Columns, c)
 		}

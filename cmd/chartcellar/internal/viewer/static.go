@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-//go:embed static/app.css static/app.js static/htmx.min.js static/icon.svg
+//go:embed static/app.css static/app.js static/keys.js static/htmx.min.js static/icon.svg
 var staticFiles embed.FS
 
 // An asset is a file that never changes under its name.
