@@ -55,7 +55,7 @@ func (e *env) patients(ctx context.Context, query string, o patientsOptions) err
 		if err != nil {
 			return err
 		}
-		sealed, err := r.snap.Hidden(r.source, "Patient")
+		sealed, err := r.Snap.Hidden(r.Source, "Patient")
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"chartcellar/cmd/chartcellar/internal/charts"
 	"chartcellar/config"
 	"chartcellar/store"
 )
@@ -71,7 +72,7 @@ func (e *env) sealing(ctx context.Context, o sealOptions, f func(context.Context
 		if err != nil {
 			return err
 		}
-		return f(ctx, &reading{m: m, snap: snap, source: src.Name, at: time.Now()})
+		return f(ctx, &reading{Reading: charts.Reading{M: m, Snap: snap, Source: src.Name}, at: time.Now()})
 	})
 }
 
@@ -82,26 +83,26 @@ func (e *env) seal(ctx context.Context, who string, o sealOptions) error {
 			return err
 		}
 		n := 0
-		unread, err := r.snap.Readable(ctx, r.source, id, func(store.Version) error { n++; return nil })
+		unread, err := r.Snap.Readable(ctx, r.Source, id, func(store.Version) error { n++; return nil })
 		if err != nil {
 			return err
 		}
 		for _, more := range unread {
 			n += more
 		}
-		if err := r.m.SealPatient(ctx, r.source, id, "owner", o.reason); err != nil {
+		if err := r.M.SealPatient(ctx, r.Source, id, "owner", o.reason); err != nil {
 			return err
 		}
 		e.printf("Patient/%s is sealed: %s no longer shown to anybody. Not one byte was removed.\n", id, several(n, "record is", "records are"))
 		e.printf("Take the seal off: chartcellar patients unseal %s --reason TEXT\n", id)
-		return e.changed(r.m, notice{code: "patient.seal", by: "owner", source: r.source})
+		return e.changed(r.M, notice{code: "patient.seal", by: "owner", source: r.Source})
 	})
 }
 
 func (e *env) unseal(ctx context.Context, who string, o sealOptions) error {
 	return e.sealing(ctx, o, func(ctx context.Context, r *reading) error {
 		id := strings.TrimPrefix(who, "Patient/")
-		err := r.m.UnsealPatient(ctx, r.source, id, "owner", o.reason)
+		err := r.M.UnsealPatient(ctx, r.Source, id, "owner", o.reason)
 		if errors.Is(err, store.ErrNotSealed) {
 			return usage("this patient is not sealed; see: chartcellar patients sealed")
 		}
@@ -109,7 +110,7 @@ func (e *env) unseal(ctx context.Context, who string, o sealOptions) error {
 			return err
 		}
 		e.printf("Patient/%s is shown again.\n", id)
-		return e.changed(r.m, notice{code: "patient.unseal", by: "owner", source: r.source})
+		return e.changed(r.M, notice{code: "patient.unseal", by: "owner", source: r.Source})
 	})
 }
 
@@ -124,20 +125,20 @@ type sealedPatient struct {
 
 func (e *env) sealed(ctx context.Context, o readFlags) error {
 	return e.read(ctx, "patients sealed", o, func(_ context.Context, r *reading) error {
-		all, err := r.m.Sealed()
+		all, err := r.M.Sealed()
 		if err != nil {
 			return err
 		}
 		list := []sealedPatient{}
 		var rows [][]string
 		for _, s := range all {
-			if s.Source != r.source {
+			if s.Source != r.Source {
 				continue
 			}
 			list = append(list, sealedPatient{s.Patient, s.Source, s.At, s.By, s.Reason})
 			rows = append(rows, []string{s.Patient, s.At.Local().Format("2006-01-02 15:04"), s.By, s.Reason})
 		}
-		err = r.m.Journal(store.Event{Code: "patients.sealed", Account: "owner", Key: store.Key{Source: r.source, Type: "Patient"}, Count: len(list)})
+		err = r.M.Journal(store.Event{Code: "patients.sealed", Account: "owner", Key: store.Key{Source: r.Source, Type: "Patient"}, Count: len(list)})
 		if err != nil {
 			return err
 		}

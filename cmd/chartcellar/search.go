@@ -128,7 +128,7 @@ func (s *searcher) scan(ctx context.Context, typ string) error {
 	if err != nil {
 		return err
 	}
-	sealed, err := s.r.snap.Hidden(s.r.source, typ)
+	sealed, err := s.r.Snap.Hidden(s.r.Source, typ)
 	if err != nil {
 		return err
 	}
