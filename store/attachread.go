@@ -25,6 +25,9 @@ func WithoutQuery(url string) string { return index.WithoutQuery(url) }
 // an address, oldest first: one that was fetched again stands there again. It needs
 // no key.
 func (s *Snapshot) Attachments(k Key) ([]Link, error) {
+	if err := s.open(k); err != nil {
+		return nil, err
+	}
 	return s.m.index.Links(k.Source, k.Type, k.ID, s.part)
 }
 

@@ -227,9 +227,13 @@ func (s *Snapshot) Each(ctx context.Context, source, typ string, fn func(id stri
 
 // plan lists the wanted lines by frame, in the order of the archive.
 func (s *Snapshot) plan(typ string) ([]*frameWork, error) {
+	in, err := s.seals()
+	if err != nil {
+		return nil, err
+	}
 	var list []index.Entry
-	err := s.m.index.EachCurrent(index.TypeByte(typ), s.part, s.states, func(e *index.Entry) error {
-		if e.Flags&index.Tombstone == 0 {
+	err = s.m.index.EachCurrent(index.TypeByte(typ), s.part, s.states, func(e *index.Entry) error {
+		if _, sealed := in[e.Patient]; !sealed && e.Flags&index.Tombstone == 0 {
 			list = append(list, *e)
 		}
 		return nil
@@ -308,6 +312,12 @@ func (s *Snapshot) Removed(ctx context.Context, source, typ string, fn func(Vers
 		if !ok || t.Type != typ {
 			return badEntry(Key{Type: typ})
 		}
+		switch err := s.open(Key{Source: source, Type: t.Type, ID: t.ID}); {
+		case errors.Is(err, ErrSealed):
+			continue
+		case err != nil:
+			return err
+		}
 		v, err := s.readFrom(f, Key{Source: source, Type: t.Type, ID: t.ID}, &list[i])
 		if err != nil {
 			return err
@@ -373,7 +383,14 @@ func (s *Snapshot) draw(n int, r *rand.Rand, fits func(*index.Entry) bool) ([]in
 // Draw returns n random records of a source that it still has. It needs a key.
 func (s *Snapshot) Draw(ctx context.Context, source string, n int, r *rand.Rand) ([]Version, error) {
 	own := s.m.runsOf(source)
-	drawn, err := s.draw(n, r, func(e *index.Entry) bool { return e.Flags&index.Tombstone == 0 && own[e.Run] })
+	in, err := s.seals()
+	if err != nil {
+		return nil, err
+	}
+	drawn, err := s.draw(n, r, func(e *index.Entry) bool {
+		_, sealed := in[e.Patient]
+		return !sealed && e.Flags&index.Tombstone == 0 && own[e.Run]
+	})
 	if err != nil {
 		return nil, err
 	}

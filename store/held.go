@@ -50,17 +50,26 @@ func (m *Mirror) Held(source string) (map[string]HeldCount, error) {
 	return held, err
 }
 
-// HeldRecords reads some of what waits of a type, at most ten, beside what counts now.
+// HeldRecords reads some of what waits of a type, at most ten, beside what counts now; none of a patient who is sealed.
 // The mirror must be unlocked.
 func (s *Snapshot) HeldRecords(ctx context.Context, source, typ string, h HeldCount) ([]HeldRecord, error) {
+	in, err := s.seals()
+	if err != nil {
+		return nil, err
+	}
 	var list []HeldRecord
 	for i := range h.entries {
+		if _, sealed := in[h.entries[i].Patient]; sealed {
+			continue
+		}
 		one, err := s.waiting(&h.entries[i])
 		if err != nil {
 			return list, err
 		}
 		now, err := s.Latest(ctx, Key{Source: source, Type: typ, ID: one.ID})
 		switch {
+		case errors.Is(err, ErrSealed):
+			continue
 		case err == nil && !now.Deleted:
 			one.Before = now.Raw
 		case err != nil && !errors.Is(err, ErrNotFound):

@@ -62,6 +62,13 @@ func (s *Snapshot) currentOf(damaged map[byte]map[index.Loc]bool) (Unread, error
 // snapshot sees, the Patient first, then by type.
 func (s *Snapshot) patientLines(source, patient string) ([]index.Line, error) {
 	p := s.m.index.Hasher(source).Patient([]byte(patient))
+	in, err := s.seals()
+	if err != nil {
+		return nil, err
+	}
+	if _, sealed := in[p]; sealed {
+		return nil, ErrSealed
+	}
 	lines, err := s.m.index.Compartment(p)
 	if err != nil {
 		return nil, err

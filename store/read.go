@@ -31,18 +31,21 @@ type Version struct {
 }
 
 // A Snapshot is a view of the mirror that never changes, whatever runs do
-// meanwhile. It may be used by many goroutines and needs no closing.
+// meanwhile; only patients who are sealed leave it, and come back when they are no longer.
+// What belongs to one of them is not given by any method that gives records: the error is
+// ErrSealed, or the record is passed over. It may be used by many goroutines and needs no closing.
 type Snapshot struct {
 	m      *Mirror
 	part   uint32 // the last part it sees
 	states index.States
+	whole  bool // with what is sealed
 }
 
 // Now returns a snapshot of the mirror as it is.
 func (m *Mirror) Now() (*Snapshot, error) {
 	states := m.index.States()
 	last, _, err := m.index.LastPart()
-	return &Snapshot{m, last.Number, states}, err
+	return &Snapshot{m: m, part: last.Number, states: states}, err
 }
 
 // AsOf returns the mirror as it was when a run was closed: what that run and
@@ -65,9 +68,16 @@ func (m *Mirror) AsOf(run uint32) (*Snapshot, error) {
 // mirror never held it the error wraps ErrNotFound; if that version was declared lost,
 // ErrLost, also where an older one could be read.
 func (s *Snapshot) Latest(ctx context.Context, k Key) (Version, error) {
+	in, err := s.seals()
+	if err != nil {
+		return Version{}, err
+	}
 	list, err := s.versions(k)
 	if err != nil {
 		return Version{}, err
+	}
+	if s.hidesNewest(in, list) {
+		return Version{}, ErrSealed
 	}
 	for i := len(list) - 1; i >= 0; i-- {
 		if s.states.Counts(&list[i]) {
@@ -78,16 +88,24 @@ func (s *Snapshot) Latest(ctx context.Context, k Key) (Version, error) {
 }
 
 // History returns every version of a record, oldest first, also those that do
-// not count. Lines that were given twice in one run are one version; those that were
+// not count. Versions of a time when the record belonged to a patient who is sealed are
+// left out. Lines that were given twice in one run are one version; those that were
 // declared lost are among them.
 func (s *Snapshot) History(ctx context.Context, k Key) ([]Version, error) {
+	in, err := s.seals()
+	if err != nil {
+		return nil, err
+	}
 	list, err := s.versions(k)
 	if err != nil {
 		return nil, err
 	}
+	if s.hidesNewest(in, list) {
+		return nil, ErrSealed
+	}
 	var out []Version
 	for i := range list {
-		if list[i].Flags&index.Duplicate != 0 {
+		if list[i].Flags&index.Duplicate != 0 || in.hides(list, i) {
 			continue
 		}
 		if ctx.Err() != nil {

@@ -38,6 +38,7 @@ func (m *Mirror) RebuildIndex(ctx context.Context) error {
 		return err
 	}
 	m.index, err = index.Open(m.indexOptions(), false)
+	m.forgetSeals()
 	return err
 }
 

@@ -149,6 +149,10 @@ type Mirror struct {
 	// repairing is held while a file is mended.
 	repairing sync.Mutex
 
+	// sealMu covers sealed. It is held while the seals are read from the index.
+	sealMu sync.Mutex
+	sealed seals // nil: to be read
+
 	// mu covers what follows.
 	mu       sync.Mutex
 	identity age.Identity        // nil: locked

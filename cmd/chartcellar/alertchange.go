@@ -36,6 +36,8 @@ var changeWords = map[string]notify.Sentence{
 	"source.renew":            "%s renewed the sign-in to an EMR.",
 	"schedule.pause":          "%s paused the schedule.",
 	"schedule.resume":         "%s ended the pause of the schedule.",
+	"patient.seal":            "%s sealed a patient: the records are kept, and nobody sees them.",
+	"patient.unseal":          "%s took the seal of a patient off: the records are shown again.",
 	"keys.passphrase":         "%s gave somebody a passphrase that opens the office copy.",
 	"keys.sheet.new":          "%s made a new recovery sheet; the old one is no longer taken.",
 	"keys.rekey":              "%s gave the office copy new keys, in a new folder.",

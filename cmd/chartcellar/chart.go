@@ -107,7 +107,7 @@ func (r *reading) chart(ctx context.Context, id string, all bool) (*chartView, e
 	if v.Copy, err = r.age(); err != nil {
 		return nil, err
 	}
-	c, removed, err := r.Build(ctx, id, chart.Options{At: r.at})
+	c, removed, err := r.Build(ctx, id, chart.Options{At: r.at, Sensitive: true}) // commands are the owner's
 	if err != nil {
 		return nil, err
 	}
@@ -259,6 +259,9 @@ func (e *env) printGroup(s *chart.Section, g chart.Group, ids bool) {
 	var more []string
 	for _, r := range g.Rows {
 		below := r.More
+		if r.Label != "" {
+			below = strings.TrimSpace(below + "  LABEL: " + r.Label)
+		}
 		if ids && r.Ref != "" {
 			below = strings.TrimSpace(below + "  [" + r.Ref + "]")
 		}
@@ -272,6 +275,9 @@ const plainElements = 12
 
 func (e *env) printPlain(p chart.Plain) {
 	e.printf("  %s, shown plainly", p.Ref)
+	if p.Label != "" {
+		e.printf(" (LABEL: %s)", p.Label)
+	}
 	if len(p.Lines) > plainElements {
 		e.printf(": %d of %d elements; all: chartcellar record %s", plainElements, len(p.Lines), p.Ref)
 	}

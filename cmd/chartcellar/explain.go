@@ -134,6 +134,9 @@ func explainStore(err error) *plainError {
 	case errors.Is(err, chart.ErrRefused):
 		return &plainError{exitFailed, "The record is not as FHIR R4 says.", nothingLost,
 			"Look at its own elements: chartcellar record TYPE/ID"}
+	case errors.Is(err, store.ErrSealed):
+		return &plainError{exitFailed, "This patient is sealed: no record is shown.", "Nothing is lost: every byte is in the archive.",
+			"Who sealed it and why: chartcellar patients sealed"}
 	case errors.Is(err, store.ErrNotFound):
 		return &plainError{exitFailed, "The mirror has no such record: it was never among what the EMR gave.", nothingLost,
 			"Check the type and the id, with the capital letters as they are."}

@@ -24,17 +24,21 @@ func exportCommand(e *env) *cobra.Command {
 	c := command("export FOLDER", "Write all records as plain NDJSON files",
 		`export writes one file for each type into a new folder, every line byte for byte
 as the EMR gave it, with a Bulk Data manifest, counts and SHA256SUMS. The files
-are NOT encrypted: guard the folder as you guard the charts.`, cobra.ExactArgs(1),
+are NOT encrypted: guard the folder as you guard the charts. Records of patients who
+are sealed (chartcellar patients sealed) are left out and counted, unless --with-sealed
+is given.`, cobra.ExactArgs(1),
 		func(ctx context.Context, a []string) error { return e.export(ctx, a[0], o) })
 	c.Flags().StringVar(&o.source, "source", "", "which EMR, if there are several")
 	c.Flags().StringVar(&o.sheet, "sheet", "", "file with the recovery key, instead of the passphrase")
 	c.Flags().Uint32Var(&o.asOf, "as-of", 0, "as it was after this run")
+	c.Flags().BoolVar(&o.withSealed, "with-sealed", false, "also the records of patients who are sealed")
 	return c
 }
 
 type exportOptions struct {
 	source, sheet string
 	asOf          uint32
+	withSealed    bool
 }
 
 // An exportFile is one row of the manifest.
@@ -68,7 +72,10 @@ func (e *env) export(ctx context.Context, dir string, o exportOptions) error {
 		if err != nil {
 			return err
 		}
-		files, err := exportTypes(ctx, snap, src.Name, dir)
+		if o.withSealed {
+			snap = snap.Whole()
+		}
+		files, left, err := exportTypes(ctx, snap, src.Name, dir)
 		if err != nil {
 			return err
 		}
@@ -80,29 +87,38 @@ func (e *env) export(ctx context.Context, dir string, o exportOptions) error {
 			return err
 		}
 		if e.json {
-			return e.printJSON(map[string]any{"folder": dir, "records": n, "files": files})
+			return e.printJSON(map[string]any{"folder": dir, "records": n, "files": files, "sealed": left})
+		}
+		if left > 0 {
+			e.printf("Left out: %s of patients who are sealed; with them: --with-sealed\n", several(left, "record", "records"))
 		}
 		e.printf("%d records of %d types are in %s.\nThey are not encrypted. Check them with: cd %s && sha256sum -c SHA256SUMS\n", n, len(files), dir, dir)
 		return nil
 	})
 }
 
-func exportTypes(ctx context.Context, snap *store.Snapshot, source, dir string) ([]exportFile, error) {
+// exportTypes writes all files; left is how many records it leaves out, because their
+// patient is sealed.
+func exportTypes(ctx context.Context, snap *store.Snapshot, source, dir string) (files []exportFile, left int, err error) {
 	types, err := snap.Types()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	var files []exportFile
 	for _, t := range types {
 		f, err := exportType(ctx, snap, source, t, dir)
 		if err != nil {
-			return nil, fmt.Errorf("export %s: %w", t, err)
+			return nil, 0, fmt.Errorf("export %s: %w", t, err)
 		}
+		n, err := snap.Hidden(source, t)
+		if err != nil {
+			return nil, 0, err
+		}
+		left += n
 		if f.Count > 0 {
 			files = append(files, f)
 		}
 	}
-	return files, nil
+	return files, left, nil
 }
 
 // exportType writes one file; a type without records gets none.

@@ -168,6 +168,9 @@ func (o *office) checked(out *viewer.MonthReport, runs []store.RunInfo, from, to
 			for _, d := range decisionsOf(o.m, r) {
 				out.Decisions = append(out.Decisions, viewer.SettingChange{At: d.At, Who: d.By, What: decided(d)})
 			}
+		case store.KindSeal:
+			rec := sealRecordOf(o.m, r)
+			out.Decisions = append(out.Decisions, viewer.SettingChange{At: rec.At, Who: rec.By, What: sealDone(rec.Verdict)})
 		}
 	}
 }

@@ -24,7 +24,8 @@ var (
 
 // shownKinds are the kinds of run that have a line on the pages.
 var shownKinds = map[string]bool{"sync": true, "verify": true, "check": true, "decision": true, "repair": true,
-	copyRun: true, checkRun: true, testedRun: true, drillRun: true}
+	store.KindSeal: true,
+	copyRun:        true, checkRun: true, testedRun: true, drillRun: true}
 
 // Runs implements viewer.Runs.
 func (o *office) Runs(_ context.Context, before uint32, n int) (list []viewer.RunLine, all int, err error) {
@@ -96,6 +97,9 @@ func (o *office) Run(_ context.Context, number uint32) (viewer.RunReport, error)
 		return out, nil
 	case r.Kind == "decision":
 		out.Notes = strings.Split(strings.TrimSpace(decisionWords(o.m, r)), "\n")
+		return out, nil
+	case r.Kind == store.KindSeal:
+		out.Notes = []string{sealNote(o.m, r)}
 		return out, nil
 	case r.Kind == "repair":
 		loss, err := lossOf(o.m, r)

@@ -18,11 +18,14 @@ func patientsCommand(e *env) *cobra.Command {
 them: parts of a name in any order (accents, capitals and hyphens do not count), a
 birth date (1970-02-01, 01.02.1970, 2/1/1970, 1970), a record number (MRN), or the
 last four or more digits of a phone number. Each search is a line in the journal.
+Patients who are sealed are counted and not listed. To look for a name that is also the
+name of a command below: chartcellar patients -- seal
 
 Exit codes: 0 good (also when nobody fits), 2 usage, 12 failed, 13 damage, 15 locked.`,
 		cobra.ArbitraryArgs, func(ctx context.Context, a []string) error { return e.patients(ctx, strings.Join(a, " "), o) })
 	o.add(c)
 	c.Flags().BoolVar(&o.all, "all", false, "list all that fit, not only the first 50")
+	c.AddCommand(sealCommands(e)...)
 	return c
 }
 
@@ -52,6 +55,10 @@ func (e *env) patients(ctx context.Context, query string, o patientsOptions) err
 		if err != nil {
 			return err
 		}
+		sealed, err := r.Snap.Hidden(r.Source, "Patient")
+		if err != nil {
+			return err
+		}
 		roster.Sort()
 		list := roster.Entries
 		if !o.all {
@@ -59,9 +66,12 @@ func (e *env) patients(ctx context.Context, query string, o patientsOptions) err
 		}
 		if e.json {
 			return e.printJSON(map[string]any{"patients": append([]chart.Entry{}, list...), "shown": len(list),
-				"found": len(roster.Entries), "of": total})
+				"found": len(roster.Entries), "of": total, "sealed": sealed})
 		}
 		e.printPatients(list, len(roster.Entries), total, query)
+		if sealed > 0 {
+			e.printf("%s and not shown: chartcellar patients sealed\n", several(sealed, "patient is sealed", "patients are sealed"))
+		}
 		return nil
 	})
 }

@@ -118,7 +118,7 @@ func (r *reading) findPatient(ctx context.Context, who string) (string, error) {
 	if err == nil || errors.Is(err, store.ErrDamaged) {
 		return id, nil // a chart says what could not be read
 	}
-	if !errors.Is(err, store.ErrNotFound) {
+	if !errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrSealed) {
 		return "", err
 	}
 	if err := r.seen("patients.search", store.Key{Type: "Patient"}, ""); err != nil {

@@ -51,6 +51,8 @@ type practiceReport struct {
 	Differed  int    `json:"differed"`
 	Unread    int    `json:"unread"`    // samples of which the EMR did not give every record
 	Decisions int    `json:"decisions"` // held types that a person decided about
+	Sealed    int    `json:"sealed"`    // patients who were hidden
+	Unsealed  int    `json:"unsealed"`  // patients who were shown again
 	Bytes     int64  `json:"bytes"`     // of the archive, sealed
 	Added     int64  `json:"added"`     // of them in this time
 	Root      string `json:"root"`      // short root of the archive at the end
@@ -151,6 +153,12 @@ func makeReport(s config.Settings, m *store.Mirror, from, to time.Time) (practic
 			}
 		case "decision":
 			r.Decisions++
+		case store.KindSeal:
+			if run.Verdict == store.VerdictUnsealed {
+				r.Unsealed++
+			} else {
+				r.Sealed++
+			}
 		}
 	}
 	for _, src := range s.Sources {
@@ -306,6 +314,9 @@ func (r practiceReport) lines() []notify.Text {
 	say("Fetched again at random and compared: %s, of which %s differed and %s could not be read whole.",
 		notify.Several(r.Sampled, "sample", "samples"), notify.Count(r.Differed), notify.Count(r.Unread))
 	say("Decisions about records that looked wrong: %s.", notify.Count(r.Decisions))
+	if r.Sealed+r.Unsealed > 0 {
+		say("Patients hidden because the EMR gave them by mistake: %s; shown again: %s.", notify.Count(r.Sealed), notify.Count(r.Unsealed))
+	}
 	for _, h := range r.Holdings {
 		say("Beside the records, holding %s: %s came in this time, the newest on %s; kept unchanged, and we cannot see inside.", notify.Name(h.Name),
 			notify.Several(h.Came, "delivery", "deliveries"), notify.Day(h.Newest.In(r.From.Location())))

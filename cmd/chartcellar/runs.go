@@ -105,6 +105,8 @@ func (e *env) runsShow(ctx context.Context, args []string) error {
 				e.printf("Run %d, %s:\n%s\n", r.Number, r.Ended.Local().Format("2006-01-02 15:04"), strings.Join(recordOfDrill(m, r).notes(), "\n"))
 			case ofCopy(r):
 				e.printf("Run %d, %s:\n%s\n", r.Number, r.Ended.Local().Format("2006-01-02 15:04"), strings.Join(recordOfCopy(m, r).notes(), "\n"))
+			case r.Kind == store.KindSeal:
+				e.printf("Run %d: %s\n", r.Number, sealNote(m, r))
 			case r.Kind == "repair":
 				return e.showLoss(m, r)
 			case r.Kind == store.KindHolding:

@@ -58,6 +58,7 @@ type searchEnd struct {
 	Of      int      `json:"of"`
 	Types   []string `json:"types"`
 	Unread  int      `json:"unread,omitempty"`
+	Sealed  int      `json:"sealed,omitempty"` // records of patients who are sealed: not read
 	Limited bool     `json:"limited,omitempty"`
 }
 
@@ -127,7 +128,11 @@ func (s *searcher) scan(ctx context.Context, typ string) error {
 	if err != nil {
 		return err
 	}
-	s.end.Of += n
+	sealed, err := s.r.Snap.Hidden(s.r.Source, typ)
+	if err != nil {
+		return err
+	}
+	s.end.Of, s.end.Sealed = s.end.Of+n, s.end.Sealed+sealed
 	if s.end.Limited {
 		return nil
 	}
@@ -217,6 +222,9 @@ func (s *searcher) finish() error {
 		s.e.lines("", fmt.Sprintf("%s in %d of %d records of %s.", plural(end.Hits, "hit"), end.Looked, end.Of, of))
 		if end.Limited {
 			s.e.printf("Stopped at %s; there may be more: leave --limit out.\n", plural(s.limit, "hit"))
+		}
+		if end.Sealed > 0 {
+			s.e.printf("%s of patients who are sealed: not searched.\n", several(end.Sealed, "record is", "records are"))
 		}
 		if end.Unread > 0 {
 			s.e.printf("%s Stored bytes are damaged; see: chartcellar verify --depth full\n", chart.Unreadable(end.Unread, end.Of))

@@ -20,15 +20,19 @@ type Options struct {
 	Gaps map[string]string
 	// Names finds the records that others refer to; nil: none.
 	Names Finder
+	// Sensitive shows records that are labelled sensitive. Without it they are counted,
+	// and not shown.
+	Sensitive bool
 }
 
 // A Chart is one patient as a clinician reads it.
 type Chart struct {
 	Banner   Banner    `json:"banner"`
 	Sections []Section `json:"sections"`
-	Records  int       `json:"records"` // of this patient in the copy, with the Patient
-	Plain    int       `json:"plain"`   // of these shown plainly
-	Unread   int       `json:"unread"`  // of these could not be read
+	Records  int       `json:"records"`  // of this patient in the copy, with the Patient
+	Plain    int       `json:"plain"`    // of these shown plainly
+	Unread   int       `json:"unread"`   // of these could not be read
+	Withheld int       `json:"withheld"` // of these are not shown: Options.Sensitive
 }
 
 // A Banner says who the patient is.
@@ -40,15 +44,16 @@ type Banner struct {
 }
 
 // A Section is one part of a chart. Its figures add up: Records are the rows'
-// records, EnteredInError, the plain ones and Unread.
+// records, EnteredInError, the plain ones, Unread and Withheld.
 type Section struct {
 	Key            string   `json:"key"`
 	Title          string   `json:"title"`
 	Records        int      `json:"records"` // in the copy, as the records themselves say
 	EnteredInError int      `json:"enteredInError,omitempty"`
 	Unread         int      `json:"unread,omitempty"`
-	Empty          string   `json:"empty,omitempty"` // why it shows nothing
-	Gap            string   `json:"gap,omitempty"`   // what the copy lacks of it
+	Withheld       int      `json:"withheld,omitempty"` // labelled sensitive: not shown
+	Empty          string   `json:"empty,omitempty"`    // why it shows nothing
+	Gap            string   `json:"gap,omitempty"`      // what the copy lacks of it
 	Columns        []string `json:"columns"`
 	Brief          []int    `json:"-"` // which columns a summary shows
 	Groups         []Group  `json:"groups"`
@@ -65,15 +70,17 @@ type Group struct {
 // A Row is one line of a chart: a record, or a test with all its results.
 type Row struct {
 	Cells   []string `json:"cells"`
-	More    string   `json:"more,omitempty"` // what is said below the line
-	Ref     string   `json:"ref"`            // Type/id of the record shown
-	Records int      `json:"records"`        // how many records the row stands for
+	More    string   `json:"more,omitempty"`  // what is said below the line
+	Ref     string   `json:"ref"`             // Type/id of the record shown
+	Records int      `json:"records"`         // how many records the row stands for
+	Label   string   `json:"label,omitempty"` // the security labels of these, in words
 }
 
 // A Plain is a record shown as its own elements.
 type Plain struct {
 	Ref   string     `json:"ref"`
 	Lines []CardLine `json:"lines"`
+	Label string     `json:"label,omitempty"` // its security labels, in words
 }
 
 // An item is a row before it is put into its place.
@@ -102,7 +109,8 @@ type Builder struct {
 	seen     bool // the Patient
 	records  int
 	plain    int
-	others   map[string][]string // refs by type
+	others   map[string][]string // ids by type
+	withheld map[string]int      // of these kinds, by type
 	unread   map[string]int
 
 	last fhir.Observation // a vital sign, between two sections that look at it
@@ -110,8 +118,11 @@ type Builder struct {
 
 // New returns a Builder.
 func New(o Options) *Builder {
+	if !o.Sensitive {
+		o.Names = Open(o.Names)
+	}
 	b := &Builder{o: o, names: newNames(o.Names), plans: plans(), others: map[string][]string{},
-		unread: map[string]int{}}
+		withheld: map[string]int{}, unread: map[string]int{}}
 	b.made = make([][]item, len(b.plans))
 	for _, p := range b.plans {
 		b.sections = append(b.sections, Section{Key: p.key, Title: p.title, Columns: p.columns, Brief: p.brief, Groups: []Group{}})
@@ -123,14 +134,11 @@ func New(o Options) *Builder {
 func (b *Builder) Add(r Resource) {
 	b.records++
 	if r.Type == "Patient" {
-		b.seen = true
-		b.banner.Entry = NewEntry(r)
-		b.banner.Age = b.age()
-		if b.banner.Plain {
-			b.plain++
-		}
+		b.addPatient(r)
 		return
 	}
+	labels := Labels(r.Raw)
+	withheld := !b.o.Sensitive && AnySensitive(labels)
 	for i, p := range b.plans {
 		if !slices.Contains(p.types, r.Type) {
 			continue
@@ -139,15 +147,33 @@ func (b *Builder) Add(r Resource) {
 		switch {
 		case err == errElsewhere:
 			continue
+		case withheld:
+			b.sections[i].Withheld++
 		case err != nil:
-			b.addPlain(i, r)
+			b.addPlain(i, r, LabelWords(labels))
 		default:
-			it.row.Ref, it.row.Records = r.Ref(), 1
+			it.row.Ref, it.row.Records, it.row.Label = r.Ref(), 1, LabelWords(labels)
 			b.made[i] = append(b.made[i], it)
 		}
 		return
 	}
+	if withheld {
+		b.withheld[r.Type]++
+		return
+	}
 	b.others[r.Type] = append(b.others[r.Type], r.ID)
+}
+
+func (b *Builder) addPatient(r Resource) {
+	b.seen = true
+	b.banner.Entry = NewEntry(r)
+	if !b.o.Sensitive {
+		b.banner.Entry = b.banner.Entry.Withhold()
+	}
+	b.banner.Age = b.age()
+	if b.banner.Plain {
+		b.plain++
+	}
 }
 
 // age is the age at the time of the chart, or at death.
@@ -166,14 +192,14 @@ func (b *Builder) age() string {
 	return Age(e.Born, b.o.At)
 }
 
-func (b *Builder) addPlain(section int, r Resource) {
+func (b *Builder) addPlain(section int, r Resource, label string) {
 	b.plain++
 	lines, err := Card(r.Raw)
 	if err != nil {
 		lines = []CardLine{{Path: "record", Value: Clean(string(r.Raw))}}
 	}
 	s := &b.sections[section]
-	s.Plain = append(s.Plain, Plain{r.Ref(), lines})
+	s.Plain = append(s.Plain, Plain{r.Ref(), lines, label})
 }
 
 // Unreadable says that n records of a type are in the copy and could not be read.
@@ -195,7 +221,11 @@ func (b *Builder) Chart() *Chart {
 		} else {
 			b.fill(p, s, b.made[i])
 		}
+		c.Withheld += s.Withheld
 		c.Sections = append(c.Sections, *s)
+	}
+	if b.banner.Withheld {
+		c.Withheld++
 	}
 	b.banner.Missing = !b.seen
 	b.banner.Allergies = allergyLine(&c.Sections[0])
@@ -219,7 +249,7 @@ func (b *Builder) fill(p *plan, s *Section, items []item) {
 		}
 		groups[it.group] = append(groups[it.group], it)
 	}
-	s.Records += len(s.Plain) + s.Unread
+	s.Records += len(s.Plain) + s.Unread + s.Withheld
 	for i, list := range groups {
 		if p.key == "results" || p.key == "vitals" {
 			list = byTest(list)
@@ -264,9 +294,19 @@ const (
 // Unreadable says how many records could not be read.
 func Unreadable(n, of int) string { return fmt.Sprintf("Could not be read: %d of %d records.", n, of) }
 
+func unreadable(s *Section) string {
+	if s.Unread == 0 {
+		return ""
+	}
+	return Unreadable(s.Unread, s.Records)
+}
+
 func (b *Builder) emptiness(p *plan, s *Section) string {
 	if len(s.Groups) > 0 || len(s.Plain) > 0 {
 		return ""
+	}
+	if s.Withheld > 0 {
+		return join(" ", Withheld(s.Withheld), unreadable(s))
 	}
 	if s.Records > s.Unread {
 		return "None recorded in the copy, but for what was entered in error."
@@ -304,13 +344,16 @@ func (b *Builder) otherRecords(s *Section) {
 			g.Rows = append(g.Rows, Row{Cells: []string{t, t + "/" + id}, Ref: t + "/" + id, Records: 1})
 		}
 	}
-	s.Records += s.Unread
+	for _, n := range b.withheld {
+		s.Withheld += n
+	}
+	s.Records += s.Unread + s.Withheld
 	if g.Total = len(g.Rows); g.Total > 0 {
 		s.Groups = []Group{g}
 		return
 	}
-	if s.Empty = NoneRecorded; s.Unread > 0 {
-		s.Empty = Unreadable(s.Unread, s.Records)
+	if s.Empty = join(" ", Withheld(s.Withheld), unreadable(s)); s.Empty == "" {
+		s.Empty = NoneRecorded
 	}
 }
 
@@ -334,10 +377,7 @@ func allergyLine(s *Section) string {
 	if line == "" {
 		return s.Empty
 	}
-	if s.Unread > 0 {
-		line += ". " + Unreadable(s.Unread, s.Records)
-	}
-	return line
+	return join(". ", line, join(" ", Withheld(s.Withheld), unreadable(s)))
 }
 
 func paren(s string) string {

@@ -44,7 +44,7 @@ func build(t testing.TB, o chart.Options, lines ...string) *chart.Chart {
 	sum := 1
 	for _, s := range c.Sections {
 		sum += s.Records
-		counted := s.EnteredInError + s.Unread + len(s.Plain)
+		counted := s.EnteredInError + s.Unread + len(s.Plain) + s.Withheld
 		for _, g := range s.Groups {
 			if g.Total < len(g.Rows) {
 				t.Errorf("%s: %d rows of %d", s.Key, len(g.Rows), g.Total)

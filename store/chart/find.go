@@ -166,6 +166,9 @@ func (e *Entry) State() string {
 	if e.Inactive {
 		out = append(out, "inactive")
 	}
+	if e.Sensitive {
+		out = append(out, "labelled sensitive")
+	}
 	if e.Plain {
 		out = append(out, "not as FHIR says: see the record")
 	}

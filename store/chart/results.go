@@ -130,6 +130,11 @@ func byTest(list []item) []item {
 		}
 		one := all[at]
 		one.row.Records = len(all)
+		for _, it := range all {
+			if l := it.row.Label; l != "" && !strings.Contains(one.row.Label, l) {
+				one.row.Label = join(", ", one.row.Label, l)
+			}
+		}
 		if n := len(all) - at - 1; n > 0 {
 			one.row.Cells[5] = "+" + itoa(n)
 		}

@@ -22,6 +22,8 @@ type Entry struct {
 	Inactive   bool     `json:"inactive,omitempty"`   // the EMR says: not in use
 	ReplacedBy string   `json:"replacedBy,omitempty"` // Patient/id of the record that counts
 	Plain      bool     `json:"plain,omitempty"`      // the record is not as FHIR says
+	Sensitive  bool     `json:"sensitive,omitempty"`  // the record is labelled sensitive
+	Withheld   bool     `json:"withheld,omitempty"`   // see Withhold
 
 	died          string   // as given
 	names, digits []string // folded parts of all names; all phone numbers
@@ -31,6 +33,12 @@ type Entry struct {
 // NewEntry reads a Patient. A record that the model refuses gives an entry with
 // its id and what can be searched in its bytes, marked Plain.
 func NewEntry(r Resource) Entry {
+	e := newEntry(r)
+	e.Sensitive = Sensitive(r.Raw)
+	return e
+}
+
+func newEntry(r Resource) Entry {
 	p, err := read[fhir.Patient](r)
 	if err != nil {
 		return plainEntry(r)

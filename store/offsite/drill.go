@@ -162,6 +162,7 @@ func (d *Drilled) patients(ctx context.Context, m, back *store.Mirror, o DrillOp
 	if err != nil {
 		return err
 	}
+	here, there = here.Whole(), there.Whole()
 	list, err := draw(ctx, here, runs, o)
 	if err != nil {
 		return err

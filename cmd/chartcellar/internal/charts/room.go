@@ -116,6 +116,7 @@ const maxOpened = 8
 // An openedKey names a chart as it stood.
 type openedKey struct {
 	source, id, asOf string
+	sensitive        bool // with what is labelled sensitive
 	generation       uint64
 	day              string // for which ages were worked out
 }
@@ -129,8 +130,8 @@ type openedChart struct {
 }
 
 // open makes the chart of a patient, or takes the one that was made for the page before.
-func (r *Room) open(ctx context.Context, source, id, asOf string) (*openedChart, error) {
-	k := openedKey{source, id, asOf, r.m.Generation(), r.o.Now().In(r.o.Zone()).Format("2006-01-02")}
+func (r *Room) open(ctx context.Context, a viewer.Actor, source, id, asOf string) (*openedChart, error) {
+	k := openedKey{source, id, asOf, a.Sensitive, r.m.Generation(), r.o.Now().In(r.o.Zone()).Format("2006-01-02")}
 	if c := r.remembered(k); c != nil && !r.m.Locked() {
 		return c, nil
 	}
@@ -139,7 +140,7 @@ func (r *Room) open(ctx context.Context, source, id, asOf string) (*openedChart,
 		return nil, err
 	}
 	c := &openedChart{key: k, copy: words}
-	c.chart, c.removed, err = rd.Build(ctx, id, chart.Options{At: at})
+	c.chart, c.removed, err = rd.Build(ctx, id, chart.Options{At: at, Sensitive: a.Sensitive})
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, viewer.ErrNotFound
 	}
@@ -199,7 +200,7 @@ func (r *Room) head(ctx context.Context, a viewer.Actor, p viewer.Place, section
 	if err := r.journal(a, "chart.view", store.Key{Source: source, Type: "Patient"}, id, words...); err != nil {
 		return viewer.ChartHead{}, nil, err
 	}
-	c, err := r.open(ctx, source, id, p.AsOf)
+	c, err := r.open(ctx, a, source, id, p.AsOf)
 	if err != nil {
 		return viewer.ChartHead{}, nil, err
 	}
@@ -209,7 +210,7 @@ func (r *Room) head(ctx context.Context, a viewer.Actor, p viewer.Place, section
 	if h.Days, err = r.days(source); err != nil {
 		return h, nil, err
 	}
-	h.Same, err = r.same(ctx, source, &c.chart.Banner.Entry)
+	h.Same, err = r.same(ctx, a, source, &c.chart.Banner.Entry)
 	return h, c, err
 }
 
@@ -227,6 +228,9 @@ func notices(c *openedChart) (list []string) {
 	}
 	if c.chart.Unread > 0 {
 		list = append(list, chart.Unreadable(c.chart.Unread, c.chart.Records)+" Their stored bytes are damaged. Delete nothing; at the computer itself: chartcellar repair.")
+	}
+	if n := c.chart.Withheld; n > 0 {
+		list = append(list, fmt.Sprintf("%d of %d records are labelled sensitive and not shown to your role.", n, c.chart.Records))
 	}
 	if n := c.chart.Plain; n > 0 {
 		list = append(list, fmt.Sprintf("%d of %d records are not as FHIR says. They are shown as they are written.", n, c.chart.Records))

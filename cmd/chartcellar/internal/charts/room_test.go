@@ -251,3 +251,62 @@ func TestNothingInvented(t *testing.T) {
 		t.Errorf("%+v", b)
 	}
 }
+
+// TestSensitive: what is labelled is shown to who may see it, with its label; to others it
+// is counted, whichever of them opened the chart first.
+func TestSensitive(t *testing.T) {
+	vip := `{"resourceType":"Patient","id":"vip","meta":{"security":[{"code":"VIP"}]},"name":[{"family":"Secretary"}],"birthDate":"1950-03-12"}`
+	d := newDesk(t, anna, vip, `{"resourceType":"Condition","id":"c","meta":{"security":[{"code":"PSY"}]},"subject":{"reference":"Patient/anna"},"code":{"text":"Secret"}}`)
+	for range 2 {
+		c, err := d.Chart(t.Context(), doctor, d.at("anna", ""), "problems")
+		if err != nil || len(cells(c, "problems")) != 1 || c.Whole.Withheld != 0 || c.Records != 2 {
+			t.Errorf("a doctor: %q, %d withheld of %d, %v", cells(c, "problems"), c.Whole.Withheld, c.Records, err)
+		}
+		c, err = d.Chart(t.Context(), staff, d.at("anna", ""), "problems")
+		if err != nil || len(cells(c, "problems")) != 0 || c.Whole.Withheld != 1 || c.Records != 2 ||
+			!slices.Contains(c.Notices, "1 of 2 records are labelled sensitive and not shown to your role.") {
+			t.Errorf("staff: %q, %d withheld of %d, %q, %v", cells(c, "problems"), c.Whole.Withheld, c.Records, c.Notices, err)
+		}
+	}
+	for _, tt := range []struct {
+		who    viewer.Actor
+		text   string
+		found  int
+		hidden int
+	}{{doctor, "", 2, 0}, {doctor, "secretary", 1, 0}, {staff, "", 1, 1}, {staff, "secretary", 0, 1}, {staff, "anna", 1, 1}} {
+		p, err := d.Patients(t.Context(), tt.who, viewer.PatientQuery{Text: tt.text, Rows: 50})
+		if err != nil || p.Found != tt.found || p.Hidden != tt.hidden || p.All != 2 || len(p.List) != tt.found {
+			t.Errorf("%s %q: %+v, %v", tt.who.Account, tt.text, p, err)
+		}
+	}
+	c, err := d.Chart(t.Context(), staff, d.at("vip", ""), "summary")
+	if err != nil || c.Banner.Name != chart.NotShown || c.Banner.Born != "" {
+		t.Errorf("staff opens the chart of a patient who is labelled: %+v, %v", c.Banner, err)
+	}
+}
+
+// TestSealedPatient: a patient who is sealed leaves every page at once, also one that was
+// open, and is counted.
+func TestSealedPatient(t *testing.T) {
+	d := newDesk(t, anna, ben)
+	if _, err := d.Chart(t.Context(), doctor, d.at("ben", ""), "summary"); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.m.SealPatient(t.Context(), "main", "ben", "owner", "sent by mistake"); err != nil {
+		t.Fatal(err)
+	}
+	for _, asOf := range []string{"", "2026-03-01"} {
+		_, err := d.Chart(t.Context(), doctor, d.at("ben", asOf), "summary")
+		is(t, err, viewer.ErrNotFound)
+		p, err := d.Patients(t.Context(), doctor, viewer.PatientQuery{AsOf: asOf, Rows: 50})
+		if err != nil || p.All != 2 || p.Found != 1 || p.Sealed != 1 || p.List[0].ID != "anna" || len(p.Recent) != 0 {
+			t.Errorf("as of %q: %+v, %v", asOf, p, err)
+		}
+	}
+	if err := d.m.UnsealPatient(t.Context(), "main", "ben", "owner", "it was right"); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := d.Chart(t.Context(), doctor, d.at("ben", ""), "summary"); err != nil || c.Banner.ID != "ben" {
+		t.Errorf("after the seal is off: %v", err)
+	}
+}

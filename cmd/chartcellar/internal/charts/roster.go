@@ -24,6 +24,7 @@ type roster struct {
 type people struct {
 	generation uint64
 	list       []person
+	sealed     int // patients who are not in the list because they are sealed
 }
 
 type person struct {
@@ -58,6 +59,11 @@ func (r *Room) people(ctx context.Context, asOf string) (*people, error) {
 		if err != nil && !errors.Is(err, store.ErrDamaged) {
 			return nil, locked(err)
 		}
+		n, err := rd.Snap.Hidden(source, "Patient")
+		if err != nil {
+			return nil, err
+		}
+		p.sealed += n
 	}
 	p.sort()
 	if asOf != "" { // one day at a time: a roster is large
@@ -96,7 +102,7 @@ func (r *Room) Patients(ctx context.Context, a viewer.Actor, q viewer.PatientQue
 	if err != nil {
 		return viewer.Patients{}, err
 	}
-	out := viewer.Patients{All: len(p.list)}
+	out := viewer.Patients{All: len(p.list) + p.sealed, Sealed: p.sealed}
 	if sources := r.o.Sources(); len(sources) > 1 {
 		out.EMRs = sources
 	}
@@ -107,6 +113,10 @@ func (r *Room) Patients(ctx context.Context, a viewer.Actor, q viewer.PatientQue
 	fits := fitting(q, at)
 	from, to := q.Page*q.Rows, (q.Page+1)*q.Rows
 	for i := range p.list {
+		if closed(a, &p.list[i]) {
+			out.Hidden++ // whether or not the query fits: that would tell who it is
+			continue
+		}
 		if !fits(&p.list[i]) {
 			continue
 		}
@@ -165,6 +175,10 @@ func fitting(q viewer.PatientQuery, at time.Time) func(*person) bool {
 	}
 }
 
+// closed reports whether a patient's record is labelled sensitive, and who asks may not see
+// that.
+func closed(a viewer.Actor, p *person) bool { return p.Sensitive && !a.Sensitive }
+
 func (r *Room) row(p *person, at time.Time) viewer.PatientRow {
 	return viewer.PatientRow{Entry: p.Entry, Ref: r.Refer(p.source, "Patient/"+p.ID), Source: p.source, Age: chart.Age(p.Born, at)}
 }
@@ -180,7 +194,7 @@ func (r *Room) recentRows(a viewer.Actor, p *people, at time.Time) (rows []viewe
 			continue
 		}
 		i := slices.IndexFunc(p.list, func(one person) bool { return one.ID == id && one.source == source })
-		if i >= 0 {
+		if i >= 0 && !closed(a, &p.list[i]) {
 			rows = append(rows, r.row(&p.list[i], at))
 		}
 	}
@@ -192,7 +206,7 @@ const shownSame = 4
 
 // same finds other patient records that may be of the same person: those that one of
 // them says replaces the other, and those of the same name and birth date.
-func (r *Room) same(ctx context.Context, source string, e *chart.Entry) (list []viewer.SamePerson, err error) {
+func (r *Room) same(ctx context.Context, a viewer.Actor, source string, e *chart.Entry) (list []viewer.SamePerson, err error) {
 	p, err := r.people(ctx, "")
 	if err != nil {
 		return nil, err
@@ -200,7 +214,7 @@ func (r *Room) same(ctx context.Context, source string, e *chart.Entry) (list []
 	name := chart.Fold(e.Name)
 	for i := range p.list {
 		o := &p.list[i]
-		if o.source == source && o.ID == e.ID || len(list) == shownSame {
+		if o.source == source && o.ID == e.ID || len(list) == shownSame || closed(a, o) {
 			continue
 		}
 		why := ""

@@ -65,7 +65,8 @@ type Patients struct {
 	List   []PatientRow // of this page
 	Found  int
 	All    int      // patients in the copy; "n of n"
-	Hidden int      // of these, not shown to this role
+	Hidden int      // of these, labelled sensitive and not shown to this role
+	Sealed int      // of these, sealed and shown to nobody
 	EMRs   []string // if there are several
 	Recent []PatientRow
 	Copy   string // which copy, in words

@@ -323,7 +323,8 @@ type rowTable struct {
 type tableRow struct {
 	Cells  []tableCell
 	More   string
-	Strong bool // something in it is not to be overlooked
+	Label  string // security labels, in words
+	Strong bool   // something in it is not to be overlooked
 }
 
 type tableCell struct {
@@ -351,7 +352,7 @@ func rows(p *chartPage, key string, g chart.Group) rowTable {
 		}
 	}
 	for _, r := range g.Rows {
-		row := tableRow{More: clean(r.More)}
+		row := tableRow{More: clean(r.More), Label: clean(r.Label)}
 		for _, i := range used {
 			c := tableCell{Text: clean(r.Cells[i])}
 			c.Date = slices.Contains([]string{"date", "on", "since"}, s.Columns[i]) && len(c.Text) <= len("2006-01-02 15:04")

@@ -172,7 +172,7 @@ func (m MonthReport) PDF(w io.Writer, zone *time.Location) error {
 	if len(m.Verifications) == 0 {
 		p.line("None in this month.")
 	}
-	p.head("Decisions about held records")
+	p.head("Decisions")
 	for _, c := range m.Decisions {
 		p.line("%s: %s (%s)", p.time(c.At), c.What, known(c.Who))
 	}

@@ -132,6 +132,10 @@ var verdicts = map[string]struct {
 	"not passed": {mark{"not passed", "failed", "failed"}, "The second copy did not come back as it must. What is wrong is named below."},
 	"decision": {mark{"decision", "good", "info"},
 		"This is the record of a decision, not of a run."},
+	"sealed": {mark{"a patient is hidden", "good", "info"},
+		"A person sealed a patient whom the EMR gave by mistake. Every byte stays, and nobody sees the records."},
+	"unsealed": {mark{"a patient is shown again", "good", "info"},
+		"A person took the seal of a patient off. The records are shown again."},
 	"lost": {mark{"declared lost", "warning", "warning"},
 		"Files were damaged, no copy had them, and a person declared them lost. The next backup brings again what the EMR still has."},
 	"": {mark{"broken off; the next run goes on", "warning", "warning"},
@@ -200,7 +204,7 @@ func modeWords(m string) string {
 
 // kindWords say what a run was, and of what.
 func kindWords(k, source string) string {
-	what := map[string]string{"sync": "backup of ", "verify": "check of ", "check": "sample of ", "decision": "decision about ", "repair": "loss in ",
+	what := map[string]string{"sync": "backup of ", "verify": "check of ", "check": "sample of ", "decision": "decision about ", "repair": "loss in ", "seal": "decision about a patient of ",
 		"offsite": "second copy ", "offsitecheck": "check of the second copy ", "offsitetest": "test of the second copy ", "drill": "restore drill of "}[k]
 	if what == "" {
 		what = "run of "
