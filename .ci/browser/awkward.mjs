@@ -43,6 +43,7 @@ const patients = [
 	{ id: "newborn", name: [{ family: "Newborn", given: ["Boy"] }], birthDate: day(3), gender: "male" },
 	{ id: "unknown-birth", name: [{ family: "Nodate" }] },
 	{ id: "empty" },
+	{ id: "noah", name: [{ family: "Nolan", given: ["Noah"] }], birthDate: "2010-10-10", gender: "male", active: false },
 	{ id: "dead", name: [{ family: "Gone", given: ["Paul"] }], birthDate: "1931-05-05", deceasedDateTime: "2024-02-29", gender: "male" },
 	{ id: "hostile", name: [{ family: script, given: ["{{.}}"] }], birthDate: "1980-01-01", identifier: [{ type: code("MR"), value: `=cmd|' /C calc'!A0` }], telecom: [{ system: "phone", value: `"><script>window.pwned=1</script>` }] },
 	{ id: "heavy", name: [{ family: "Heavy", given: ["Ida"] }], birthDate: "1960-06-06", gender: "female" },

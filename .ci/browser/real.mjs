@@ -7,7 +7,7 @@ import path from "node:path";
 
 // start runs a command of the program until it has printed all that is waited for. Everything
 // that it writes lies in a folder of its own.
-function start(bin, home, args, patterns) {
+export function start(bin, home, args, patterns) {
 	for (const d of ["", "config", "run", "tmp"]) mkdirSync(path.join(home, d), { recursive: true, mode: 0o700 });
 	const child = spawn(bin, args, { cwd: home, env: surroundings(home), stdio: ["ignore", "pipe", "pipe"] });
 	let out = "";
@@ -27,7 +27,7 @@ function start(bin, home, args, patterns) {
 	return ready.then((found) => ({ found, stop }), async (e) => { await stop(); throw e; });
 }
 
-const surroundings = (home) => ({ PATH: process.env.PATH, HOME: home, XDG_CONFIG_HOME: path.join(home, "config"),
+export const surroundings = (home) => ({ PATH: process.env.PATH, HOME: home, XDG_CONFIG_HOME: path.join(home, "config"),
 	XDG_DATA_HOME: path.join(home, "data"), XDG_RUNTIME_DIR: path.join(home, "run"), TMPDIR: path.join(home, "tmp"), TZ: "America/New_York" });
 
 const digits = (s) => Number(s.replaceAll(",", ""));
@@ -193,7 +193,6 @@ export function real({ root, work, shots, context, watch, look, shot, want, sign
 	}
 
 	async function realWizard() {
-		execFileSync("go", ["build", "-o", bin, "./cmd/chartcellar"], { cwd: root, stdio: "inherit" });
 		const home = path.join(work, "office"), stops = [];
 		let c;
 		try {

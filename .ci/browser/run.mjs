@@ -13,6 +13,7 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import readline from "node:readline";
+import { charts } from "./charts.mjs";
 import { real } from "./real.mjs";
 
 const here = import.meta.dirname;
@@ -33,6 +34,7 @@ function findChromium() {
 
 async function serve() {
 	const bin = path.join(work, "viewer.test");
+	execFileSync("go", ["build", "-o", path.join(work, "chartcellar"), "./cmd/chartcellar"], { cwd: root, stdio: "inherit" });
 	execFileSync("go", ["test", "-c", "-o", bin, "./cmd/chartcellar/internal/viewer"], { cwd: root, stdio: "inherit" });
 	const child = spawn(bin, ["-test.run", "^TestBrowserServer$", "-test.timeout", "20m", "-browser"], { cwd: work, stdio: ["pipe", "pipe", "inherit"] });
 	const lines = readline.createInterface({ input: child.stdout })[Symbol.asyncIterator]();
@@ -436,9 +438,10 @@ async function screens() {
 }
 
 const { realWizard, realDemo } = real({ root, work, shots, context, watch, look, shot: shotIn(shots), want, signIn, lock, unlockAndLeave, lastSteps });
+const { awkward, practice117 } = charts({ root, work, shots, context, watch, look, shot: shotIn(shots), want, signIn, reach });
 const only = process.argv.includes("--only") ? process.argv[process.argv.indexOf("--only") + 1].split(",") : [];
 try {
-	for (const [name, step] of Object.entries({ realWizard, realDemo, wizard, practicePages, keyboard, aRun, copies, lockAndBack, noScript, print, screens })) {
+	for (const [name, step] of Object.entries({ realWizard, realDemo, awkward, practice117, wizard, practicePages, keyboard, aRun, copies, lockAndBack, noScript, print, screens })) {
 		if (only.length && !only.includes(name)) continue;
 		const t = Date.now();
 		try { await step(); } catch (e) { say(name, e.message.split("\n").slice(0, 4).join(" | ")); }

@@ -17,7 +17,7 @@ type plan struct {
 func plans() []plan {
 	return []plan{
 		{key: "allergies", title: "ALLERGIES", types: []string{"AllergyIntolerance"},
-			columns: []string{"substance", "status", "risk", "reaction", "since"}, brief: []int{0, 2, 3},
+			columns: []string{"substance", "status", "risk", "reaction", "since"}, brief: []int{0, 1, 2, 3},
 			groups: []string{"", "Inactive, resolved or refuted"}, limits: []int{0, 10}, read: allergy},
 		{key: "problems", title: "PROBLEMS", types: []string{"Condition"},
 			columns: []string{"problem", "status", "since", "code"}, brief: []int{0, 1, 2},
