@@ -33,6 +33,8 @@ type Chart struct {
 	Plain    int       `json:"plain"`    // of these shown plainly
 	Unread   int       `json:"unread"`   // of these could not be read
 	Withheld int       `json:"withheld"` // of these are not shown: Options.Sensitive
+	// Measured is what the results and vital signs say, for who counts and draws.
+	Measured *Measured `json:"-"`
 }
 
 // A Banner says who the patient is.
@@ -113,7 +115,9 @@ type Builder struct {
 	withheld map[string]int      // of these kinds, by type
 	unread   map[string]int
 
-	last fhir.Observation // a vital sign, between two sections that look at it
+	last    fhir.Observation // a vital sign, between two sections that look at it
+	results []Result
+	panels  []Panel
 }
 
 // New returns a Builder.
@@ -230,6 +234,7 @@ func (b *Builder) Chart() *Chart {
 	b.banner.Missing = !b.seen
 	b.banner.Allergies = allergyLine(&c.Sections[0])
 	c.Banner = b.banner
+	c.Measured = newMeasured(b.results, b.panels)
 	return c
 }
 

@@ -1,0 +1,130 @@
+package chart
+
+import (
+	"math"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// A Series is the numbers of one test, oldest first, in runs of one unit: where the
+// unit changes, a run ends. Nothing is converted.
+type Series struct {
+	Runs []Run
+	Left int // results that cannot be drawn: no number, or no day
+}
+
+// A Run is results that follow each other in the same unit.
+type Run struct {
+	Unit   string
+	Points []Point
+}
+
+// A Point is a result that can be drawn.
+type Point struct {
+	*Result
+	Y        float64
+	From, To float64 // the limits of its range; NaN where there is none
+	Age      float64 // age in years when it was measured; NaN: not known
+}
+
+// A Birth is when somebody was born, as far as the record says it.
+type Birth struct{ day time.Time }
+
+// BirthOf reads a birth date; one that names no day gives no ages.
+func BirthOf(born string) Birth {
+	if d, ok := parseDate(born); ok && len(born) == len("2006-01-02") {
+		return Birth{d.from}
+	}
+	return Birth{}
+}
+
+// largest is the largest number that is drawn.
+const largest = 1e15
+
+// number64 reads a number to draw it; NaN if it cannot be drawn.
+func number64(s string) float64 {
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil || math.Abs(v) > largest {
+		return math.NaN()
+	}
+	return v
+}
+
+// SeriesOf puts results, newest first, into a series.
+func SeriesOf(results []*Result, b Birth) Series {
+	var s Series
+	for _, r := range slices.Backward(results) {
+		p := Point{Result: r, Y: number64(r.Value.Number), From: number64(r.Low), To: number64(r.High), Age: b.age(r)}
+		if math.IsNaN(p.Y) || !r.ToDay || r.When.IsZero() {
+			s.Left++
+			continue
+		}
+		if n := len(s.Runs); n == 0 || s.Runs[n-1].Unit != r.Value.Unit {
+			s.Runs = append(s.Runs, Run{Unit: r.Value.Unit})
+		}
+		last := &s.Runs[len(s.Runs)-1]
+		last.Points = append(last.Points, p)
+	}
+	return s
+}
+
+// age is how old somebody was when r was measured, in years, to the day.
+func (b Birth) age(r *Result) float64 {
+	if b.day.IsZero() || r.When.IsZero() || !r.ToDay {
+		return math.NaN()
+	}
+	y, m, d := r.When.Date()
+	on := time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
+	if on.Before(b.day) {
+		return math.NaN()
+	}
+	years := y - b.day.Year()
+	last := b.day.AddDate(years, 0, 0)
+	if last.After(on) {
+		years--
+		last = b.day.AddDate(years, 0, 0)
+	}
+	next := b.day.AddDate(years+1, 0, 0)
+	return float64(years) + on.Sub(last).Hours()/next.Sub(last).Hours()
+}
+
+// The LOINC codes of the halves of a blood pressure, as keys of tests.
+const (
+	systolic  = "http://loinc.org|8480-6"
+	diastolic = "http://loinc.org|8462-4"
+)
+
+// A Pressure is a blood pressure: two values of one record, or of two records of the
+// same moment, in the same unit.
+type Pressure struct{ Upper, Lower *Result }
+
+// Pressures returns the blood pressures, newest first, and how many halves have no
+// other half.
+func (m *Measured) Pressures() (pairs []Pressure, alone int) {
+	type place struct{ record, on string }
+	halves := map[place][2][]*Result{}
+	for i := range m.Results {
+		r := &m.Results[i]
+		side := slices.Index([]string{systolic, diastolic}, r.Test)
+		if side < 0 || r.EnteredInError() || r.Void() || r.Heading() {
+			continue
+		}
+		at := place{on: r.When.UTC().Format(time.RFC3339Nano)}
+		if r.Part > 0 || r.When.IsZero() || r.On == r.day() {
+			at = place{record: r.Ref} // of a day alone nobody knows which belong together
+		}
+		h := halves[at]
+		h[side] = append(h[side], r)
+		halves[at] = h
+	}
+	for _, h := range halves {
+		if len(h[0]) == 1 && len(h[1]) == 1 && h[0][0].Value.Unit == h[1][0].Value.Unit {
+			pairs = append(pairs, Pressure{h[0][0], h[1][0]})
+			continue
+		}
+		alone += len(h[0]) + len(h[1])
+	}
+	slices.SortFunc(pairs, func(x, y Pressure) int { return newer(x.Upper, y.Upper) })
+	return pairs, alone
+}
