@@ -50,9 +50,12 @@ type Result struct {
 	From      []string // records from which it was derived, as Type/id
 }
 
-// A Value is what was found, as it was written. Only a quantity or a whole number
-// has a Number; everything has a Text.
-type Value struct{ Text, Comparator, Number, Unit string }
+// A Value is what was found, as it was written. Only a quantity, a whole number or a
+// blood pressure has a Number; everything has a Text.
+type Value struct {
+	Text, Comparator, Number, Unit string
+	Lower                          string // the second number of a blood pressure
+}
 
 // A Flag is what is said of a value.
 type Flag struct {

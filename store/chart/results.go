@@ -33,13 +33,13 @@ func vital(b *Builder, r Resource) (item, error) { return b.observation(r, &b.la
 // observation keeps what was measured and makes the row of it.
 func (b *Builder) observation(r Resource, o *fhir.Observation, kind Kind) item {
 	whole := measured(r.Ref(), o, kind)
-	pair := bloodPressure(o)
+	pair, isPair := bloodPressure(o)
 	var parts []string
 	from := len(b.results)
 	b.results = append(b.results, whole)
 	for i := range o.Component {
 		c := component(&whole, i, &o.Component[i])
-		if c.Paired = pair != ""; c.Paired {
+		if c.Paired = isPair; isPair {
 			c.Test = halfOf(&o.Component[i].Code)
 		}
 		b.results = append(b.results, c)
@@ -47,8 +47,10 @@ func (b *Builder) observation(r Resource, o *fhir.Observation, kind Kind) item {
 	}
 	text := whole.Value.Text
 	switch {
-	case pair != "":
-		text = join(" ", text, pair)
+	case isPair && text == "":
+		text, b.results[from].Value = pair.Text, pair
+	case isPair:
+		text = join(" ", text, pair.Text)
 		b.results[from].Value.Text = text
 	case len(parts) > 0:
 		text = join("; ", text, strings.Join(parts, "; "))
@@ -195,11 +197,11 @@ func absent(c *fhir.CodeableConcept) string {
 	return "no value in the record"
 }
 
-// bloodPressure writes the two parts of a blood pressure as one; "" for anything
-// else.
-func bloodPressure(o *fhir.Observation) string {
+// bloodPressure puts the two parts of a blood pressure together; ok is false for
+// anything else.
+func bloodPressure(o *fhir.Observation) (v Value, ok bool) {
 	if len(o.Component) != 2 {
-		return ""
+		return v, false
 	}
 	var pair [2]*fhir.Quantity
 	for i := range o.Component {
@@ -207,7 +209,7 @@ func bloodPressure(o *fhir.Observation) string {
 		code, _ := codeIn(&c.Code, "8480-6", "8462-4")
 		q := c.ValueQuantity
 		if code == "" || q == nil || q.Value == nil || q.Comparator != nil || len(c.Interpretation) > 0 {
-			return ""
+			return v, false
 		}
 		if code == "8480-6" {
 			pair[0] = q
@@ -216,9 +218,11 @@ func bloodPressure(o *fhir.Observation) string {
 		}
 	}
 	if pair[0] == nil || pair[1] == nil || unit(pair[0]) != unit(pair[1]) {
-		return ""
+		return v, false
 	}
-	return join(" ", num(pair[0].Value)+"/"+num(pair[1].Value), unit(pair[0]))
+	v = Value{Number: num(pair[0].Value), Lower: num(pair[1].Value), Unit: unit(pair[0])}
+	v.Text = join(" ", v.Number+"/"+v.Lower, v.Unit)
+	return v, true
 }
 
 // A valueOf is the value of an observation or a component, in one of its kinds.

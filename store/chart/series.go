@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -24,6 +25,7 @@ type Run struct {
 type Point struct {
 	*Result
 	Y        float64
+	Lower    float64 // the second number of a blood pressure; NaN: it is none
 	From, To float64 // the limits of its range; NaN where there is none
 	Age      float64 // age in years when it was measured; NaN: not known
 }
@@ -55,7 +57,7 @@ func number64(s string) float64 {
 func SeriesOf(results []*Result, b Birth) Series {
 	var s Series
 	for _, r := range slices.Backward(results) {
-		p := Point{Result: r, Y: number64(r.Value.Number), From: number64(r.Low), To: number64(r.High), Age: b.age(r)}
+		p := pointOf(r, b)
 		if math.IsNaN(p.Y) || !r.ToDay || r.When.IsZero() {
 			s.Left++
 			continue
@@ -67,6 +69,10 @@ func SeriesOf(results []*Result, b Birth) Series {
 		last.Points = append(last.Points, p)
 	}
 	return s
+}
+
+func pointOf(r *Result, b Birth) Point {
+	return Point{Result: r, Y: number64(r.Value.Number), Lower: number64(r.Value.Lower), From: number64(r.Low), To: number64(r.High), Age: b.age(r)}
 }
 
 // age is how old somebody was when r was measured, in years, to the day.
@@ -99,8 +105,61 @@ const (
 // same moment, in the same unit.
 type Pressure struct{ Upper, Lower *Result }
 
+// Point returns a pressure as it is drawn.
+func (p Pressure) Point() Point {
+	pt := pointOf(p.Upper, Birth{})
+	pt.Lower = number64(p.Lower.Value.Number)
+	return pt
+}
+
+// Text writes a pressure: 118/76 mm[Hg].
+func (p Pressure) Text() string {
+	return join(" ", p.Upper.Value.Comparator+p.Upper.Value.Number+"/"+p.Lower.Value.Comparator+p.Lower.Value.Number, p.Upper.Value.Unit)
+}
+
+// vitalOrder are the vital signs in the order in which they are read.
+var vitalOrder = []string{"85354-9", "55284-4", "8480-6", "8462-4", "8867-4", "2708-6", "59408-5", "8310-5", "9279-1",
+	"29463-7", "3141-9", "8302-2", "8306-3", "39156-5", "9843-4", "8287-5"}
+
+// growing are those that are looked at by age while somebody grows.
+var growing = []string{"29463-7", "3141-9", "8302-2", "8306-3", "39156-5", "9843-4", "8287-5"}
+
+// place is where a code stands in a list; its length if it is not in it.
+func (t *Test) place(list []string) int {
+	code, ok := strings.CutPrefix(t.Key, "http://loinc.org|")
+	if i := slices.Index(list, code); ok && i >= 0 {
+		return i
+	}
+	return len(list)
+}
+
+// Grows reports whether a test is one of growth: weight, height, body mass index,
+// head circumference.
+func (t *Test) Grows() bool { return t.place(growing) < len(growing) }
+
+// Grown is the age in years from which measurements are not drawn as growth.
+const Grown = 20
+
+// Vitals are the tests of vital signs: those that everybody takes first, the others by
+// name.
+func (m *Measured) Vitals() []*Test {
+	var out []*Test
+	for i := range m.Tests {
+		if m.Tests[i].Kind == VitalSign {
+			out = append(out, &m.Tests[i])
+		}
+	}
+	slices.SortStableFunc(out, func(x, y *Test) int {
+		if c := x.place(vitalOrder) - y.place(vitalOrder); c != 0 {
+			return c
+		}
+		return strings.Compare(Fold(x.Name), Fold(y.Name))
+	})
+	return out
+}
+
 // Pressures returns the blood pressures, newest first, and how many halves have no
-// other half.
+// other half. What was cancelled or entered in error is not among them.
 func (m *Measured) Pressures() (pairs []Pressure, alone int) {
 	type place struct{ record, on string }
 	halves := map[place][2][]*Result{}
