@@ -15,6 +15,16 @@ type Measured struct {
 	// Errors are the records that were entered in error; Headings are the records that
 	// only hold others. Neither is in Tests; Headings with members are in Panels.
 	Errors, Headings int
+
+	in map[*Result][]int // the panels of a result
+}
+
+// In returns the panels that hold a result of m.
+func (m *Measured) In(r *Result) (list []*Panel) {
+	for _, i := range m.in[r] {
+		list = append(list, &m.Panels[i])
+	}
+	return list
 }
 
 // A Test is all results of one test, of whatever kind.
@@ -68,6 +78,12 @@ func newMeasured(results []Result, panels []Panel) *Measured {
 		}
 		return strings.Compare(x.Ref, y.Ref)
 	})
+	m.in = map[*Result][]int{}
+	for i := range m.Panels {
+		for _, r := range m.Panels[i].Results {
+			m.in[r] = append(m.in[r], i)
+		}
+	}
 	return m
 }
 

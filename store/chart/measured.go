@@ -93,6 +93,15 @@ func (r *Result) EnteredInError() bool { return r.Status == "entered-in-error" }
 // Void reports whether the measurement was cancelled.
 func (r *Result) Void() bool { return r.Status == "cancelled" }
 
+// Corrected reports whether the value was changed after it was final.
+func (r *Result) Corrected() bool { return r.Status == "corrected" || r.Status == "amended" }
+
+// Settled reports whether somebody has said that the value is final.
+func (r *Result) Settled() bool { return r.Status == "final" || r.Corrected() }
+
+// Point returns the result as it is drawn, without an age.
+func (r *Result) Point() Point { return pointOf(r, Birth{}) }
+
 // Heading reports whether a record is only the head of others: it has no value of
 // its own, but parts or members.
 func (r *Result) Heading() bool {

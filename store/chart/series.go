@@ -107,7 +107,7 @@ type Pressure struct{ Upper, Lower *Result }
 
 // Point returns a pressure as it is drawn.
 func (p Pressure) Point() Point {
-	pt := pointOf(p.Upper, Birth{})
+	pt := p.Upper.Point()
 	pt.Lower = number64(p.Lower.Value.Number)
 	return pt
 }

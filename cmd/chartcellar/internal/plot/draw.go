@@ -281,7 +281,7 @@ func writePoint(bars *strings.Builder, marks []strings.Builder, p *Point, x axis
 			fmt.Fprintf(to, "M%s %sh.01", cx, cy)
 		}
 	}
-	if p.Flagged {
+	if p.Flag != "" {
 		fmt.Fprintf(&marks[shapes], "M%s %sa6.5 6.5 0 1 0 13 0a6.5 6.5 0 1 0-13 0", num(at-6.5), cy)
 	}
 }

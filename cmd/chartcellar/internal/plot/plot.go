@@ -45,7 +45,7 @@ type Point struct {
 	Lower     float64 // the other half of a pair; NaN: it is none
 	Low, High float64 // the limits of its own range; NaN: none
 	Shape     Shape
-	Flagged   bool
+	Flag      string // in words; "": it has none
 	On, Text  string // when and what, in words
 }
 
@@ -104,7 +104,7 @@ func Draw(f Figure) Drawing {
 		v.Panels = append(v.Panels, p.draw(x, y))
 		for _, l := range p.lines {
 			for _, pt := range l.Points {
-				used[pt.Shape], flagged = true, flagged || pt.Flagged
+				used[pt.Shape], flagged = true, flagged || pt.Flag != ""
 				banded = banded || pt.banded()
 			}
 		}
@@ -311,6 +311,9 @@ func (f *Figure) summary(panels []panel) string {
 		out += ", from " + first.On + " to " + last.On
 	}
 	out += "; the latest is " + last.Text
+	if last.Flag != "" {
+		out += " (" + last.Flag + ")"
+	}
 	if len(all) > 1 && len(units) == 1 && !all[0].pair() {
 		lowest := slices.MinFunc(all, byY)
 		highest := slices.MaxFunc(all, byY)

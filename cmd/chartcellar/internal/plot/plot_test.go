@@ -50,7 +50,7 @@ func figures() map[string]plot.Figure {
 	return map[string]plot.Figure{
 		"shapes": {ID: "p1", Name: "Potassium <serum>", Total: 9, Lines: []plot.Line{{Unit: "mmol/L", Points: []plot.Point{
 			band(point("2024-01-10", 4.1), 3.5, 5.1), band(point("2024-06-01", 4.4), 3.5, 5.1),
-			with(band(point("2024-11-20", 5.6), 3.4, 4.8), func(p *plot.Point) { p.Flagged = true }),
+			with(band(point("2024-11-20", 5.6), 3.4, 4.8), func(p *plot.Point) { p.Flag = "High" }),
 			with(point("2025-02-01", 4.9), func(p *plot.Point) { p.Shape = plot.Corrected }),
 			with(point("2025-03-01", 4.6), func(p *plot.Point) { p.Shape = plot.Cancelled }),
 			with(band(point("2025-06-01", 3.0), 3.5, none), func(p *plot.Point) { p.Shape = plot.Below }),
@@ -61,7 +61,7 @@ func figures() map[string]plot.Figure {
 			{Unit: "mmol/L", Points: []plot.Point{point("2021-01-01", 6.1), point("2022-01-01", 5.2)}},
 			{Unit: "mg/dL", Points: []plot.Point{point("2023-01-01", 95)}}}},
 		"pressure": {ID: "p3", Name: "Blood pressure", Total: 3, Lines: []plot.Line{{Unit: "mm[Hg]", Points: []plot.Point{
-			with(point("2026-01-01", 118), func(p *plot.Point) { p.Lower = 76 }), with(point("2026-01-09", 142), func(p *plot.Point) { p.Lower, p.Flagged = 88, true }),
+			with(point("2026-01-01", 118), func(p *plot.Point) { p.Lower = 76 }), with(point("2026-01-09", 142), func(p *plot.Point) { p.Lower, p.Flag = 88, "High" }),
 			with(point("2026-01-20", 131), func(p *plot.Point) { p.Lower, p.Shape = 84, plot.Corrected })}}}},
 		"growth": {ID: "p4", Name: "Weight", ByAge: true, Total: 4, Lines: []plot.Line{{Unit: "kg", Points: []plot.Point{
 			with(point("2026-01-01", 3.4), func(p *plot.Point) { p.Age = 0 }), with(point("2026-02-01", 4.3), func(p *plot.Point) { p.Age = 1.0 / 12 }),
@@ -249,7 +249,10 @@ func FuzzDraw(f *testing.F) {
 		fig := plot.Figure{ID: "x", Name: name, ByAge: bits&1 != 0, Total: 3}
 		for i := range 3 {
 			p := plot.Point{At: time.Unix(at%253402300799+int64(i)*(step%1e9), 0).UTC(), Age: age * float64(i), Y: y + float64(i)*y2, Lower: none, Low: low, High: high * float64(i),
-				Shape: plot.Shape(int(bits>>2+uint8(i)) % 6), Flagged: bits&2 != 0, Text: name, On: unit}
+				Shape: plot.Shape(int(bits>>2+uint8(i)) % 6), Text: name, On: unit}
+			if bits&2 != 0 {
+				p.Flag = unit
+			}
 			if bits&4 != 0 {
 				p.Lower = y2
 			}

@@ -15,6 +15,7 @@ import (
 
 // A double stands for what is behind the pages. The zero double knows nothing.
 type double struct {
+	measured []string // more records of the one patient
 	status   viewer.Status
 	home     viewer.Home
 	runs     []viewer.RunLine
