@@ -147,16 +147,24 @@ func (b *Builder) Add(r Resource) {
 		if !slices.Contains(p.types, r.Type) {
 			continue
 		}
+		results, panels := len(b.results), len(b.panels)
 		it, err := p.read(b, r)
 		switch {
 		case err == errElsewhere:
 			continue
 		case withheld:
 			b.sections[i].Withheld++
+			b.results, b.panels = b.results[:results], b.panels[:panels]
 		case err != nil:
 			b.addPlain(i, r, LabelWords(labels))
 		default:
 			it.row.Ref, it.row.Records, it.row.Label = r.Ref(), 1, LabelWords(labels)
+			for k := range b.results[results:] {
+				b.results[results+k].Label = it.row.Label
+			}
+			for k := range b.panels[panels:] {
+				b.panels[panels+k].Label = it.row.Label
+			}
 			b.made[i] = append(b.made[i], it)
 		}
 		return

@@ -45,6 +45,7 @@ type Panel struct {
 	When          time.Time
 	Status        string
 	Comment       string
+	Label         string    // security labels, in words
 	Named         []string  // records that it names, as Type/id
 	Results       []*Result // what these hold, in their order; without headings and errors
 	Missing       int       // of those named: not among the results of the copy
@@ -61,7 +62,7 @@ func newMeasured(results []Result, panels []Panel) *Measured {
 		r := &results[i]
 		byRef[r.Ref] = append(byRef[r.Ref], r)
 		if len(r.Members) > 0 {
-			panels = append(panels, Panel{Ref: r.Ref, Name: r.Name, On: r.On, When: r.When, Status: r.Status, Comment: r.Comment, Named: r.Members})
+			panels = append(panels, Panel{Ref: r.Ref, Name: r.Name, On: r.On, When: r.When, Status: r.Status, Comment: r.Comment, Label: r.Label, Named: r.Members})
 		}
 	}
 	m.count(results)

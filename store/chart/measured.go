@@ -43,6 +43,7 @@ type Result struct {
 	// Low and High are the limits of its range, in the unit of the value, as they are
 	// written; "" if there is none, or if it is not sure that the range is for it.
 	Low, High string
+	Label     string // security labels, in words
 	How       string // site and method
 	Comment   string
 	Paired    bool     // a half of a blood pressure, which stands in the record itself

@@ -257,3 +257,20 @@ func TestMeasuredApart(t *testing.T) {
 		t.Errorf("5,000 observations: %d tests of %d results", len(m.Tests), n)
 	}
 }
+
+// TestMeasuredWithheld: who may not see what is labelled sensitive has none of it, and a
+// panel says that a result is missing.
+func TestMeasuredWithheld(t *testing.T) {
+	lines := []string{patient, obs("a", "Sodium", "2026-01-02", num("140", "mmol/L")),
+		obs("h", "HIV", "2026-01-02", num("1", "g")+`,"meta":{"security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-Confidentiality","code":"R"}]},"component":[{"code":{"text":"part"},"valueInteger":1}],"hasMember":[{"reference":"Observation/a"}]`),
+		`{"resourceType":"DiagnosticReport","id":"r","status":"final","code":{"text":"Open panel"},"result":[{"reference":"Observation/a"},{"reference":"Observation/h"}]}`,
+		`{"resourceType":"DiagnosticReport","id":"r2","status":"final","meta":{"security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-Confidentiality","code":"R"}]},"code":{"text":"Closed panel"},"result":[{"reference":"Observation/a"}]}`}
+	m := build(t, chart.Options{}, lines...).Measured
+	if len(m.Results) != 1 || len(m.Tests) != 1 || len(m.Panels) != 1 || m.Panels[0].Missing != 1 || m.Results[0].Name != "Sodium" || m.Results[0].Label != "" {
+		t.Errorf("withheld: %+v", m)
+	}
+	m = build(t, chart.Options{Sensitive: true}, lines...).Measured
+	if len(m.Results) != 3 || len(m.Panels) != 3 || m.Results[1].Label == "" || m.Results[2].Label == "" {
+		t.Errorf("with the right to see it: %d results, %d panels, labels %q %q", len(m.Results), len(m.Panels), m.Results[1].Label, m.Results[2].Label)
+	}
+}

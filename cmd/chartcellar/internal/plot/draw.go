@@ -48,20 +48,18 @@ func (f *Figure) across(panels []panel) axis {
 	if f.ByAge {
 		from = max(from, 0)
 	}
-	a := axis{scale: scale{from, to, left + inset, width - right - inset}, of: f.x}
+	a := axis{scale: scale{from, to, left + inset, f.width() - right - inset}, of: f.x}
+	most := math.Floor(f.width() / 100)
 	if f.ByAge {
-		a.ticks = ageTicks(from, to)
+		a.ticks = ageTicks(from, to, most)
 	} else {
-		a.ticks = dateTicks(time.Unix(int64(from), 0).UTC(), time.Unix(int64(to), 0).UTC())
+		a.ticks = dateTicks(time.Unix(int64(from), 0).UTC(), time.Unix(int64(to), 0).UTC(), most)
 	}
 	return a
 }
 
-// most is how many ticks an axis has at most.
-const most = 6
-
-// dateTicks are the beginnings of days, months or years.
-func dateTicks(from, to time.Time) (out []axisTick) {
+// dateTicks are the beginnings of days, months or years: about most of them.
+func dateTicks(from, to time.Time, most float64) (out []axisTick) {
 	day := time.Date(from.Year(), from.Month(), from.Day(), 0, 0, 0, 0, time.UTC)
 	days := to.Sub(from).Hours() / 24
 	for _, n := range []int{1, 2, 7, 14} {
@@ -75,14 +73,17 @@ func dateTicks(from, to time.Time) (out []axisTick) {
 			return walk(month, from, to, "2006-01", func(t time.Time) time.Time { return t.AddDate(0, n, 0) })
 		}
 	}
-	years := to.Year() - from.Year() + 1
-	step := max(1, int(nice(float64(years)/most)))
+	years := float64(to.Year() - from.Year() + 1)
+	step := max(1, int(nice(years/most)))
 	year := time.Date(from.Year()-from.Year()%step, 1, 1, 0, 0, 0, 0, time.UTC)
 	return walk(year, from, to, "2006", func(t time.Time) time.Time { return t.AddDate(step, 0, 0) })
 }
 
+// maxTicks ends a walk whatever the numbers are.
+const maxTicks = 24
+
 func walk(t, from, to time.Time, layout string, next func(time.Time) time.Time) (out []axisTick) {
-	for ; !t.After(to) && len(out) < 2*most; t = next(t) {
+	for ; !t.After(to) && len(out) < maxTicks; t = next(t) {
 		if !t.Before(from) {
 			out = append(out, axisTick{float64(t.Unix()), t.Format(layout)})
 		}
@@ -90,14 +91,14 @@ func walk(t, from, to time.Time, layout string, next func(time.Time) time.Time) 
 	return out
 }
 
-// ageTicks are whole months or years.
-func ageTicks(from, to float64) (out []axisTick) {
+// ageTicks are whole months or years: about most of them.
+func ageTicks(from, to, most float64) (out []axisTick) {
 	unit, word := 1.0, " y"
 	if to <= 2 {
 		unit, word = 1.0/12, " mo"
 	}
 	step := max(1, nice((to-from)/unit/most))
-	for v := math.Ceil(from/unit/step) * step; v <= to/unit && len(out) < 2*most; v += step {
+	for v := math.Ceil(from/unit/step) * step; v <= to/unit && len(out) < maxTicks; v += step {
 		out = append(out, axisTick{v * unit, strconv.FormatFloat(v, 'f', -1, 64) + word})
 	}
 	return out
@@ -147,7 +148,7 @@ func (p *panel) span() (from, to float64) {
 }
 
 // draw draws one panel whose upper edge is at y0.
-func (p *panel) draw(x axis, y0 float64) drawn {
+func (p *panel) draw(x axis, y0, width float64) drawn {
 	upper, lower := y0+top, y0+top+height
 	from, to := p.span()
 	y := scale{from, to, lower - inset, upper + inset}

@@ -34,7 +34,7 @@ const (
 )
 
 // words are what a reader is told about the shapes, with a letter that looks like them.
-var words = [shapes]string{"● a result", "◆ corrected", "○ preliminary or of unknown status", "× cancelled",
+var words = [shapes]string{"", "◆ corrected", "○ preliminary or of unknown status", "× cancelled",
 	"▽ less than this", "△ more than this"}
 
 // A Point is one measurement.
@@ -57,19 +57,20 @@ type Line struct {
 
 // A Figure is what is drawn.
 type Figure struct {
-	ID    string // of its elements on the page: letters and digits
-	Name  string // what was measured
-	Lines []Line // oldest first
-	ByAge bool
-	Total int // results that there are, also those that cannot be drawn
-	Most  int // points that are drawn, the newest; 0: all
+	ID     string // of its elements on the page: letters and digits
+	Name   string // what was measured
+	Lines  []Line // oldest first
+	ByAge  bool
+	Narrow bool // it stands in a column
+	Total  int  // results that there are, also those that cannot be drawn
+	Most   int  // points that are drawn, the newest; 0: all
 }
 
 // A Drawing is a figure, drawn.
 type Drawing struct {
 	SVG     template.HTML
 	Summary string   // the same in a sentence
-	Legend  []string // what the shapes that occur mean
+	Legend  []string // what the signs that occur mean
 	Points  int      // drawn
 }
 
@@ -78,7 +79,8 @@ const maxUnits = 4
 
 // The box: where the points are, and the room for the words around it.
 const (
-	width  = 640.0
+	wide   = 640.0
+	narrow = 430.0
 	left   = 56.0
 	right  = 12.0
 	top    = 20.0
@@ -96,35 +98,44 @@ func Draw(f Figure) Drawing {
 		return Drawing{}
 	}
 	x := f.across(panels)
-	v := sheet{ID: f.ID, Title: plain(f.Name), Summary: plain(f.summary(panels)), Width: num(width)}
-	used := map[Shape]bool{}
-	flagged, banded := false, false
+	v := sheet{ID: f.ID, Title: plain(f.Name), Summary: plain(f.summary(panels)), Width: num(f.width())}
 	y := 0.0
 	for _, p := range panels {
-		v.Panels = append(v.Panels, p.draw(x, y))
-		for _, l := range p.lines {
-			for _, pt := range l.Points {
-				used[pt.Shape], flagged = true, flagged || pt.Flag != ""
-				banded = banded || pt.banded()
-			}
-		}
+		v.Panels = append(v.Panels, p.draw(x, y, f.width()))
 		y += top + height + below
 	}
 	v.Height = num(y)
-	d := Drawing{Summary: v.Summary, Points: count(panels)}
-	for s := range shapes {
-		if used[s] {
-			d.Legend = append(d.Legend, words[s])
+	return Drawing{SVG: render("figure", v), Summary: v.Summary, Points: count(panels), Legend: legend(panels)}
+}
+
+// legend says what the signs that occur mean; that a point is a result goes without
+// saying.
+func legend(panels []panel) (list []string) {
+	var used [shapes]bool
+	flagged, banded, paired := false, false, false
+	for _, p := range panels {
+		for _, l := range p.lines {
+			for i := range l.Points {
+				pt := &l.Points[i]
+				used[pt.Shape] = true
+				flagged, banded, paired = flagged || pt.Flag != "", banded || pt.banded(), paired || pt.pair()
+			}
 		}
 	}
-	if flagged {
-		d.Legend = append(d.Legend, "in a ring: flagged")
+	for s := Corrected; s < shapes; s++ {
+		if used[s] {
+			list = append(list, words[s])
+		}
 	}
-	if banded {
-		d.Legend = append(d.Legend, "grey: the range of each result")
+	for _, one := range []struct {
+		is    bool
+		words string
+	}{{flagged, "in a ring: flagged"}, {banded, "grey: the range of each result"}, {paired, "a bar: from the lower number to the upper"}} {
+		if one.is {
+			list = append(list, one.words)
+		}
 	}
-	d.SVG = render("figure", v)
-	return d
+	return list
 }
 
 // clean leaves out what is no number, and the oldest points beyond Most.
@@ -191,6 +202,13 @@ func count(panels []panel) (n int) {
 		}
 	}
 	return n
+}
+
+func (f *Figure) width() float64 {
+	if f.Narrow {
+		return narrow
+	}
+	return wide
 }
 
 func (f *Figure) x(p *Point) float64 {

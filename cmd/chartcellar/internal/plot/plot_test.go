@@ -63,7 +63,7 @@ func figures() map[string]plot.Figure {
 		"pressure": {ID: "p3", Name: "Blood pressure", Total: 3, Lines: []plot.Line{{Unit: "mm[Hg]", Points: []plot.Point{
 			with(point("2026-01-01", 118), func(p *plot.Point) { p.Lower = 76 }), with(point("2026-01-09", 142), func(p *plot.Point) { p.Lower, p.Flag = 88, "High" }),
 			with(point("2026-01-20", 131), func(p *plot.Point) { p.Lower, p.Shape = 84, plot.Corrected })}}}},
-		"growth": {ID: "p4", Name: "Weight", ByAge: true, Total: 4, Lines: []plot.Line{{Unit: "kg", Points: []plot.Point{
+		"growth": {ID: "p4", Name: "Weight", ByAge: true, Narrow: true, Total: 4, Lines: []plot.Line{{Unit: "kg", Points: []plot.Point{
 			with(point("2026-01-01", 3.4), func(p *plot.Point) { p.Age = 0 }), with(point("2026-02-01", 4.3), func(p *plot.Point) { p.Age = 1.0 / 12 }),
 			with(point("2026-07-01", 7.9), func(p *plot.Point) { p.Age = .5 }), with(point("2027-01-01", 9.8), func(p *plot.Point) { p.Age = 1 })}}}},
 		"one": {ID: "p5", Name: "Ferritin", Total: 1, Lines: []plot.Line{{Points: []plot.Point{point("2026-01-01", -3)}}}},
@@ -246,7 +246,7 @@ func FuzzDraw(f *testing.F) {
 	f.Add(`</title><script>alert(1)</script>"'`, `"><x y=`, int64(1<<40), 1e15, -1e15, math.Inf(1), math.NaN(), int64(-1<<50), 149.9, uint8(255))
 	f.Add("\u202e\x00\xff", "", int64(-1<<62), 5e-324, 0.0, -0.0, 1e-300, int64(1), -1.0, uint8(7))
 	f.Fuzz(func(t *testing.T, name, unit string, at int64, y, y2, low, high float64, step int64, age float64, bits uint8) {
-		fig := plot.Figure{ID: "x", Name: name, ByAge: bits&1 != 0, Total: 3}
+		fig := plot.Figure{ID: "x", Name: name, ByAge: bits&1 != 0, Narrow: bits&16 != 0, Total: 3}
 		for i := range 3 {
 			p := plot.Point{At: time.Unix(at%253402300799+int64(i)*(step%1e9), 0).UTC(), Age: age * float64(i), Y: y + float64(i)*y2, Lower: none, Low: low, High: high * float64(i),
 				Shape: plot.Shape(int(bits>>2+uint8(i)) % 6), Text: name, On: unit}

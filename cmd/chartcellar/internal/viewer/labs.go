@@ -50,6 +50,9 @@ type measuredPage struct {
 	m    *chart.Measured
 	View string // which of the views of the results it is
 	All  int    // of what it lists
+	// Compared says that a flag on the page comes from the range of a result: its record
+	// has none.
+	Compared bool
 }
 
 // measured opens a chart for a page of what was measured; key is the page below the
@@ -113,11 +116,14 @@ type labRow struct {
 	Strong        bool
 	Struck        bool // cancelled: it does not count
 	Mini          template.HTML
+	Label         string   // security labels
 	More          []string // what is said below the line
 	Links         []link   // what stands with it
 	Results       int      // of its test
-	Code          string
 }
+
+// Below reports whether anything is said below the line.
+func (r *labRow) Below() bool { return r.Label != "" || len(r.More) > 0 || len(r.Links) > 0 }
 
 // A link is an address with its words.
 type link struct{ Words, Address string }
@@ -125,7 +131,7 @@ type link struct{ Words, Address string }
 // row writes a result.
 func (p *measuredPage) row(r *chart.Result) labRow {
 	row := labRow{Name: r.Name, On: r.On, Record: p.Record(r.Ref), Value: r.Value.Text, Flag: r.Flag.String(), Range: strings.Join(r.Ranges, "; "),
-		Strong: r.Flag.Odd, Struck: r.Void(), Code: r.Code}
+		Strong: r.Flag.Odd, Struck: r.Void(), Label: r.Label}
 	if r.Heading() {
 		row.Value = "holds other results"
 	}
@@ -135,9 +141,7 @@ func (p *measuredPage) row(r *chart.Result) labRow {
 	if r.Status != "final" {
 		row.Status = r.Status
 	}
-	if r.Flag.Ours {
-		row.Flag += " (the record has no flag)"
-	}
+	p.Compared = p.Compared || r.Flag.Ours
 	if pt := r.Point(); r.Value.Comparator == "" {
 		row.Mini = plot.Mini(pt.Y, pt.From, pt.To)
 	}

@@ -76,7 +76,7 @@ func TestLabPages(t *testing.T) {
 		name, path string
 		want, not  []string
 	}{
-		{"the latest of each test", base + "/labs", []string{"454 tests, each with its latest result", "2 have a flag", "50 of 454 on this page", "6.2 mmol/L", "(preliminary)", "▲ Above range (the record has no flag)",
+		{"the latest of each test", base + "/labs", []string{"454 tests, each with its latest result", "2 have a flag", "50 of 454 on this page", "6.2 mmol/L", "(preliminary)", "<td>▲ Above range</td>", "the record has no flag; its value was compared here",
 			"3.5-5.1 mmol/L", `<svg class="mini"`, "▲▲ Critically high", "&lt;5 ng/L", "1 record was entered in error", "page 1 of 10"}, []string{"9.9", "4.10"}},
 		{"its last page", base + "/labs?page=10", []string{"4 of 454 on this page", "page 10 of 10"}, []string{"Potassium"}},
 		{"by panel", base + "/labs/panels", []string{"1 to 1 of 1 panel,", "Morning panel", "call the patient", "2 results", "1 result was entered in error", "1 result that it names is not among", "456 results belong to no panel"}, []string{"9.9"}},
@@ -87,7 +87,7 @@ func TestLabPages(t *testing.T) {
 			"◆ corrected", "○ preliminary", "1 to 4 of 4, newest first", "1 more was entered in error", "(corrected)", "(cancelled)", "no value: clotted", "repeated, &lt;script&gt;", "reported in: Morning panel", "worked out from: Observation/k1", "worked out from: a tube",
 			`href="/record/` + string((&double{}).Refer("main", "Observation/k2"))}, []string{script, "9.9"}},
 		{"a unit change", testAddress(t, labs, "Glucose"), []string{"the unit changes, and each has its own axis: mg/dL, mmol/L"}, nil},
-		{"no number", testAddress(t, labs, "Culture"), []string{"Nothing of this can be drawn", "no growth"}, []string{"<svg class=\"trend\""}},
+		{"no number", testAddress(t, labs, "Culture"), []string{"There is nothing to draw: no result", "no growth"}, []string{"<svg class=\"trend\""}},
 		{"vital signs", base + "/vitals", []string{"17 records", "118/76 mm[Hg]", "131/84 mm[Hg]", "the lower half", "14 results are drawn", "5 of 14, newest first", "All 14 values", "By age when measured", "2 results are drawn, from 1950-04-12 to 1951-04-12", "no percentile curves", "1 to 4 of 4 measures"}, nil},
 		{"one vital sign", testAddress(t, vitals, "Weight"), []string{"1 to 14 of 14", "By age when measured", `/vitals">Back to the list`}, nil},
 	}

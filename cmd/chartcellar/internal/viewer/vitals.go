@@ -25,7 +25,7 @@ const (
 // figure draws results, newest first.
 func figure(id, name string, results []*chart.Result, b chart.Birth, most int) plot.Drawing {
 	s := chart.SeriesOf(results, b)
-	f := plot.Figure{ID: id, Name: name, Total: len(results), Most: most}
+	f := plot.Figure{ID: id, Name: name, Total: len(results), Most: most, Narrow: most == vitalPoints}
 	for _, run := range s.Runs {
 		l := plot.Line{Unit: run.Unit}
 		for _, p := range run.Points {
@@ -37,8 +37,8 @@ func figure(id, name string, results []*chart.Result, b chart.Birth, most int) p
 }
 
 // grown draws by age what was measured before somebody was grown.
-func grown(id, name string, results []*chart.Result, b chart.Birth) plot.Drawing {
-	f := plot.Figure{ID: id, Name: name + " by age when measured", ByAge: true, Most: drawnPoints}
+func grown(id, name string, results []*chart.Result, b chart.Birth, most int) plot.Drawing {
+	f := plot.Figure{ID: id, Name: name + " by age when measured", ByAge: true, Most: most, Narrow: most == vitalPoints}
 	for _, run := range chart.SeriesOf(results, b).Runs {
 		l := plot.Line{Unit: run.Unit}
 		for _, p := range run.Points {
@@ -112,7 +112,7 @@ func (s *Server) serveTest(r *request) error {
 	birth := chart.BirthOf(p.Banner.Born)
 	p.Drawing = figure("plot", t.Name, t.Results, birth, drawnPoints)
 	if t.Grows() {
-		p.Growth = grown("growth", t.Name, t.Results, birth)
+		p.Growth = grown("growth", t.Name, t.Results, birth, drawnPoints)
 	}
 	from, to, err := p.part(len(t.Results), valuesPerPage)
 	if err != nil {
@@ -154,6 +154,15 @@ func (p *measuredPage) withLinks(r *chart.Result, t *chart.Test) labRow {
 	return row
 }
 
+// flagged and ranged tell whether a column of a table is needed.
+func flagged(rows []labRow) bool {
+	return slices.ContainsFunc(rows, func(r labRow) bool { return r.Flag != "" })
+}
+
+func ranged(rows []labRow) bool {
+	return slices.ContainsFunc(rows, func(r labRow) bool { return r.Range != "" })
+}
+
 // A vitalView is one vital sign.
 type vitalView struct {
 	Name, Test string // Test is the address of all its results
@@ -192,7 +201,7 @@ func (s *Server) serveVitals(r *request) error {
 		v := vitalView{Name: t.Name, Test: p.Test(t), All: len(t.Results)}
 		v.Drawing = figure(fmt.Sprint("plot", i), t.Name, t.Results, birth, vitalPoints)
 		if t.Grows() {
-			v.Growth = grown(fmt.Sprint("growth", i), t.Name, t.Results, birth)
+			v.Growth = grown(fmt.Sprint("growth", i), t.Name, t.Results, birth, vitalPoints)
 		}
 		for _, one := range t.Results[:min(len(t.Results), vitalRows)] {
 			v.Rows = append(v.Rows, p.row(one))
@@ -206,7 +215,7 @@ func (s *Server) serveVitals(r *request) error {
 func (p *vitalsPage) pressures() {
 	all, alone := p.m.Pressures()
 	all = slices.DeleteFunc(all, func(one chart.Pressure) bool { return one.Upper.Paired })
-	f := plot.Figure{ID: "pressure", Name: "Blood pressure", Most: vitalPoints, Total: len(all)}
+	f := plot.Figure{ID: "pressure", Name: "Blood pressure", Most: vitalPoints, Narrow: true, Total: len(all)}
 	for _, one := range slices.Backward(all) {
 		pt, unit := point(one.Point()), one.Upper.Value.Unit
 		pt.Text = one.Text()
