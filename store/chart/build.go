@@ -116,7 +116,7 @@ type Builder struct {
 	unread   map[string]int
 
 	last    fhir.Observation // a vital sign, between two sections that look at it
-	results []Result
+	results []*Result
 	panels  []Panel
 }
 
@@ -159,8 +159,8 @@ func (b *Builder) Add(r Resource) {
 			b.addPlain(i, r, LabelWords(labels))
 		default:
 			it.row.Ref, it.row.Records, it.row.Label = r.Ref(), 1, LabelWords(labels)
-			for k := range b.results[results:] {
-				b.results[results+k].Label = it.row.Label
+			for _, one := range b.results[results:] {
+				one.Label = it.row.Label
 			}
 			for k := range b.panels[panels:] {
 				b.panels[panels+k].Label = it.row.Label

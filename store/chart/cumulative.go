@@ -9,19 +9,27 @@ import (
 // Measured is what was measured of a patient, test by test and panel by panel. It
 // is made once and not changed: several may read it at once.
 type Measured struct {
-	Results []Result // every record and each of its parts, as they came
-	Tests   []Test   // what goes first, then by name
-	Panels  []Panel  // newest first
+	Results []*Result // every record and each of its parts, by record
+	Tests   []Test    // what goes first, then by name
+	Panels  []Panel   // newest first
 	// Errors are the records that were entered in error; Headings are the records that
 	// only hold others. Neither is in Tests; Headings with members are in Panels.
 	Errors, Headings int
 
-	in map[*Result][]int // the panels of a result
+	in map[place][]int // the panels of a result
 }
+
+// A place is where a result stands.
+type place struct {
+	ref  string
+	part int
+}
+
+func (r *Result) place() place { return place{r.Ref, r.Part} }
 
 // In returns the panels that hold a result of m.
 func (m *Measured) In(r *Result) (list []*Panel) {
-	for _, i := range m.in[r] {
+	for _, i := range m.in[r.place()] {
 		list = append(list, &m.Panels[i])
 	}
 	return list
@@ -55,17 +63,22 @@ type Panel struct {
 // EnteredInError reports whether the record was made by mistake.
 func (p *Panel) EnteredInError() bool { return p.Status == "entered-in-error" }
 
-func newMeasured(results []Result, panels []Panel) *Measured {
-	m := &Measured{Results: results}
+func newMeasured(results []*Result, panels []Panel) *Measured {
+	m := &Measured{Results: slices.Clone(results), in: map[place][]int{}}
+	slices.SortFunc(m.Results, func(x, y *Result) int {
+		if c := strings.Compare(x.Ref, y.Ref); c != 0 {
+			return c
+		}
+		return x.Part - y.Part
+	})
 	byRef := make(map[string][]*Result, len(results))
-	for i := range results {
-		r := &results[i]
+	for _, r := range m.Results {
 		byRef[r.Ref] = append(byRef[r.Ref], r)
 		if len(r.Members) > 0 {
 			panels = append(panels, Panel{Ref: r.Ref, Name: r.Name, On: r.On, When: r.When, Status: r.Status, Comment: r.Comment, Label: r.Label, Named: r.Members})
 		}
 	}
-	m.count(results)
+	m.count()
 	for i := range panels {
 		p := &panels[i]
 		if len(p.Named) > 0 {
@@ -73,16 +86,15 @@ func newMeasured(results []Result, panels []Panel) *Measured {
 			m.Panels = append(m.Panels, *p)
 		}
 	}
-	slices.SortStableFunc(m.Panels, func(x, y Panel) int {
+	slices.SortFunc(m.Panels, func(x, y Panel) int {
 		if c := y.When.Compare(x.When); c != 0 {
 			return c
 		}
 		return strings.Compare(x.Ref, y.Ref)
 	})
-	m.in = map[*Result][]int{}
 	for i := range m.Panels {
 		for _, r := range m.Panels[i].Results {
-			m.in[r] = append(m.in[r], i)
+			m.in[r.place()] = append(m.in[r.place()], i)
 		}
 	}
 	return m
@@ -115,10 +127,9 @@ func (p *Panel) gather(byRef map[string][]*Result, named []string, seen map[stri
 }
 
 // count puts the results under their tests.
-func (m *Measured) count(results []Result) {
+func (m *Measured) count() {
 	at := map[string]int{}
-	for i := range results {
-		r := &results[i]
+	for _, r := range m.Results {
 		wrong := r.EnteredInError()
 		switch {
 		case r.Paired:
@@ -197,7 +208,7 @@ func (t Test) before(o Test) int {
 // Of returns the test that a result belongs to; nil if it is in none. Part is 0 for
 // the record itself.
 func (m *Measured) Of(ref string, part int) *Test {
-	i := slices.IndexFunc(m.Results, func(r Result) bool { return r.Ref == ref && r.Part == part })
+	i := slices.IndexFunc(m.Results, func(r *Result) bool { return r.Ref == ref && r.Part == part })
 	if i < 0 {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"math"
 	"math/big"
 	"strings"
 	"time"
@@ -173,20 +174,34 @@ func limits(q *fhir.Quantity, list []fhir.ObservationReferenceRange) (low, high 
 
 // outside compares a value that has no flag with its own limits.
 func outside(v Value, low, high string) Flag {
-	if v.Comparator != "" || low == "" && high == "" {
+	if v.Comparator != "" {
 		return Flag{}
 	}
-	n, ok := rational(v.Number)
-	if !ok {
-		return Flag{}
-	}
-	if l, ok := rational(low); ok && n.Cmp(l) < 0 {
+	if sign, ok := compare(v.Number, low); ok && sign < 0 {
 		return Flag{Words: "below range", Mark: "▼", Odd: true, Ours: true}
 	}
-	if h, ok := rational(high); ok && n.Cmp(h) > 0 {
+	if sign, ok := compare(v.Number, high); ok && sign > 0 {
 		return Flag{Words: "above range", Mark: "▲", Odd: true, Ours: true}
 	}
 	return Flag{}
+}
+
+// compare compares two numbers as they are written, exactly; ok is false if one is no
+// number.
+func compare(a, b string) (sign int, ok bool) {
+	x, y := number64(a), number64(b)
+	if d := x - y; math.Abs(d) > 1e-9*(math.Abs(x)+math.Abs(y)) { // nothing was lost that counts
+		return int(math.Copysign(1, d)), true
+	}
+	p, ok := rational(a)
+	if !ok {
+		return 0, false
+	}
+	q, ok := rational(b)
+	if !ok {
+		return 0, false
+	}
+	return p.Cmp(q), true
 }
 
 // rational reads a number exactly. One whose exponent would fill the memory is
@@ -214,10 +229,10 @@ func (v valueOf) value() Value {
 }
 
 // measured makes the result that a record is.
-func measured(ref string, o *fhir.Observation, kind Kind) Result {
+func measured(ref string, o *fhir.Observation, kind Kind) *Result {
 	on := observedOn(o)
 	q := o.ValueQuantity
-	r := Result{Ref: ref, Parts: len(o.Component), Test: testOf(&o.Code), Name: named(concept(&o.Code)), Code: codeText(&o.Code),
+	r := &Result{Ref: ref, Parts: len(o.Component), Test: testOf(&o.Code), Name: named(concept(&o.Code)), Code: codeText(&o.Code),
 		Kind: kind, On: showDate(on), When: moment(on), ToDay: len(on) >= len("2006-01-02"), Status: o.Status.Code(),
 		Flag: flagOf(o.Interpretation), How: join(", ", concept(o.BodySite), concept(o.Method)), Comment: notes(o.Note),
 		Members: targets(o.HasMember), From: targets(o.DerivedFrom)}
@@ -229,9 +244,9 @@ func measured(ref string, o *fhir.Observation, kind Kind) Result {
 
 // component makes the result that part i of the record whole is. What is said of
 // the record is said of its parts too.
-func component(whole *Result, i int, c *fhir.ObservationComponent) Result {
+func component(whole *Result, i int, c *fhir.ObservationComponent) *Result {
 	q := c.ValueQuantity
-	r := Result{Ref: whole.Ref, Part: i + 1, Test: testOf(&c.Code), Name: named(concept(&c.Code)), Code: codeText(&c.Code),
+	r := &Result{Ref: whole.Ref, Part: i + 1, Test: testOf(&c.Code), Name: named(concept(&c.Code)), Code: codeText(&c.Code),
 		Whole: whole.Name, Kind: whole.Kind, On: whole.On, When: whole.When, ToDay: whole.ToDay, Status: whole.Status,
 		Flag: flagOf(c.Interpretation), How: whole.How, Comment: whole.Comment}
 	r.Value = valueOf{q, c.ValueCodeableConcept, c.ValueString, c.ValueBoolean, c.ValueInteger,

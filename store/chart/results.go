@@ -35,10 +35,9 @@ func (b *Builder) observation(r Resource, o *fhir.Observation, kind Kind) item {
 	whole := measured(r.Ref(), o, kind)
 	pair, isPair := bloodPressure(o)
 	var parts []string
-	from := len(b.results)
 	b.results = append(b.results, whole)
 	for i := range o.Component {
-		c := component(&whole, i, &o.Component[i])
+		c := component(whole, i, &o.Component[i])
 		if c.Paired = isPair; isPair {
 			c.Test = halfOf(&o.Component[i].Code)
 		}
@@ -48,17 +47,17 @@ func (b *Builder) observation(r Resource, o *fhir.Observation, kind Kind) item {
 	text := whole.Value.Text
 	switch {
 	case isPair && text == "":
-		text, b.results[from].Value = pair.Text, pair
+		text, whole.Value = pair.Text, pair
 	case isPair:
 		text = join(" ", text, pair.Text)
-		b.results[from].Value.Text = text
+		whole.Value.Text = text
 	case len(parts) > 0:
 		text = join("; ", text, strings.Join(parts, "; "))
 	case text == "" && o.DataAbsentReason == nil && len(o.HasMember) > 0:
 		text = "panel of " + itoa(len(o.HasMember))
 	case text == "":
 		text = absent(o.DataAbsentReason)
-		b.results[from].Value.Text = text
+		whole.Value.Text = text
 	}
 	status := whole.Status
 	if status == "final" {

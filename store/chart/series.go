@@ -124,8 +124,8 @@ var vitalOrder = []string{"85354-9", "55284-4", "8480-6", "8462-4", "8867-4", "2
 // growing are those that are looked at by age while somebody grows.
 var growing = []string{"29463-7", "3141-9", "8302-2", "8306-3", "39156-5", "9843-4", "8287-5"}
 
-// place is where a code stands in a list; its length if it is not in it.
-func (t *Test) place(list []string) int {
+// standing is where a code stands in a list; its length if it is not in it.
+func (t *Test) standing(list []string) int {
 	code, ok := strings.CutPrefix(t.Key, "http://loinc.org|")
 	if i := slices.Index(list, code); ok && i >= 0 {
 		return i
@@ -135,7 +135,7 @@ func (t *Test) place(list []string) int {
 
 // Grows reports whether a test is one of growth: weight, height, body mass index,
 // head circumference.
-func (t *Test) Grows() bool { return t.place(growing) < len(growing) }
+func (t *Test) Grows() bool { return t.standing(growing) < len(growing) }
 
 // Grown is the age in years from which measurements are not drawn as growth.
 const Grown = 20
@@ -150,7 +150,7 @@ func (m *Measured) Vitals() []*Test {
 		}
 	}
 	slices.SortStableFunc(out, func(x, y *Test) int {
-		if c := x.place(vitalOrder) - y.place(vitalOrder); c != 0 {
+		if c := x.standing(vitalOrder) - y.standing(vitalOrder); c != 0 {
 			return c
 		}
 		return strings.Compare(Fold(x.Name), Fold(y.Name))
@@ -161,17 +161,16 @@ func (m *Measured) Vitals() []*Test {
 // Pressures returns the blood pressures, newest first, and how many halves have no
 // other half. What was cancelled or entered in error is not among them.
 func (m *Measured) Pressures() (pairs []Pressure, alone int) {
-	type place struct{ record, on string }
-	halves := map[place][2][]*Result{}
-	for i := range m.Results {
-		r := &m.Results[i]
+	type occasion struct{ record, on string }
+	halves := map[occasion][2][]*Result{}
+	for _, r := range m.Results {
 		side := slices.Index([]string{systolic, diastolic}, r.Test)
 		if side < 0 || r.EnteredInError() || r.Void() || r.Heading() {
 			continue
 		}
-		at := place{on: r.When.UTC().Format(time.RFC3339Nano)}
+		at := occasion{on: r.When.UTC().Format(time.RFC3339Nano)}
 		if r.Part > 0 || r.When.IsZero() || r.On == r.day() {
-			at = place{record: r.Ref} // of a day alone nobody knows which belong together
+			at = occasion{record: r.Ref} // of a day alone nobody knows which belong together
 		}
 		h := halves[at]
 		h[side] = append(h[side], r)
