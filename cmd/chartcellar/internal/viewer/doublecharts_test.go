@@ -82,7 +82,10 @@ func (d *double) Chart(_ context.Context, a viewer.Actor, p viewer.Place, sectio
 	if _, err := d.Unseal(string(p.Ref)); err != nil {
 		return viewer.Chart{}, err
 	}
-	c := chartOf(450, d.measured...)
+	c := d.ready
+	if c == nil {
+		c = chartOf(450, d.measured...)
+	}
 	h := viewer.ChartHead{Ref: p.Ref, AsOf: p.AsOf, Source: "main", Banner: c.Banner, Copy: "Copy of today, complete.", Records: c.Records,
 		Days: []time.Time{now}, Tabs: []viewer.ChartTab{{Title: "Summary", Records: -1}, {Key: "problems", Title: "Problems", Records: 2}}}
 	return viewer.Chart{ChartHead: h, Whole: c}, nil

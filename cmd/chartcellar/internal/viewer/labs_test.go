@@ -124,6 +124,34 @@ func TestLabPages(t *testing.T) {
 	}
 }
 
+// manyLines are 5,000 results of 80 tests.
+func manyLines() (lines []string) {
+	for i := range 5000 {
+		lines = append(lines, lab(fmt.Sprint("x", i), fmt.Sprint("Test ", i%80), fmt.Sprintf("20%02d-%02d-%02d", 10+i%16, 1+i%12, 1+i%28),
+			fmt.Sprintf(`"final","valueQuantity":{"value":%d.5,"unit":"mmol/L"},"referenceRange":[{"low":{"value":7,"unit":"mmol/L"},"high":{"value":90,"unit":"mmol/L"}}]`, i%100)))
+	}
+	return lines
+}
+
+// BenchmarkLabs is a page of results of a chart of 5,000, once the chart is made.
+func BenchmarkLabs(b *testing.B) {
+	d := practice()
+	d.ready = chartOf(0, manyLines()...)
+	o := newOffice(b, d)
+	token := o.settle()[access.Doctor]
+	base := "/chart/" + patientRef()
+	m := regexp.MustCompile(`href="(/chart/[^"]*/labs/test/[^"]*)"`).FindStringSubmatch(o.page(base+"/labs", token))
+	for name, path := range map[string]string{"latest": base + "/labs", "panels": base + "/labs/panels", "grid": base + "/labs/grid", "vitals": base + "/vitals", "test": m[1]} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if text := o.page(path, token); !strings.Contains(text, "card") {
+					b.Fatal(text)
+				}
+			}
+		})
+	}
+}
+
 // TestLabBudget: no page of results has more than 60 KiB, however much was measured.
 func TestLabBudget(t *testing.T) {
 	d := practice()
