@@ -74,7 +74,7 @@ func dateTicks(from, to time.Time, most float64) (out []axisTick) {
 		}
 	}
 	years := float64(to.Year() - from.Year() + 1)
-	step := max(1, int(nice(years/most)))
+	step := max(1, int(nice(years/(1.75*most)))) // a year is short
 	year := time.Date(from.Year()-from.Year()%step, 1, 1, 0, 0, 0, 0, time.UTC)
 	return walk(year, from, to, "2006", func(t time.Time) time.Time { return t.AddDate(step, 0, 0) })
 }
@@ -97,7 +97,7 @@ func ageTicks(from, to, most float64) (out []axisTick) {
 	if to <= 2 {
 		unit, word = 1.0/12, " mo"
 	}
-	step := max(1, nice((to-from)/unit/most))
+	step := max(1, nice((to-from)/unit/(1.75*most)))
 	for v := math.Ceil(from/unit/step) * step; v <= to/unit && len(out) < maxTicks; v += step {
 		out = append(out, axisTick{v * unit, strconv.FormatFloat(v, 'f', -1, 64) + word})
 	}
@@ -155,7 +155,7 @@ func (p *panel) draw(x axis, y0, width float64) drawn {
 	d := drawn{Unit: plain(p.unit), UnitX: num(left), UnitY: num(y0 + top - 6),
 		Frame: fmt.Sprintf("M%s %sV%sH%s", num(left), num(upper), num(lower), num(width-right))}
 	var grid strings.Builder
-	step := nice((to - from) / 4)
+	step := nice((to - from) / 5)
 	for v := math.Ceil(from/step) * step; v <= to && len(d.Up) < 12; v += step {
 		at := num(y.at(v))
 		fmt.Fprintf(&grid, "M%s %sH%s", num(left), at, num(width-right))

@@ -32,7 +32,7 @@ const (
 	testsPerPage  = 50
 	panelsPerPage = 5
 	panelRows     = 18
-	gridDays      = 8
+	gridDays      = 6
 	gridTests     = 30
 )
 
