@@ -242,7 +242,7 @@ type mark struct{ Kind, D string }
 
 type tick struct{ X, Y, Text string }
 
-var figures = template.Must(template.New("figures").Parse(`{{define "figure"}}<svg class="trend" viewBox="0 0 {{.Width}} {{.Height}}" role="img" aria-labelledby="{{.ID}}-t {{.ID}}-d" fill="none" stroke="currentColor" stroke-width="1" font-size="12" xmlns="http://www.w3.org/2000/svg">
+var figures = template.Must(template.New("figures").Parse(`{{define "figure"}}<svg class="trend" viewBox="0 0 {{.Width}} {{.Height}}" role="img" aria-labelledby="{{.ID}}-t {{.ID}}-d" fill="none" stroke="currentColor" stroke-width="1" font-size="12">
 <title id="{{.ID}}-t">{{.Title}}</title>
 <desc id="{{.ID}}-d">{{.Summary}}</desc>
 {{range .Panels}}{{if .Band}}<path class="band" stroke="none" fill="currentColor" fill-opacity=".14" d="{{.Band}}"/>

@@ -75,8 +75,9 @@ func TestGolden(t *testing.T) {
 	for name, f := range figures() {
 		t.Run(name, func(t *testing.T) {
 			d := plot.Draw(f)
-			got := fmt.Sprintf("%s\n<!-- %s %s -->\n", d.SVG, d.Summary, strings.Join(d.Legend, ", "))
-			file := filepath.Join("testdata", name+".svg")
+			file := strings.Replace(string(d.SVG), "<svg ", `<svg xmlns="http://www.w3.org/2000/svg" `, 1) // alone it needs this
+			got := fmt.Sprintf("%s\n<!-- %s %s -->\n", file, d.Summary, strings.Join(d.Legend, ", "))
+			file = filepath.Join("testdata", name+".svg")
 			if *update {
 				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
