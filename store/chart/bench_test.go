@@ -165,3 +165,29 @@ func BenchmarkSearchNotes(b *testing.B) {
 	}
 	benchmarkScan(b, "DocumentReference", lines, "pheochromocytoma", 0)
 }
+
+// BenchmarkMeasured5000 is a chart of 5,000 results, from their bytes to what the pages
+// of results show: tests, panels, a grid, each test as a series.
+func BenchmarkMeasured5000(b *testing.B) {
+	lines := observations("p", 5000)
+	list := make([]chart.Resource, len(lines))
+	for i, l := range lines {
+		list[i] = res(b, l)
+	}
+	for b.Loop() {
+		c := chart.New(chart.Options{At: day})
+		for _, r := range list {
+			c.Add(r)
+		}
+		m := c.Chart().Measured
+		n := 0
+		for i := range m.Tests {
+			for _, run := range chart.SeriesOf(m.Tests[i].Results, chart.Birth{}).Runs {
+				n += len(run.Points)
+			}
+		}
+		if g := m.Grid(0, 8, chart.Laboratory); n != 5000 || len(g.Days) != 8 {
+			b.Fatalf("%d results, %d days", n, len(g.Days))
+		}
+	}
+}

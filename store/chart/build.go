@@ -33,6 +33,8 @@ type Chart struct {
 	Plain    int       `json:"plain"`    // of these shown plainly
 	Unread   int       `json:"unread"`   // of these could not be read
 	Withheld int       `json:"withheld"` // of these are not shown: Options.Sensitive
+	// Measured is what the results and vital signs say, for who counts and draws.
+	Measured *Measured `json:"-"`
 }
 
 // A Banner says who the patient is.
@@ -113,7 +115,9 @@ type Builder struct {
 	withheld map[string]int      // of these kinds, by type
 	unread   map[string]int
 
-	last fhir.Observation // a vital sign, between two sections that look at it
+	last    fhir.Observation // a vital sign, between two sections that look at it
+	results []*Result
+	panels  []Panel
 }
 
 // New returns a Builder.
@@ -143,16 +147,24 @@ func (b *Builder) Add(r Resource) {
 		if !slices.Contains(p.types, r.Type) {
 			continue
 		}
+		results, panels := len(b.results), len(b.panels)
 		it, err := p.read(b, r)
 		switch {
 		case err == errElsewhere:
 			continue
 		case withheld:
 			b.sections[i].Withheld++
+			b.results, b.panels = b.results[:results], b.panels[:panels]
 		case err != nil:
 			b.addPlain(i, r, LabelWords(labels))
 		default:
 			it.row.Ref, it.row.Records, it.row.Label = r.Ref(), 1, LabelWords(labels)
+			for _, one := range b.results[results:] {
+				one.Label = it.row.Label
+			}
+			for k := range b.panels[panels:] {
+				b.panels[panels+k].Label = it.row.Label
+			}
 			b.made[i] = append(b.made[i], it)
 		}
 		return
@@ -230,6 +242,7 @@ func (b *Builder) Chart() *Chart {
 	b.banner.Missing = !b.seen
 	b.banner.Allergies = allergyLine(&c.Sections[0])
 	c.Banner = b.banner
+	c.Measured = newMeasured(b.results, b.panels)
 	return c
 }
 

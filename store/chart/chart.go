@@ -49,25 +49,27 @@ func read[T any](r Resource) (T, error) {
 }
 
 // slim returns a record without the bytes of the files in it, of which only the
-// first few stay. A short record is returned as it is.
+// first few stay. A short record, and one without files, is returned as it is.
 func slim(raw []byte) []byte {
-	const short = 16 << 10
+	const short = 2 << 10
 	if len(raw) < short {
 		return raw
 	}
+	from, to := nextData(raw)
+	if from < 0 {
+		return raw
+	}
 	out := make([]byte, 0, short)
-	for {
-		from, to := nextData(raw)
-		if from < 0 {
-			return append(out, raw...)
-		}
+	for from >= 0 {
 		keep := to
 		if to-from > longData {
 			keep = from + 4
 		}
 		out = append(out, raw[:keep]...)
 		raw = raw[to:]
+		from, to = nextData(raw)
 	}
+	return append(out, raw...)
 }
 
 // readable makes the checks that the models leave out.

@@ -1,7 +1,6 @@
 package chart
 
 import (
-	"math/big"
 	"slices"
 	"strings"
 
@@ -25,26 +24,60 @@ func result(b *Builder, r Resource) (item, error) {
 		b.last = o
 		return item{}, errElsewhere
 	}
-	it := observation(o)
-	it.group = resultGroup(&o)
-	return it, nil
+	return b.observation(r, &o, resultKind(&o)), nil
 }
 
 // vital takes what result has just left.
-func vital(b *Builder, _ Resource) (item, error) { return observation(b.last), nil }
+func vital(b *Builder, r Resource) (item, error) { return b.observation(r, &b.last, VitalSign), nil }
 
-func observation(o fhir.Observation) item {
-	on := observedOn(&o)
-	it := item{when: moment(on), test: testOf(&o.Code), hidden: o.Status == fhir.ObservationStatusEnteredInError,
-		void: o.Status == fhir.ObservationStatusCancelled}
-	status := o.Status.Code()
+// observation keeps what was measured and makes the row of it.
+func (b *Builder) observation(r Resource, o *fhir.Observation, kind Kind) item {
+	whole := measured(r.Ref(), o, kind)
+	pair, isPair := bloodPressure(o)
+	var parts []string
+	b.results = append(b.results, whole)
+	for i := range o.Component {
+		c := component(whole, i, &o.Component[i])
+		if c.Paired = isPair; isPair {
+			c.Test = halfOf(&o.Component[i].Code)
+		}
+		b.results = append(b.results, c)
+		parts = append(parts, join(" ", c.Name+":", c.Value.Text, paren(c.Flag.own()), bracket(join("; ", c.Ranges...))))
+	}
+	text := whole.Value.Text
+	switch {
+	case isPair && text == "":
+		text, whole.Value = pair.Text, pair
+	case isPair:
+		text = join(" ", text, pair.Text)
+		whole.Value.Text = text
+	case len(parts) > 0:
+		text = join("; ", text, strings.Join(parts, "; "))
+	case text == "" && o.DataAbsentReason == nil && len(o.HasMember) > 0:
+		text = "panel of " + itoa(len(o.HasMember))
+	case text == "":
+		text = absent(o.DataAbsentReason)
+		whole.Value.Text = text
+	}
+	status := whole.Status
 	if status == "final" {
 		status = ""
 	}
-	flag := join(", ", flags(o.Interpretation), computedFlag(&o))
-	it.row = Row{Cells: []string{named(concept(&o.Code)), join(" ", observed(&o), paren(status)), flag,
-		ranges(o.ReferenceRange), showDate(on), ""}, More: notes(o.Note)}
+	it := item{when: whole.When, test: whole.Test, hidden: whole.EnteredInError(), void: whole.Void()}
+	if kind != VitalSign {
+		it.group = int(kind)
+	}
+	it.row = Row{Cells: []string{whole.Name, join(" ", text, paren(status)), whole.Flag.Words, join("; ", whole.Ranges...), whole.On, ""},
+		More: whole.Comment}
 	return it
+}
+
+// halfOf says which half of a blood pressure a code is, also if it names no system.
+func halfOf(c *fhir.CodeableConcept) string {
+	if code, _ := codeIn(c, "8480-6"); code != "" {
+		return systolic
+	}
+	return diastolic
 }
 
 func isVital(o *fhir.Observation) bool {
@@ -57,17 +90,17 @@ func isVital(o *fhir.Observation) bool {
 	return len(o.Category) == 0 && code != ""
 }
 
-func resultGroup(o *fhir.Observation) int {
-	group := 1
+func resultKind(o *fhir.Observation) Kind {
+	kind := OtherResult
 	for i := range o.Category {
 		switch code, _ := codeIn(&o.Category[i], "laboratory", "social-history", "survey"); code {
 		case "laboratory":
-			return 0
+			return Laboratory
 		case "social-history", "survey":
-			group = 2
+			kind = Questionnaire
 		}
 	}
-	return group
+	return kind
 }
 
 func observedOn(o *fhir.Observation) string {
@@ -83,7 +116,8 @@ func observedOn(o *fhir.Observation) string {
 }
 
 // testOf returns what makes two results ones of the same test: a code, LOINC
-// first; else the words.
+// first; else the words. A code that names no system means the same only where it
+// is called the same.
 func testOf(c *fhir.CodeableConcept) string {
 	first := ""
 	for _, code := range c.Coding {
@@ -91,8 +125,11 @@ func testOf(c *fhir.CodeableConcept) string {
 			continue
 		}
 		key := str(code.System) + "|" + str(code.Code)
-		if str(code.System) == "http://loinc.org" {
+		switch str(code.System) {
+		case "http://loinc.org":
 			return key
+		case "":
+			key += "|" + Fold(concept(c))
 		}
 		if first == "" {
 			first = key
@@ -144,36 +181,6 @@ func byTest(list []item) []item {
 	return out
 }
 
-// observed writes what was found: a value, the parts, or why there is none.
-func observed(o *fhir.Observation) string {
-	v := anyValue(valueOf{o.ValueQuantity, o.ValueCodeableConcept, o.ValueString, o.ValueBoolean, o.ValueInteger,
-		o.ValueRange, o.ValueRatio, o.ValueSampledData, o.ValueTime, o.ValueDateTime, o.ValuePeriod})
-	if bp := bloodPressure(o); bp != "" {
-		return join(" ", v, bp)
-	}
-	var parts []string
-	for i := range o.Component {
-		c := &o.Component[i]
-		cv := anyValue(valueOf{c.ValueQuantity, c.ValueCodeableConcept, c.ValueString, c.ValueBoolean, c.ValueInteger,
-			c.ValueRange, c.ValueRatio, c.ValueSampledData, c.ValueTime, c.ValueDateTime, c.ValuePeriod})
-		if cv == "" {
-			cv = absent(c.DataAbsentReason)
-		}
-		parts = append(parts, join(" ", named(concept(&c.Code))+":", cv, paren(flags(c.Interpretation)),
-			bracket(ranges(c.ReferenceRange))))
-	}
-	v = join("; ", v, strings.Join(parts, "; "))
-	switch {
-	case v != "":
-		return v
-	case o.DataAbsentReason != nil:
-		return absent(o.DataAbsentReason)
-	case len(o.HasMember) > 0:
-		return "panel of " + itoa(len(o.HasMember))
-	}
-	return absent(nil)
-}
-
 func bracket(s string) string {
 	if s == "" {
 		return ""
@@ -189,11 +196,11 @@ func absent(c *fhir.CodeableConcept) string {
 	return "no value in the record"
 }
 
-// bloodPressure writes the two parts of a blood pressure as one; "" for anything
-// else.
-func bloodPressure(o *fhir.Observation) string {
+// bloodPressure puts the two parts of a blood pressure together; ok is false for
+// anything else.
+func bloodPressure(o *fhir.Observation) (v Value, ok bool) {
 	if len(o.Component) != 2 {
-		return ""
+		return v, false
 	}
 	var pair [2]*fhir.Quantity
 	for i := range o.Component {
@@ -201,7 +208,7 @@ func bloodPressure(o *fhir.Observation) string {
 		code, _ := codeIn(&c.Code, "8480-6", "8462-4")
 		q := c.ValueQuantity
 		if code == "" || q == nil || q.Value == nil || q.Comparator != nil || len(c.Interpretation) > 0 {
-			return ""
+			return v, false
 		}
 		if code == "8480-6" {
 			pair[0] = q
@@ -210,9 +217,11 @@ func bloodPressure(o *fhir.Observation) string {
 		}
 	}
 	if pair[0] == nil || pair[1] == nil || unit(pair[0]) != unit(pair[1]) {
-		return ""
+		return v, false
 	}
-	return join(" ", num(pair[0].Value)+"/"+num(pair[1].Value), unit(pair[0]))
+	v = Value{Number: num(pair[0].Value), Lower: num(pair[1].Value), Unit: unit(pair[0])}
+	v.Text = join(" ", v.Number+"/"+v.Lower, v.Unit)
+	return v, true
 }
 
 // A valueOf is the value of an observation or a component, in one of its kinds.
@@ -248,72 +257,14 @@ func anyValue(v valueOf) string {
 	return join(" ", out...)
 }
 
-// flagWords are HL7's interpretation codes in words.
-var flagWords = map[string]string{"H": "HIGH", "L": "LOW", "HH": "CRITICALLY HIGH", "LL": "CRITICALLY LOW",
-	"A": "abnormal", "AA": "CRITICALLY ABNORMAL", "N": "normal", "POS": "positive", "NEG": "negative",
-	"R": "resistant", "S": "susceptible", "I": "intermediate", "HU": "HIGH", "LU": "LOW"}
-
-func flags(list []fhir.CodeableConcept) string {
-	var out []string
-	for i := range list {
-		word := ""
-		for _, c := range list[i].Coding {
-			if w, ok := flagWords[str(c.Code)]; ok && word == "" {
-				word = w
-			}
-		}
-		if word == "" {
-			word = concept(&list[i])
-		}
-		out = append(out, word)
+// oneRange writes a reference range with whom it is for.
+func oneRange(r *fhir.ObservationReferenceRange) string {
+	whom := concepts(r.AppliesTo)
+	if code, _ := codeIn(r.Type, "normal"); code == "" {
+		whom = join(", ", concept(r.Type), whom)
 	}
-	return join(", ", out...)
-}
-
-// computedFlag compares a value with the result's own range, if the record has
-// exactly one range for everybody, in the same unit, and no flag of its own.
-func computedFlag(o *fhir.Observation) string {
-	q := o.ValueQuantity
-	if len(o.Interpretation) > 0 || len(o.ReferenceRange) != 1 || q == nil || q.Value == nil || q.Comparator != nil {
-		return ""
+	if r.Age != nil {
+		whom = join(", ", whom, "age "+valueRange(r.Age.Low, r.Age.High))
 	}
-	r := &o.ReferenceRange[0]
-	normal, _ := codeIn(r.Type, "normal")
-	if r.Type != nil && normal == "" || len(r.AppliesTo) > 0 || r.Age != nil {
-		return ""
-	}
-	v, ok := new(big.Rat).SetString(q.Value.String())
-	if !ok {
-		return ""
-	}
-	for _, end := range []struct {
-		q    *fhir.Quantity
-		sign int
-		word string
-	}{{r.Low, -1, "below range"}, {r.High, 1, "above range"}} {
-		if end.q == nil || end.q.Value == nil || end.q.Comparator != nil || unit(end.q) != unit(q) {
-			continue
-		}
-		if limit, ok := new(big.Rat).SetString(end.q.Value.String()); ok && v.Cmp(limit) == end.sign {
-			return end.word
-		}
-	}
-	return ""
-}
-
-// ranges writes the reference ranges of one result, each with whom it is for.
-func ranges(list []fhir.ObservationReferenceRange) string {
-	var out []string
-	for i := range list {
-		r := &list[i]
-		whom := concepts(r.AppliesTo)
-		if code, _ := codeIn(r.Type, "normal"); code == "" {
-			whom = join(", ", concept(r.Type), whom)
-		}
-		if r.Age != nil {
-			whom = join(", ", whom, "age "+valueRange(r.Age.Low, r.Age.High))
-		}
-		out = append(out, join(" ", valueRange(r.Low, r.High), CleanLine(str(r.Text)), paren(whom)))
-	}
-	return join("; ", out...)
+	return join(" ", valueRange(r.Low, r.High), CleanLine(str(r.Text)), paren(whom))
 }

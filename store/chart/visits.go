@@ -109,6 +109,8 @@ func report(b *Builder, r Resource) (item, error) {
 	it.row = Row{Cells: []string{showDate(on), named(concept(&d.Code)), status, holds,
 		join(", ", b.names.list(r, d.Performer), b.names.list(r, d.ResultsInterpreter))},
 		More: join("; ", CleanLine(str(d.Conclusion)), concepts(d.ConclusionCode))}
+	b.panels = append(b.panels, Panel{Ref: r.Ref(), Name: it.row.Cells[1], On: it.row.Cells[0], When: it.when,
+		Status: d.Status.Code(), Comment: it.row.More, Named: targets(d.Result)})
 	return it, nil
 }
 

@@ -243,7 +243,11 @@ func tabs(c *chart.Chart) []viewer.ChartTab {
 	list := []viewer.ChartTab{{Key: "", Title: "Summary", Records: -1}}
 	for _, s := range c.Sections {
 		title := strings.ToUpper(s.Title[:1]) + strings.ToLower(s.Title[1:])
-		list = append(list, viewer.ChartTab{Key: s.Key, Title: title, Records: s.Records})
+		key := s.Key
+		if key == "results" {
+			key, title = "labs", "Labs and results"
+		}
+		list = append(list, viewer.ChartTab{Key: key, Title: title, Records: s.Records})
 	}
 	return list
 }

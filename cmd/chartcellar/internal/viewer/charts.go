@@ -178,8 +178,8 @@ type chartPage struct {
 	Key      string // of the tab
 	Sections []chart.Section
 	Nothing  []chart.Section // of the summary: those without a record
-	Counted  int // records that the sections stand for, with the Patient
-	Page     int // of rows, from 1
+	Counted  int             // records that the sections stand for, with the Patient
+	Page     int             // of rows, from 1
 	Pages    int
 }
 
@@ -390,7 +390,12 @@ func title(s string) string {
 }
 
 // tabOf is the page of the chart on which a section stands whole.
-func tabOf(key string) string { return key }
+func tabOf(key string) string {
+	if key == "results" {
+		return "labs"
+	}
+	return key
+}
 
 // OnTab reports whether the page is the one of a tab, or below it.
 func (v *view) OnTab(key string) bool {

@@ -11,10 +11,13 @@ import (
 	"chartcellar/cmd/chartcellar/internal/health"
 	"chartcellar/cmd/chartcellar/internal/viewer"
 	"chartcellar/store/access"
+	"chartcellar/store/chart"
 )
 
 // A double stands for what is behind the pages. The zero double knows nothing.
 type double struct {
+	measured []string     // more records of the one patient
+	ready    *chart.Chart // his chart; nil: it is made each time
 	status   viewer.Status
 	home     viewer.Home
 	runs     []viewer.RunLine

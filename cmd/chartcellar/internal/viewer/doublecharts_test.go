@@ -29,9 +29,9 @@ func records(n int) []string {
 	return list
 }
 
-func chartOf(n int) *chart.Chart {
+func chartOf(n int, more ...string) *chart.Chart {
 	b := chart.New(chart.Options{At: now})
-	for _, line := range records(n) {
+	for _, line := range append(records(n), more...) {
 		typ := strings.SplitN(line, `"`, 5)[3]
 		id := strings.SplitN(line, `"`, 9)[7]
 		b.Add(chart.Resource{Type: typ, ID: id, Raw: []byte(line)})
@@ -41,15 +41,18 @@ func chartOf(n int) *chart.Chart {
 	return c
 }
 
-// Seal hides nothing: it only writes letters that an address may have.
-func (d *double) Seal(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+// Seal hides nothing: it only writes letters that an address may have, as many as the
+// room does.
+func (d *double) Seal(text string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(text + strings.Repeat(" ", 40)))
+}
 
 func (d *double) Unseal(sealed string) (string, error) {
 	b, err := base64.RawURLEncoding.DecodeString(sealed)
 	if err != nil {
 		return "", viewer.ErrNotFound
 	}
-	return string(b), nil
+	return strings.TrimSuffix(string(b), strings.Repeat(" ", 40)), nil
 }
 
 func (d *double) Refer(source, ref string) viewer.Ref { return viewer.Ref(d.Seal(source + " " + ref)) }
@@ -79,7 +82,10 @@ func (d *double) Chart(_ context.Context, a viewer.Actor, p viewer.Place, sectio
 	if _, err := d.Unseal(string(p.Ref)); err != nil {
 		return viewer.Chart{}, err
 	}
-	c := chartOf(450)
+	c := d.ready
+	if c == nil {
+		c = chartOf(450, d.measured...)
+	}
 	h := viewer.ChartHead{Ref: p.Ref, AsOf: p.AsOf, Source: "main", Banner: c.Banner, Copy: "Copy of today, complete.", Records: c.Records,
 		Days: []time.Time{now}, Tabs: []viewer.ChartTab{{Title: "Summary", Records: -1}, {Key: "problems", Title: "Problems", Records: 2}}}
 	return viewer.Chart{ChartHead: h, Whole: c}, nil

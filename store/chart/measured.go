@@ -1,0 +1,293 @@
+package chart
+
+import (
+	"math"
+	"math/big"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/samply/golang-fhir-models/fhir-models/fhir"
+)
+
+// A Kind is which part of a chart a result belongs to. The first three are the
+// groups of the results, in their order.
+type Kind int
+
+// The kinds.
+const (
+	Laboratory Kind = iota
+	OtherResult
+	Questionnaire // and social history
+	VitalSign
+)
+
+// A Result is one thing that was measured, asked or seen: an observation, or one
+// component of it. Nothing in it is worked out but Flag, where Flag.Ours says so.
+type Result struct {
+	Ref    string // Type/id of the record
+	Part   int    // which component of the record, from 1; 0: the record itself
+	Parts  int    // components of the record, if this is the record itself
+	Test   string // the same for results of the same test
+	Name   string
+	Code   string // with the name of its system; "": none
+	Whole  string // of a component: the name of the record it is in
+	Kind   Kind
+	On     string    // when, as people read it; "": not said
+	When   time.Time // the beginning of what On names; zero: not known
+	ToDay  bool      // On names a day, not only a month or a year
+	Value  Value
+	Status string // as FHIR writes it
+	Flag   Flag
+	Ranges []string // its own reference ranges in words, each with whom it is for
+	// Low and High are the limits of its range, in the unit of the value, as they are
+	// written; "" if there is none, or if it is not sure that the range is for it.
+	Low, High string
+	Label     string // security labels, in words
+	How       string // site and method
+	Comment   string
+	Paired    bool     // a half of a blood pressure, which stands in the record itself
+	Members   []string // records that belong to this one, as Type/id
+	From      []string // records from which it was derived, as Type/id
+}
+
+// A Value is what was found, as it was written. Only a quantity, a whole number or a
+// blood pressure has a Number; everything has a Text.
+type Value struct {
+	Text, Comparator, Number, Unit string
+	Lower                          string // the second number of a blood pressure
+}
+
+// A Flag is what is said of a value.
+type Flag struct {
+	Words string // the record's own, as text shows them; "": none
+	Mark  string // ▲ or ▼, two of them if it is critical; "": no direction
+	Odd   bool   // it does not say that all is well
+	Grave bool   // it says critical
+	Ours  bool   // the record has no flag; its value lies outside its own range
+}
+
+// String writes a flag for a page: ▲ High.
+func (f Flag) String() string {
+	words := f.Words
+	if words == strings.ToUpper(words) {
+		words = strings.ToLower(words)
+	}
+	first, n := utf8.DecodeRuneInString(words)
+	if n > 0 {
+		words = string(unicode.ToUpper(first)) + words[n:]
+	}
+	return join(" ", f.Mark, words)
+}
+
+// own are the record's words; "" if the flag was found here.
+func (f Flag) own() string {
+	if f.Ours {
+		return ""
+	}
+	return f.Words
+}
+
+// EnteredInError reports whether the record was made by mistake.
+func (r *Result) EnteredInError() bool { return r.Status == "entered-in-error" }
+
+// Void reports whether the measurement was cancelled.
+func (r *Result) Void() bool { return r.Status == "cancelled" }
+
+// Corrected reports whether the value was changed after it was final.
+func (r *Result) Corrected() bool { return r.Status == "corrected" || r.Status == "amended" }
+
+// Settled reports whether somebody has said that the value is final.
+func (r *Result) Settled() bool { return r.Status == "final" || r.Corrected() }
+
+// Point returns the result as it is drawn, without an age.
+func (r *Result) Point() Point { return pointOf(r, Birth{}) }
+
+// Heading reports whether a record is only the head of others: it has no value of
+// its own, but parts or members.
+func (r *Result) Heading() bool {
+	return r.Part == 0 && r.Value == (Value{}) && (r.Parts > 0 || len(r.Members) > 0)
+}
+
+// flagWord is one of HL7's interpretation codes in words.
+type flagWord struct {
+	word, mark string
+	well       bool // it says that all is well
+}
+
+var flagWords = map[string]flagWord{"H": {word: "HIGH", mark: "▲"}, "L": {word: "LOW", mark: "▼"},
+	"HH": {word: "CRITICALLY HIGH", mark: "▲▲"}, "LL": {word: "CRITICALLY LOW", mark: "▼▼"},
+	"A": {word: "abnormal"}, "AA": {word: "CRITICALLY ABNORMAL"}, "N": {word: "normal", well: true},
+	"POS": {word: "positive"}, "NEG": {word: "negative", well: true}, "R": {word: "resistant"},
+	"S": {word: "susceptible", well: true}, "I": {word: "intermediate"},
+	"HU": {word: "HIGH", mark: "▲"}, "LU": {word: "LOW", mark: "▼"}}
+
+// flagOf reads the interpretations of a value. Words that are not HL7's are kept,
+// and never taken to say that all is well.
+func flagOf(list []fhir.CodeableConcept) Flag {
+	var f Flag
+	var words []string
+	for i := range list {
+		known, ok := flagWord{}, false
+		for _, c := range list[i].Coding {
+			if known, ok = flagWords[str(c.Code)]; ok {
+				break
+			}
+		}
+		if !ok {
+			known.word = concept(&list[i])
+		}
+		if known.word == "" {
+			continue
+		}
+		words = append(words, known.word)
+		f.Odd = f.Odd || !known.well
+		f.Grave = f.Grave || strings.HasPrefix(known.word, "CRITICALLY")
+		if f.Mark == "" {
+			f.Mark = known.mark
+		}
+	}
+	f.Words = join(", ", words...)
+	return f
+}
+
+// limits are the ends of the only range of a value, if it has exactly one for
+// everybody, in the unit of the value; "" where it has none.
+func limits(q *fhir.Quantity, list []fhir.ObservationReferenceRange) (low, high string) {
+	if len(list) != 1 || q == nil || q.Value == nil {
+		return "", ""
+	}
+	r := &list[0]
+	normal, _ := codeIn(r.Type, "normal")
+	if r.Type != nil && normal == "" || len(r.AppliesTo) > 0 || r.Age != nil {
+		return "", ""
+	}
+	end := func(e *fhir.Quantity) string {
+		if e == nil || e.Value == nil || e.Comparator != nil || unit(e) != unit(q) {
+			return ""
+		}
+		return num(e.Value)
+	}
+	return end(r.Low), end(r.High)
+}
+
+// outside compares a value that has no flag with its own limits.
+func outside(v Value, low, high string) Flag {
+	if v.Comparator != "" {
+		return Flag{}
+	}
+	if sign, ok := compare(v.Number, low); ok && sign < 0 {
+		return Flag{Words: "below range", Mark: "▼", Odd: true, Ours: true}
+	}
+	if sign, ok := compare(v.Number, high); ok && sign > 0 {
+		return Flag{Words: "above range", Mark: "▲", Odd: true, Ours: true}
+	}
+	return Flag{}
+}
+
+// compare compares two numbers as they are written, exactly; ok is false if one is no
+// number.
+func compare(a, b string) (sign int, ok bool) {
+	x, y := number64(a), number64(b)
+	if d := x - y; math.Abs(d) > 1e-9*(math.Abs(x)+math.Abs(y)) { // nothing was lost that counts
+		return int(math.Copysign(1, d)), true
+	}
+	p, ok := rational(a)
+	if !ok {
+		return 0, false
+	}
+	q, ok := rational(b)
+	if !ok {
+		return 0, false
+	}
+	return p.Cmp(q), true
+}
+
+// rational reads a number exactly. One whose exponent would fill the memory is
+// none.
+func rational(s string) (*big.Rat, bool) {
+	if i := strings.IndexAny(s, "eE"); i >= 0 && len(s)-i > 4 {
+		return nil, false
+	}
+	return new(big.Rat).SetString(s)
+}
+
+// value is what a valueOf says, in words and as a number.
+func (v valueOf) value() Value {
+	out := Value{Text: anyValue(v), Unit: unit(v.quantity)}
+	switch {
+	case v.quantity != nil && v.quantity.Value != nil:
+		out.Number = num(v.quantity.Value)
+		if v.quantity.Comparator != nil {
+			out.Comparator = v.quantity.Comparator.Code()
+		}
+	case v.integer != nil:
+		out.Number = itoa(*v.integer)
+	}
+	return out
+}
+
+// measured makes the result that a record is.
+func measured(ref string, o *fhir.Observation, kind Kind) *Result {
+	on := observedOn(o)
+	q := o.ValueQuantity
+	r := &Result{Ref: ref, Parts: len(o.Component), Test: testOf(&o.Code), Name: named(concept(&o.Code)), Code: codeText(&o.Code),
+		Kind: kind, On: showDate(on), When: moment(on), ToDay: len(on) >= len("2006-01-02"), Status: o.Status.Code(),
+		Flag: flagOf(o.Interpretation), How: join(", ", concept(o.BodySite), concept(o.Method)), Comment: notes(o.Note),
+		Members: targets(o.HasMember), From: targets(o.DerivedFrom)}
+	r.Value = valueOf{q, o.ValueCodeableConcept, o.ValueString, o.ValueBoolean, o.ValueInteger,
+		o.ValueRange, o.ValueRatio, o.ValueSampledData, o.ValueTime, o.ValueDateTime, o.ValuePeriod}.value()
+	r.setRanges(q, o.ReferenceRange, len(o.Interpretation) == 0)
+	return r
+}
+
+// component makes the result that part i of the record whole is. What is said of
+// the record is said of its parts too.
+func component(whole *Result, i int, c *fhir.ObservationComponent) *Result {
+	q := c.ValueQuantity
+	r := &Result{Ref: whole.Ref, Part: i + 1, Test: testOf(&c.Code), Name: named(concept(&c.Code)), Code: codeText(&c.Code),
+		Whole: whole.Name, Kind: whole.Kind, On: whole.On, When: whole.When, ToDay: whole.ToDay, Status: whole.Status,
+		Flag: flagOf(c.Interpretation), How: whole.How, Comment: whole.Comment}
+	r.Value = valueOf{q, c.ValueCodeableConcept, c.ValueString, c.ValueBoolean, c.ValueInteger,
+		c.ValueRange, c.ValueRatio, c.ValueSampledData, c.ValueTime, c.ValueDateTime, c.ValuePeriod}.value()
+	if r.Value.Text == "" {
+		r.Value.Text = absent(c.DataAbsentReason)
+	}
+	flagged := whole.Flag.Words != "" && !whole.Flag.Ours
+	if flagged {
+		r.Comment = join("; ", "flag of the whole record: "+whole.Flag.Words, r.Comment)
+	}
+	r.setRanges(q, c.ReferenceRange, !flagged && len(c.Interpretation) == 0)
+	return r
+}
+
+// setRanges fills in the ranges; with compare, also the flag that they give.
+func (r *Result) setRanges(q *fhir.Quantity, list []fhir.ObservationReferenceRange, compare bool) {
+	for i := range list {
+		if t := oneRange(&list[i]); t != "" {
+			r.Ranges = append(r.Ranges, t)
+		}
+	}
+	r.Low, r.High = limits(q, list)
+	if compare {
+		r.Flag = outside(r.Value, r.Low, r.High)
+	}
+}
+
+// targets are the records that references name, as Type/id; what names no record
+// that way stays as it is written.
+func targets(list []fhir.Reference) []string {
+	var out []string
+	for i := range list {
+		ref := CleanLine(str(list[i].Reference))
+		if typ, id := Target(ref); typ != "" {
+			ref = typ + "/" + id
+		}
+		if ref == "" {
+			ref = CleanLine(str(list[i].Display))
+		}
+		out = append(out, ref)
+	}
+	return out
+}
