@@ -23,6 +23,8 @@ type Options struct {
 	// Sensitive shows records that are labelled sensitive. Without it they are counted,
 	// and not shown.
 	Sensitive bool
+	// Timeline keeps what Builder.Timeline returns.
+	Timeline bool
 }
 
 // A Chart is one patient as a clinician reads it.
@@ -112,6 +114,7 @@ type Builder struct {
 	others   map[string][]string // ids by type
 	withheld map[string]int      // of these kinds, by type
 	unread   map[string]int
+	events   []event // if there is to be a timeline
 
 	last fhir.Observation // a vital sign, between two sections that look at it
 }
@@ -151,9 +154,11 @@ func (b *Builder) Add(r Resource) {
 			b.sections[i].Withheld++
 		case err != nil:
 			b.addPlain(i, r, LabelWords(labels))
+			b.noteOther(&p, r)
 		default:
 			it.row.Ref, it.row.Records, it.row.Label = r.Ref(), 1, LabelWords(labels)
 			b.made[i] = append(b.made[i], it)
+			b.note(&p, r, &it)
 		}
 		return
 	}
@@ -162,6 +167,7 @@ func (b *Builder) Add(r Resource) {
 		return
 	}
 	b.others[r.Type] = append(b.others[r.Type], r.ID)
+	b.noteOther(nil, r)
 }
 
 func (b *Builder) addPatient(r Resource) {
