@@ -23,7 +23,7 @@ type Options struct {
 	// Sensitive shows records that are labelled sensitive. Without it they are counted,
 	// and not shown.
 	Sensitive bool
-	// Timeline keeps what Builder.Timeline returns.
+	// Timeline makes Chart.Timeline, too.
 	Timeline bool
 }
 
@@ -35,6 +35,7 @@ type Chart struct {
 	Plain    int       `json:"plain"`    // of these shown plainly
 	Unread   int       `json:"unread"`   // of these could not be read
 	Withheld int       `json:"withheld"` // of these are not shown: Options.Sensitive
+	Timeline *Timeline `json:"-"`        // if Options say so
 }
 
 // A Banner says who the patient is.
@@ -236,6 +237,9 @@ func (b *Builder) Chart() *Chart {
 	b.banner.Missing = !b.seen
 	b.banner.Allergies = allergyLine(&c.Sections[0])
 	c.Banner = b.banner
+	if b.o.Timeline {
+		c.Timeline = b.timeline()
+	}
 	return c
 }
 

@@ -92,9 +92,8 @@ func compareKinds(a, b string) int {
 	return strings.Compare(a, b)
 }
 
-// Timeline returns what was added in the order of time; nothing unless Options.Timeline
-// says so.
-func (b *Builder) Timeline() *Timeline {
+// timeline returns what was added in the order of time.
+func (b *Builder) timeline() *Timeline {
 	t := &Timeline{}
 	for _, e := range b.events {
 		switch {
@@ -118,6 +117,29 @@ func (b *Builder) Timeline() *Timeline {
 		return strings.Compare(x.Ref, y.Ref)
 	})
 	return t
+}
+
+// Only returns those events that fit.
+func (t *Timeline) Only(fits func(*Event) bool) *Timeline {
+	pick := func(list []Event) (out []Event) {
+		for i := range list {
+			if fits(&list[i]) {
+				out = append(out, list[i])
+			}
+		}
+		return out
+	}
+	return &Timeline{pick(t.Events), pick(t.Undated), pick(t.InError), t.Unread}
+}
+
+// EventOf returns one record as an event; of a Patient only its kind and name.
+func EventOf(r Resource, f Finder) Event {
+	if r.Type == "Patient" {
+		return Event{Ref: r.Ref(), Kind: r.Type, KindWords: r.Type, Title: Title(r)}
+	}
+	b := New(Options{Names: f, Timeline: true})
+	b.Add(r)
+	return b.events[0].Event
 }
 
 // newestFirst keeps the days of a place together, also where it is another day elsewhere.
@@ -370,4 +392,20 @@ func sayings(value []byte) string {
 		return ""
 	}
 	return concept(&one)
+}
+
+// Title returns what a record is about, in a few words: a name, or what is coded or
+// written in the usual places; "" if it does not say.
+func Title(r Resource) string {
+	if name := nameIn(r.Raw); name != "" {
+		return name
+	}
+	title, _ := otherTitle(r.Raw)
+	return title
+}
+
+// VersionID returns how the source numbers a version of a record (meta.versionId); "" if
+// it does not.
+func VersionID(raw []byte) string {
+	return CleanLine(stringOf(dig(raw, []string{"meta", "versionId"})))
 }

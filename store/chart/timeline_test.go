@@ -16,7 +16,7 @@ func timeline(t testing.TB, lines ...string) *chart.Timeline {
 	for _, l := range lines {
 		b.Add(res(t, l))
 	}
-	return b.Timeline()
+	return b.Chart().Timeline
 }
 
 // eventText is an event in one line.
@@ -102,13 +102,13 @@ func TestTimelineCounts(t *testing.T) {
 	}
 	b := chart.New(chart.Options{At: day, Timeline: true})
 	b.Unreadable("Observation", 3)
-	if u := b.Timeline().Unread; u != 3 {
+	if u := b.Chart().Timeline.Unread; u != 3 {
 		t.Errorf("Unread = %d, want 3", u)
 	}
 	quiet := chart.New(chart.Options{At: day})
 	quiet.Add(res(t, lines[1]))
-	if n := len(quiet.Timeline().Events); n != 0 {
-		t.Errorf("%d events that nobody asked for", n)
+	if quiet.Chart().Timeline != nil {
+		t.Error("a timeline that nobody asked for")
 	}
 }
 
@@ -160,7 +160,6 @@ func BenchmarkTimeline(b *testing.B) {
 					c.Add(r)
 				}
 				c.Chart()
-				c.Timeline()
 			}
 		})
 	}
