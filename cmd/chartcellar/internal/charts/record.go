@@ -130,6 +130,9 @@ func (f *found) withheld(a viewer.Actor) bool {
 	return false
 }
 
+// withheld reports whether a record is labelled sensitive and who asks may not see that.
+func withheld(a viewer.Actor, raw []byte) bool { return !a.Sensitive && chart.Sensitive(raw) }
+
 // versions tells of each version where it came from.
 func (r *Room) versions(f *found) ([]viewer.RecordVersion, error) {
 	runs, err := r.m.Runs()

@@ -51,32 +51,21 @@ func (r *Room) Timeline(ctx context.Context, a viewer.Actor, p viewer.Place, wor
 	return out, locked(err)
 }
 
-// Changes implements viewer.Records.
-func (r *Room) Changes(ctx context.Context, a viewer.Actor, p viewer.Place, since string) (viewer.Changes, error) {
-	head, c, err := r.head(ctx, a, p, "what changed since "+since)
+// ChartChanges implements viewer.Records.
+func (r *Room) ChartChanges(ctx context.Context, a viewer.Actor, p viewer.Place, since string) (viewer.ChartChanges, error) {
+	head, c, err := r.head(ctx, a, p, strings.TrimSpace("what changed since "+since))
 	if err != nil {
-		return viewer.Changes{}, err
+		return viewer.ChartChanges{}, err
 	}
-	out := viewer.Changes{ChartHead: head, Since: since}
-	now, _, _, err := r.reading(c.key.source, p.AsOf)
-	if err != nil {
-		return out, err
-	}
-	day, err := time.ParseInLocation("2006-01-02", since, r.o.Zone())
-	if err != nil {
-		return out, viewer.ErrNotFound
-	}
-	before, run, err := r.m.AsOfTime(day.AddDate(0, 0, 1).Add(-time.Nanosecond))
-	var early *store.TooEarlyError
-	if errors.As(err, &early) {
-		out.TooSoon = early.First
-		return out, nil
-	}
+	out := viewer.ChartChanges{ChartHead: head, Since: since}
+	now, _, at, err := r.reading(c.key.source, p.AsOf)
 	if err != nil {
 		return out, err
 	}
-	out.From = fmt.Sprintf("Compared with the copy as it stood after run %d, which ended %s.", run.Number,
-		run.Ended.In(r.o.Zone()).Format("2006-01-02 15:04"))
+	before, err := r.before(&out, at)
+	if err != nil || before == nil {
+		return out, err
+	}
 	unread, err := now.Snap.Changed(ctx, before, c.key.source, c.key.id, func(one store.Changed) error {
 		rec, ok, err := changedRecord(ctx, a, now, one)
 		if !ok {
@@ -91,6 +80,42 @@ func (r *Room) Changes(ctx context.Context, a viewer.Actor, p viewer.Place, sinc
 	}
 	slices.SortStableFunc(out.List, func(x, y viewer.ChangedRecord) int { return strings.Compare(x.How, y.How) })
 	return out, locked(err)
+}
+
+// sinceDays is how many days the changes are shown of if no day was chosen.
+const sinceDays = 30
+
+// before returns the copy that the one of at is compared with; nil if there is none from
+// that day.
+func (r *Room) before(out *viewer.ChartChanges, at time.Time) (*store.Snapshot, error) {
+	chosen := out.Since != ""
+	if !chosen {
+		out.Since = at.In(r.o.Zone()).AddDate(0, 0, -sinceDays).Format("2006-01-02")
+	}
+	day, err := time.ParseInLocation("2006-01-02", out.Since, r.o.Zone())
+	if err != nil {
+		return nil, viewer.ErrNotFound
+	}
+	if day.After(at) {
+		return nil, &viewer.Refusal{Words: "The day to compare with is later than the day that is shown. Choose an earlier one."}
+	}
+	before, run, err := r.m.AsOfTime(day.AddDate(0, 0, 1).Add(-time.Nanosecond))
+	var early *store.TooEarlyError
+	switch {
+	case errors.As(err, &early) && !chosen && !early.First.IsZero():
+		out.Since = early.First.In(r.o.Zone()).Format("2006-01-02")
+		if before, run, err = r.m.AsOfTime(early.First); err != nil {
+			return nil, err
+		}
+	case errors.As(err, &early):
+		out.TooSoon = early.First
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	out.From = fmt.Sprintf("Compared with the copy as it stood after run %d, which ended %s.", run.Number,
+		run.Ended.In(r.o.Zone()).Format("2006-01-02 15:04"))
+	return before, nil
 }
 
 // changedRecord says what happened to one record; ok is false if it is not for who asks.

@@ -20,8 +20,9 @@ type Records interface {
 	Bytes(ctx context.Context, a Actor, p Place, n int) ([]byte, error)
 	// Timeline opens a chart as its records happened; with words, those that hold them.
 	Timeline(ctx context.Context, a Actor, p Place, words string) (Timeline, error)
-	// Changes opens a chart as what changed in the copy since the end of a day.
-	Changes(ctx context.Context, a Actor, p Place, since string) (Changes, error)
+	// ChartChanges opens a chart as what changed in the copy since the end of a day; "": of
+	// the last 30 days, or since the first copy.
+	ChartChanges(ctx context.Context, a Actor, p Place, since string) (ChartChanges, error)
 }
 
 // A Record is one record with all its versions.
@@ -85,8 +86,8 @@ type Timeline struct {
 	Hits  map[string]chart.Hit // where they hold them, by Type/id
 }
 
-// Changes are what of a patient is not as it was.
-type Changes struct {
+// ChartChanges are what of a patient is not as it was.
+type ChartChanges struct {
 	ChartHead
 	Since   string    // the day
 	From    string    // which copy is compared, in words
