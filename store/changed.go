@@ -22,6 +22,9 @@ type Changed struct {
 // back is left out. It returns by type how many stored
 // versions could not be read: whether they changed anything is not known.
 func (s *Snapshot) Changed(ctx context.Context, before *Snapshot, source, patient string, fn func(Changed) error) (Unread, error) {
+	if s.whole {
+		before = before.Whole()
+	}
 	lines, err := s.patientLines(source, patient)
 	if err != nil {
 		return nil, err
@@ -48,6 +51,11 @@ func (s *Snapshot) Changed(ctx context.Context, before *Snapshot, source, patien
 
 // changed compares what counts of one record in two snapshots.
 func (s *Snapshot) changed(before *Snapshot, k Key, fn func(Changed) error) error {
+	if err := s.open(k); errors.Is(err, ErrSealed) {
+		return nil // it has become another patient's, who is sealed
+	} else if err != nil {
+		return err
+	}
 	was, err := before.current(k)
 	if err != nil {
 		return err
@@ -76,16 +84,20 @@ func (s *Snapshot) changed(before *Snapshot, k Key, fn func(Changed) error) erro
 	return fn(c)
 }
 
-// current returns the entry of a record that counts; nil if none does, or if the source
-// has removed it.
+// current returns the entry of a record that counts; nil if none does, if the source
+// has removed it, or if it was a patient's who is sealed.
 func (s *Snapshot) current(k Key) (*index.Entry, error) {
+	in, err := s.seals()
+	if err != nil {
+		return nil, err
+	}
 	list, err := s.versions(k)
 	if err != nil {
 		return nil, err
 	}
 	for i := len(list) - 1; i >= 0; i-- {
 		if s.states.Counts(&list[i]) {
-			if list[i].Flags&index.Tombstone != 0 {
+			if list[i].Flags&index.Tombstone != 0 || in.hides(list, i) {
 				return nil, nil
 			}
 			return &list[i], nil

@@ -10,16 +10,6 @@ import (
 	"chartcellar/store/index"
 )
 
-// asOf is the mirror as a run left it.
-func (p *practice) asOf(t testing.TB, run uint32) *store.Snapshot {
-	t.Helper()
-	s, err := p.m.AsOf(run)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
 // changedText lists what changed of a patient: Type/id before>after, by their runs.
 func (p *practice) changedText(t testing.TB, from, to *store.Snapshot, patient string) string {
 	t.Helper()
@@ -47,7 +37,7 @@ func TestChanged(t *testing.T) {
 	p.pull(t, obs("value", 2, ""), obs("back", 2, ""), "-Observation/gone", "-Observation/again", obs("new", 1, ""), obs("short", 1, ""))
 	p.pull(t, obs("back", 1, ""), obs("again", 1, ""), "-Observation/short", `{"resourceType":"Observation","id":"other","subject":{"reference":"Patient/p2"}}`)
 	p.run(t, index.RunStates{All: index.Held}, obs("value", 9, ""), "-Observation/same")
-	first, second, third, held := p.asOf(t, 1), p.asOf(t, 2), p.asOf(t, 3), p.asOf(t, 4)
+	first, second, third, held := asOf(t, p, 1), asOf(t, p, 2), asOf(t, p, 3), asOf(t, p, 4)
 	tests := []struct {
 		name     string
 		from, to *store.Snapshot
@@ -124,7 +114,7 @@ func TestChangedGoesOnAfterDamage(t *testing.T) {
 	p.breakPart(t, int(parts[at].Number))
 	p.reopen(t)
 	n := 0
-	unread, err := p.asOf(t, 3).Changed(t.Context(), p.asOf(t, 1), "emr", "p1", func(c store.Changed) error {
+	unread, err := asOf(t, p, 3).Changed(t.Context(), asOf(t, p, 1), "emr", "p1", func(c store.Changed) error {
 		if n++; c.ID != "o" {
 			t.Errorf("Changed gives %s", c.ID)
 		}

@@ -39,12 +39,14 @@ type Tally struct {
 }
 
 // A Timeline is every record of a patient, but for the Patient, in the order of time:
-// each is in one of the three lists, or is counted as Unread.
+// each is in one of the three lists, or is counted as Unread or Withheld.
 type Timeline struct {
 	Events  []Event // newest first
 	Undated []Event // by kind
 	InError []Event // entered in error: shown only on demand
 	Unread  int     // could not be read
+	// Withheld are labelled sensitive and not shown: Options.Sensitive.
+	Withheld int
 }
 
 // Years counts the events of each year, newest first.
@@ -95,6 +97,9 @@ func compareKinds(a, b string) int {
 // timeline returns what was added in the order of time.
 func (b *Builder) timeline() *Timeline {
 	t := &Timeline{}
+	for i := range b.sections {
+		t.Withheld += b.sections[i].Withheld
+	}
 	for _, e := range b.events {
 		switch {
 		case e.void:
@@ -129,7 +134,7 @@ func (t *Timeline) Only(fits func(*Event) bool) *Timeline {
 		}
 		return out
 	}
-	return &Timeline{pick(t.Events), pick(t.Undated), pick(t.InError), t.Unread}
+	return &Timeline{pick(t.Events), pick(t.Undated), pick(t.InError), t.Unread, t.Withheld}
 }
 
 // EventOf returns one record as an event; of a Patient only its kind and name.
@@ -137,7 +142,7 @@ func EventOf(r Resource, f Finder) Event {
 	if r.Type == "Patient" {
 		return Event{Ref: r.Ref(), Kind: r.Type, KindWords: r.Type, Title: Title(r)}
 	}
-	b := New(Options{Names: f, Timeline: true})
+	b := New(Options{Names: f, Timeline: true, Sensitive: true})
 	b.Add(r)
 	return b.events[0].Event
 }

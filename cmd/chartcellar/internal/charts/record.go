@@ -97,7 +97,7 @@ func (r *Room) record(ctx context.Context, a viewer.Actor, p viewer.Place, page 
 	out.AsOf, out.Source = p.AsOf, f.key.Source
 	if f.patient != "" {
 		at := viewer.Place{Ref: r.Refer(f.key.Source, "Patient/"+f.patient), AsOf: p.AsOf}
-		head, _, err := r.banner(ctx, f.key.Source, f.patient, at)
+		head, _, err := r.banner(ctx, a, f.key.Source, f.patient, at)
 		switch {
 		case errors.Is(err, viewer.ErrNotFound): // it names a patient whom the copy never held
 			out.Orphan = f.patient
@@ -117,7 +117,7 @@ func (r *Room) record(ctx context.Context, a viewer.Actor, p viewer.Place, page 
 }
 
 // errWithheld is what opening a record gives that is labelled sensitive.
-var errWithheld = &viewer.Refusal{Words: "This record is labelled sensitive, and is not shown to your role. If a patient is in danger, use emergency access."}
+var errWithheld = &viewer.Refusal{Words: "This record, or an earlier version of it, is labelled sensitive, and is not shown to your role. If a patient is in danger, use emergency access."}
 
 // withheld reports whether a version of the record is labelled sensitive and who asks may
 // not see that.

@@ -134,7 +134,7 @@ func changedRecord(ctx context.Context, a viewer.Actor, rd *Reading, c store.Cha
 			return out, false, nil
 		}
 	}
-	out.Event = chart.EventOf(chart.Resource{Type: c.Type, ID: c.ID, Raw: shown.Raw}, rd.Finder(ctx))
+	out.Event = chart.EventOf(chart.Resource{Type: c.Type, ID: c.ID, Raw: shown.Raw}, names(ctx, a, rd))
 	if out.How != "changed" {
 		return out, true, nil
 	}

@@ -67,14 +67,14 @@ func (r *Room) Uses(ctx context.Context, a viewer.Actor, p viewer.Place, wide bo
 			return out, fmt.Errorf("read the references of a record: %w", err)
 		}
 	}
-	finder := f.rd.Finder(ctx)
+	finder := names(ctx, a, f.rd)
 	for _, l := range out.Out {
 		if l.Type != "" {
 			_, out.Found[l.Type+"/"+l.ID] = finder.Find(l.Type, l.ID)
 		}
 	}
 	u := &useFinder{a: a, self: f.key, pointer: chart.NewPointer(f.key.Type, f.key.ID, ""), paths: map[string][]string{}, out: &out,
-		build: chart.New(chart.Options{At: r.o.Now(), Timeline: true, Names: finder})}
+		build: chart.New(chart.Options{At: r.o.Now(), Timeline: true, Sensitive: true, Names: finder})}
 	if out.Wide {
 		err = u.everywhere(ctx, f.rd)
 	} else {
@@ -85,6 +85,14 @@ func (r *Room) Uses(ctx context.Context, a viewer.Actor, p viewer.Place, wide bo
 	}
 	u.finish()
 	return out, nil
+}
+
+// names finds what records refer to, as far as it is for who asks.
+func names(ctx context.Context, a viewer.Actor, rd *Reading) chart.Finder {
+	if a.Sensitive {
+		return rd.Finder(ctx)
+	}
+	return chart.Open(rd.Finder(ctx))
 }
 
 // chartOf looks at all records of the patient.
