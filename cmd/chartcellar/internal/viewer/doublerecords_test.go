@@ -35,7 +35,7 @@ func (d *double) Record(_ context.Context, a viewer.Actor, p viewer.Place, page 
 		return viewer.Record{}, err
 	}
 	ref, err := d.Unseal(string(p.Ref))
-	if err != nil || d.reports == nil { // the zero double has no record
+	if err != nil || d.runs == nil { // the zero double has no record
 		return viewer.Record{}, viewer.ErrNotFound
 	}
 	r := viewer.Record{Self: p.Ref, Type: "Observation", ID: "o1", Title: "Potassium " + script, Shown: 1}
@@ -88,7 +88,7 @@ func (d *double) Timeline(ctx context.Context, a viewer.Actor, p viewer.Place, w
 	if err := d.do("timeline %s %q", a.Account, words); err != nil {
 		return viewer.Timeline{}, err
 	}
-	if d.reports == nil {
+	if d.runs == nil {
 		return viewer.Timeline{}, viewer.ErrNotFound
 	}
 	c, err := d.Chart(ctx, a, p, "timeline")
@@ -110,7 +110,7 @@ func (d *double) ChartChanges(ctx context.Context, a viewer.Actor, p viewer.Plac
 	if err := d.do("chart changes %s since %q", a.Account, since); err != nil {
 		return viewer.ChartChanges{}, err
 	}
-	if d.reports == nil {
+	if d.runs == nil {
 		return viewer.ChartChanges{}, viewer.ErrNotFound
 	}
 	c, err := d.Chart(ctx, a, p, "changes")
