@@ -22,12 +22,39 @@ type Version struct {
 	Kind        string    // of a tombstone: deleted, missing
 	Detector    string    // of a tombstone: what found it
 	Subsetted   bool      // the source said that it is not whole
-	Counts      bool      // false: held, rejected, stale or of a run that is still open
+	Counts      bool      // it is, or was, the record as it stands
+	Aside       Aside     // why it does not count; "" if it does
 	Lost        bool      // it was declared lost: Raw is nil, and nothing is known but where it stood
 	LastUpdated time.Time // as the source says; zero if it does not
 	Run         uint32
 	Part        uint32
 	Fetched     string // by this computer's clock, RFC 3339
+}
+
+// An Aside is why a version does not count.
+type Aside string
+
+// The reasons why a version does not count.
+const (
+	AsideHeld     Aside = "held"     // its run waits for a decision on this type
+	AsideRejected Aside = "rejected" // somebody decided so
+	AsideUnderway Aside = "underway" // its run is not over
+	AsideStale    Aside = "stale"    // it came after a newer one of the same run
+	AsidePart     Aside = "part"     // the source says that it is not whole
+)
+
+// aside says why the version behind an entry does not count.
+func (s *Snapshot) aside(e *index.Entry) Aside {
+	switch {
+	case s.states.Counts(e):
+		return ""
+	case e.Flags&index.Subsetted != 0:
+		return AsidePart
+	case e.Flags&index.Stale != 0:
+		return AsideStale
+	}
+	return map[index.State]Aside{index.Held: AsideHeld, index.Rejected: AsideRejected,
+		index.Underway: AsideUnderway}[s.states.Of(e)]
 }
 
 // A Snapshot is a view of the mirror that never changes, whatever runs do
@@ -114,7 +141,7 @@ func (s *Snapshot) History(ctx context.Context, k Key) ([]Version, error) {
 		e := &list[i]
 		v, err := s.read(k, e)
 		if errors.Is(err, ErrLost) {
-			v, err = Version{Key: k, Run: e.Run, Part: e.Part, Counts: s.states.Counts(e),
+			v, err = Version{Key: k, Run: e.Run, Part: e.Part, Counts: s.states.Counts(e), Aside: s.aside(e),
 				Deleted: e.Flags&index.Tombstone != 0, Lost: true}, nil
 		}
 		if err != nil {
@@ -160,7 +187,7 @@ func (s *Snapshot) readFrom(f *cachedFrame, k Key, e *index.Entry) (Version, err
 	}
 	v := Version{Key: k, Raw: raw, Run: e.Run, Part: e.Part, Fetched: f.fetched,
 		Deleted: e.Flags&index.Tombstone != 0, Subsetted: e.Flags&index.Subsetted != 0,
-		Counts: s.states.Counts(e)}
+		Counts: s.states.Counts(e), Aside: s.aside(e)}
 	if e.Updated != 0 {
 		v.LastUpdated = time.UnixMilli(e.Updated).UTC()
 	}
@@ -215,20 +242,9 @@ func (s *Snapshot) Compartment(ctx context.Context, source, patient string, fn f
 
 // compartmentLine passes the line on if it is the newest version of its record.
 func (s *Snapshot) compartmentLine(sc *scan.Scanner, source string, l index.Line, fn func(Version) error) error {
-	f, err := s.m.frame(l.Part, int(l.Frame))
+	k, f, err := s.keyAt(sc, source, l)
 	if err != nil {
 		return err
-	}
-	raw, ok := archive.Line(f.plain, int(l.Line))
-	if !ok || f.source != source {
-		return fmt.Errorf("the index points to no line: %w", index.ErrBad)
-	}
-	k := Key{Source: source}
-	if f.kind == archive.Deleted {
-		t, _ := parseTombstone(raw)
-		k.Type, k.ID = t.Type, t.ID
-	} else if facts, err := sc.Facts(raw); err == nil {
-		k.Type, k.ID = string(facts.Type), string(facts.ID)
 	}
 	list, err := s.versions(k)
 	if err != nil {
@@ -248,4 +264,24 @@ func (s *Snapshot) compartmentLine(sc *scan.Scanner, source string, l index.Line
 		return fn(v)
 	}
 	return nil
+}
+
+// keyAt reads which record stands in a line, and the frame that holds it.
+func (s *Snapshot) keyAt(sc *scan.Scanner, source string, l index.Line) (Key, *cachedFrame, error) {
+	k := Key{Source: source}
+	f, err := s.m.frame(l.Part, int(l.Frame))
+	if err != nil {
+		return k, nil, err
+	}
+	raw, ok := archive.Line(f.plain, int(l.Line))
+	if !ok || f.source != source {
+		return k, nil, fmt.Errorf("the index points to no line: %w", index.ErrBad)
+	}
+	if f.kind == archive.Deleted {
+		t, _ := parseTombstone(raw)
+		k.Type, k.ID = t.Type, t.ID
+	} else if facts, err := sc.Facts(raw); err == nil {
+		k.Type, k.ID = string(facts.Type), string(facts.ID)
+	}
+	return k, f, nil
 }

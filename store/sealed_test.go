@@ -117,6 +117,16 @@ var readers = map[string]func(context.Context, *store.Mirror, *store.Snapshot, [
 		}
 		return got, nil
 	},
+	"Changed": func(ctx context.Context, m *store.Mirror, s *store.Snapshot, _ []string) (got []string, err error) {
+		first, err := m.AsOf(1)
+		for _, id := range []string{"p1", "p2"} {
+			_, cerr := s.Changed(ctx, first, "emr", id, func(c store.Changed) error { got = append(got, c.Key.String()); return nil })
+			if !errors.Is(cerr, store.ErrSealed) {
+				err = errors.Join(err, cerr)
+			}
+		}
+		return got, err
+	},
 	"Each": func(ctx context.Context, _ *store.Mirror, s *store.Snapshot, _ []string) (got []string, err error) {
 		types, err := s.Types()
 		for _, typ := range types {
@@ -296,6 +306,9 @@ func TestSealMoved(t *testing.T) {
 	}
 	if _, err := asOf(t, p, 1).Latest(t.Context(), ref("Observation/s")); !errors.Is(err, store.ErrSealed) {
 		t.Errorf("as of the first run: Latest = %v, want ErrSealed", err)
+	}
+	if got := p.changedText(t, asOf(t, p, 2), s, "p1"); got != "Observation/a 1>3, Observation/back none>5" {
+		t.Errorf("Changed of the open patient = %s", got)
 	}
 	if _, err := p.now(t).History(t.Context(), ref("Condition/gone")); !errors.Is(err, store.ErrSealed) {
 		t.Errorf("removed by the EMR: History = %v, want ErrSealed", err)

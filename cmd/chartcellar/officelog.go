@@ -33,6 +33,7 @@ func logWords() map[string]logWord {
 		"document.save":   {"saved a document as a file", false},
 		"patients.search": {"looked for a patient", false},
 		"record.view":     {"looked at a record", false},
+		"record.take":     {"took a record out as a file", false},
 		"records.search":  {"searched the text of records", false},
 		"removed.list":    {"looked at what the EMR has removed", false},
 		"export":          {"exported records", false},

@@ -23,6 +23,8 @@ type Options struct {
 	// Sensitive shows records that are labelled sensitive. Without it they are counted,
 	// and not shown.
 	Sensitive bool
+	// Timeline makes Chart.Timeline, too.
+	Timeline bool
 }
 
 // A Chart is one patient as a clinician reads it.
@@ -35,6 +37,7 @@ type Chart struct {
 	Withheld int       `json:"withheld"` // of these are not shown: Options.Sensitive
 	// Measured is what the results and vital signs say, for who counts and draws.
 	Measured *Measured `json:"-"`
+	Timeline *Timeline `json:"-"` // if Options say so
 }
 
 // A Banner says who the patient is.
@@ -114,6 +117,7 @@ type Builder struct {
 	others   map[string][]string // ids by type
 	withheld map[string]int      // of these kinds, by type
 	unread   map[string]int
+	events   []event // if there is to be a timeline
 
 	last    fhir.Observation // a vital sign, between two sections that look at it
 	results []*Result
@@ -157,6 +161,7 @@ func (b *Builder) Add(r Resource) {
 			b.results, b.panels = b.results[:results], b.panels[:panels]
 		case err != nil:
 			b.addPlain(i, r, LabelWords(labels))
+			b.noteOther(&p, r)
 		default:
 			it.row.Ref, it.row.Records, it.row.Label = r.Ref(), 1, LabelWords(labels)
 			for _, one := range b.results[results:] {
@@ -166,6 +171,7 @@ func (b *Builder) Add(r Resource) {
 				b.panels[panels+k].Label = it.row.Label
 			}
 			b.made[i] = append(b.made[i], it)
+			b.note(&p, r, &it)
 		}
 		return
 	}
@@ -174,6 +180,7 @@ func (b *Builder) Add(r Resource) {
 		return
 	}
 	b.others[r.Type] = append(b.others[r.Type], r.ID)
+	b.noteOther(nil, r)
 }
 
 func (b *Builder) addPatient(r Resource) {
@@ -243,6 +250,9 @@ func (b *Builder) Chart() *Chart {
 	b.banner.Allergies = allergyLine(&c.Sections[0])
 	c.Banner = b.banner
 	c.Measured = newMeasured(b.results, b.panels)
+	if b.o.Timeline {
+		c.Timeline = b.timeline()
+	}
 	return c
 }
 

@@ -32,26 +32,9 @@ func Card(raw []byte) ([]CardLine, error) {
 }
 
 func card(n *node, path, name string, to *[]CardLine) {
-	if n.leaf() {
-		*to = append(*to, CardLine{path, leafText(n, name)})
-		return
-	}
-	for i := range n.kids {
-		step, below := "", name
-		if n.kind == object {
-			step, below = words(n.names[i]), n.names[i]
-		} else if len(n.kids) > 1 {
-			step = fmt.Sprint(i + 1)
-		}
-		sep := " › "
-		if n.kind == array {
-			sep = " "
-		}
-		if step == "" || path == "" {
-			sep = ""
-		}
-		card(&n.kids[i], path+sep+step, below, to)
-	}
+	eachLeaf(n, path, name, nil, func(l leafAt) {
+		*to = append(*to, CardLine{l.path, leafText(l.leaf, l.name)})
+	})
 }
 
 // leafText writes the value of a leaf; name is that of its member.

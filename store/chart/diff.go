@@ -129,10 +129,7 @@ func (d *differ) pair(a, b *node, p pair, path string) {
 }
 
 func below(path, name string) string {
-	if path == "" {
-		return words(name)
-	}
-	return path + " › " + words(name)
+	return join(" › ", path, words(name))
 }
 
 func (d *differ) changed(a, b *node, path, name string) {

@@ -53,7 +53,7 @@ func (s States) waits(list []Entry, i, current int) bool {
 	if i <= current || e.Flags&aside != 0 {
 		return false
 	}
-	of := s.of(e)
+	of := s.Of(e)
 	return of == Underway || of == Held
 }
 
@@ -97,7 +97,7 @@ func (d *DB) foldable(states States, max int) (keys []Key, left int, err error) 
 			if err != nil {
 				return err
 			}
-			if s := states.of(&e); s == Underway || s == Held {
+			if s := states.Of(&e); s == Underway || s == Held {
 				return nil
 			}
 			if len(keys) > 0 && keys[len(keys)-1] == e.Key {
@@ -125,7 +125,7 @@ func (d *DB) EachWaiting(fn func(*Entry) error) error {
 				return err
 			}
 			e, err := d.parseEntry(k, value)
-			if err != nil || states.of(&e) != Held {
+			if err != nil || states.Of(&e) != Held {
 				return err
 			}
 			return fn(&e)

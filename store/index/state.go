@@ -43,14 +43,15 @@ func (r RunStates) of(typ byte) State {
 // States are the states of all runs.
 type States map[uint32]RunStates
 
-func (s States) of(e *Entry) State { return s[e.Run].of(e.Key.Type()) }
+// Of returns the state of the run of e, for its type.
+func (s States) Of(e *Entry) State { return s[e.Run].of(e.Key.Type()) }
 
 // Counts reports whether e counts as a state of its record.
 func (s States) Counts(e *Entry) bool {
 	if e.Flags&aside != 0 {
 		return false
 	}
-	return e.Flags&New != 0 || s.of(e) == Applied
+	return e.Flags&New != 0 || s.Of(e) == Applied
 }
 
 // A RunState is what the index keeps of a run. Record is the report, written

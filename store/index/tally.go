@@ -175,7 +175,7 @@ func (k *Kept) group(list []Entry, before []Flags, states States) []Flags {
 	for i := range list {
 		e := &list[i]
 		before = append(before, e.Flags)
-		s := states.of(e)
+		s := states.Of(e)
 		loose = loose || e.Flags&origin == inFile ||
 			e.Flags&origin == inPending && s != Underway && s != Held
 		e.Flags &^= origin

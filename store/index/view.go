@@ -48,7 +48,7 @@ func (d *DB) Newest(keys []Key, runs bool, fn func(i int, e Entry, found bool) e
 func newestOf(list []Entry, states States) (Entry, bool) {
 	for i := len(list) - 1; i >= 0; i-- {
 		e := &list[i]
-		if e.Flags&aside == 0 && (e.Flags&New != 0 || states.of(e) != Rejected) {
+		if e.Flags&aside == 0 && (e.Flags&New != 0 || states.Of(e) != Rejected) {
 			return *e, true
 		}
 	}

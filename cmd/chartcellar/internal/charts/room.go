@@ -140,7 +140,7 @@ func (r *Room) open(ctx context.Context, a viewer.Actor, source, id, asOf string
 		return nil, err
 	}
 	c := &openedChart{key: k, copy: words}
-	c.chart, c.removed, err = rd.Build(ctx, id, chart.Options{At: at, Sensitive: a.Sensitive})
+	c.chart, c.removed, err = rd.Build(ctx, id, chart.Options{At: at, Sensitive: a.Sensitive, Timeline: true})
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, viewer.ErrNotFound
 	}
@@ -200,11 +200,19 @@ func (r *Room) head(ctx context.Context, a viewer.Actor, p viewer.Place, section
 	if err := r.journal(a, "chart.view", store.Key{Source: source, Type: "Patient"}, id, words...); err != nil {
 		return viewer.ChartHead{}, nil, err
 	}
+	h, c, err := r.banner(ctx, a, source, id, p)
+	if err == nil {
+		r.visited(a, p.Ref)
+	}
+	return h, c, err
+}
+
+// banner opens a chart for a page whose journal line is written.
+func (r *Room) banner(ctx context.Context, a viewer.Actor, source, id string, p viewer.Place) (viewer.ChartHead, *openedChart, error) {
 	c, err := r.open(ctx, a, source, id, p.AsOf)
 	if err != nil {
 		return viewer.ChartHead{}, nil, err
 	}
-	r.visited(a, p.Ref)
 	h := viewer.ChartHead{Ref: p.Ref, AsOf: p.AsOf, Source: source, Several: len(r.o.Sources()) > 1, Banner: c.chart.Banner,
 		Copy: c.copy, Notices: notices(c), Records: c.chart.Records, Tabs: tabs(c.chart)}
 	if h.Days, err = r.days(source); err != nil {
@@ -249,6 +257,8 @@ func tabs(c *chart.Chart) []viewer.ChartTab {
 		}
 		list = append(list, viewer.ChartTab{Key: key, Title: title, Records: s.Records})
 	}
+	list = slices.Insert(list, 1, viewer.ChartTab{Key: "timeline", Title: "Timeline", Records: -1})
+	list = append(list, viewer.ChartTab{Key: "changes", Title: "What changed", Records: -1})
 	return list
 }
 

@@ -192,6 +192,10 @@ func pageOf(path string) string {
 		return "/settings"
 	case strings.HasPrefix(path, "/setup"):
 		return "/setup"
+	case strings.HasPrefix(path, "/chart/") && strings.HasSuffix(path, "/timeline"):
+		return path
+	case strings.HasPrefix(path, "/record/") && strings.HasSuffix(path, "/file"):
+		return strings.TrimSuffix(path, "file") + "source"
 	}
 	return "/"
 }

@@ -49,7 +49,8 @@ func loadTemplates(a assets) (map[string]*template.Template, error) {
 		"gapKind": gapKind, "gapName": gapName, "several": several, "clean": clean, "role": roleWords, "place": placeWords,
 		"words": strings.Fields, "rows": rows, "title": title, "tab": tabOf, "add": func(a, b int) int { return a + b },
 		"joined": joined, "flagged": flagged, "ranged": ranged}
-	frame, err := template.New("frame").Option("missingkey=zero").Funcs(funcs).ParseFS(templateFiles, "templates/frame.html", "templates/parts.html", "templates/chartparts.html", "templates/labparts.html")
+	// What several pages share is in the files of parts.
+	frame, err := template.New("frame").Option("missingkey=zero").Funcs(funcs).ParseFS(templateFiles, "templates/frame.html", "templates/*parts.html")
 	if err != nil {
 		return nil, fmt.Errorf("read the templates: %w", err)
 	}
@@ -196,6 +197,9 @@ func (v *view) Time(t time.Time) string {
 	}
 	return t.In(v.zone).Format("Mon 2 Jan 2006 15:04")
 }
+
+// UTC writes a time as the archive does.
+func (v *view) UTC(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" }
 
 // Clock writes the time of day, down to the second.
 func (v *view) Clock(t time.Time) string {

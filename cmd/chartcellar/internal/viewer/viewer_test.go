@@ -2,6 +2,7 @@ package viewer_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 )
 
@@ -12,11 +13,15 @@ var samples = map[string]string{"/{$}": "/", "/static/{name}": "/static/none.css
 	"/reports/{month}/report.json": "/reports/2026-11/report.json", "/reports/{month}/report.pdf": "/reports/2026-11/report.pdf",
 	"/settings/accounts/{id}": "/settings/accounts/none"}
 
+// oneRef fills other patterns with a record or a patient of the double.
+var oneRef = strings.NewReplacer("/record/{ref}", "/record/"+recordRef("Observation/o1"), "/chart/{ref}/timeline", "/chart/"+patientRef()+"/timeline",
+	"/chart/{ref}/changes", "/chart/"+patientRef()+"/changes")
+
 func address(path string) string {
 	if a, ok := samples[path]; ok {
 		return a
 	}
-	return path
+	return oneRef.Replace(path)
 }
 
 // TestPagesOfAPractice: each page of the owner can be made.

@@ -1,0 +1,364 @@
+package viewer
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"chartcellar/store/access"
+	"chartcellar/store/chart"
+)
+
+// recordRoutes are the pages of one record, and those of a chart that are about all of its
+// records.
+func recordRoutes() []Route {
+	return []Route{
+		{Method: get, Path: "/record/{ref}", Who: access.SeeCharts, serve: (*Server).serveRecord},
+		{Method: get, Path: "/record/{ref}/source", Who: access.SeeCharts, serve: (*Server).serveSource},
+		{Method: get, Path: "/record/{ref}/versions", Who: access.SeeCharts, serve: (*Server).serveVersions},
+		{Method: get, Path: "/record/{ref}/changed", Who: access.SeeCharts, serve: (*Server).serveChanged},
+		{Method: get, Path: "/record/{ref}/used", Who: access.SeeCharts, serve: (*Server).serveUsed},
+		{Method: get, Path: "/record/{ref}/from", Who: access.SeeCharts, serve: (*Server).serveOrigin},
+		{Method: post, Path: "/record/{ref}/file", Who: access.Export, serve: (*Server).doRecordFile},
+		{Method: get, Path: "/chart/{ref}/timeline", Who: access.SeeCharts, serve: (*Server).serveTimeline},
+		{Method: post, Path: "/chart/{ref}/timeline", Who: access.SeeCharts, serve: (*Server).doTimeline},
+		{Method: get, Path: "/chart/{ref}/changes", Who: access.SeeCharts, serve: (*Server).serveChartChanges},
+	}
+}
+
+// A recordPage is one page about a record.
+type recordPage struct {
+	Record
+	refer  func(source, ref string) Ref
+	Tab    string         // of the address; "": the card
+	V      *RecordVersion // the one that is shown; nil: none can be
+	Tree   []cardRow      // of the card
+	Pretty source         // the JSON with line breaks
+	Exact  source         // byte for byte
+	Diff   *recordDiff
+	Uses   *Uses
+}
+
+// Head implements headed: a record of no patient has no banner.
+func (p *recordPage) Head() *ChartHead {
+	if p.Ref == "" {
+		return nil
+	}
+	return &p.ChartHead
+}
+
+// At is the address of a page of the record, of the version that is shown if it was
+// chosen.
+func (p *recordPage) At(page string) string {
+	q := url.Values{}
+	if p.V != nil && p.V.N != p.Shown+1 {
+		q.Set("version", strconv.Itoa(p.V.N))
+	}
+	return p.address(page, q)
+}
+
+// Number is the address of a page of the record, of version n.
+func (p *recordPage) Number(page string, n int) string {
+	return p.address(page, url.Values{"version": {strconv.Itoa(n)}})
+}
+
+// Between is the address of what changed between two versions.
+func (p *recordPage) Between(from, to int) string {
+	return p.address("changed", url.Values{"from": {strconv.Itoa(from)}, "to": {strconv.Itoa(to)}})
+}
+
+func (p *recordPage) address(page string, q url.Values) string {
+	address := "/record/" + url.PathEscape(string(p.Self))
+	if page != "" {
+		address += "/" + page
+	}
+	if p.AsOf != "" {
+		q.Set("asof", p.AsOf)
+	}
+	if len(q) > 0 {
+		address += "?" + q.Encode()
+	}
+	return address
+}
+
+// Other is the address of another record, named as Type/id.
+func (p *recordPage) Other(ref string) string {
+	return p.Of("/record/" + url.PathEscape(string(p.refer(p.Source, ref))))
+}
+
+// Pages are the pages of the record.
+func (p *recordPage) Pages() [][2]string {
+	return [][2]string{{"", "Card"}, {"source", "Source"}, {"versions", "Versions"}, {"changed", "What changed"},
+		{"used", "Where it is used"}, {"from", "Where it came from"}}
+}
+
+// record makes the page of a record, of the version that the address asks for.
+func (s *Server) record(r *request, tab, recorded string) (*recordPage, error) {
+	at, err := place(r)
+	if err != nil {
+		return nil, err
+	}
+	rec, err := s.o.Backend.Record(r.Context(), r.actor(), at, recorded)
+	if err != nil {
+		return nil, err
+	}
+	return s.recordPage(r, rec, tab)
+}
+
+func (s *Server) recordPage(r *request, rec Record, tab string) (*recordPage, error) {
+	p := &recordPage{Record: rec, refer: s.o.Backend.Refer, Tab: tab}
+	n := p.Shown + 1
+	if text := r.URL.Query().Get("version"); text != "" {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil || n < 1 || n > len(p.Versions) {
+			return nil, ErrNotFound
+		}
+	}
+	if n > 0 {
+		p.V = &p.Versions[n-1]
+	}
+	return p, nil
+}
+
+// Readable reports whether the version that is shown is a record with its bytes.
+func (p *recordPage) Readable() bool { return p.V != nil && !p.V.Deleted && !p.V.Lost }
+
+// A cardRow is a branch of a card as a template wants it.
+type cardRow struct {
+	Name, Value, Note string
+	Href              string // of a reference
+	Anchor            string // of a contained record
+	Fold              bool
+	Leaves            int
+	Kids              []cardRow
+}
+
+// rows makes the rows of a card.
+func (p *recordPage) rows(list []chart.Branch) []cardRow {
+	var out []cardRow
+	for _, b := range list {
+		row := cardRow{Name: b.Name, Value: b.Value, Note: b.Note, Fold: b.Fold, Leaves: b.Leaves, Kids: p.rows(b.Kids)}
+		if b.Inside > 0 {
+			row.Anchor = "inside-" + strconv.Itoa(b.Inside)
+		}
+		if b.Link != nil {
+			row.Href = p.Link(b.Link)
+		}
+		out = append(out, row)
+	}
+	return out
+}
+
+// Link is where a reference leads; "" if nowhere.
+func (p *recordPage) Link(l *chart.Link) string {
+	switch {
+	case l.Inside > 0:
+		return p.At("") + "#inside-" + strconv.Itoa(l.Inside)
+	case l.Type != "":
+		return p.Other(l.Type + "/" + l.ID)
+	}
+	return ""
+}
+
+func (s *Server) serveRecord(r *request) error {
+	p, err := s.record(r, "", "card")
+	if err != nil {
+		return err
+	}
+	if p.Readable() {
+		tree, err := chart.CardTree(p.V.Raw)
+		if err != nil {
+			return err
+		}
+		p.Tree = p.rows(tree)
+	}
+	return s.render(r, http.StatusOK, "record", typeWords(p.Type), p)
+}
+
+// Leaves is how many values the card has.
+func (p *recordPage) Leaves() (n int) {
+	for _, row := range p.Tree {
+		n += row.Leaves
+	}
+	return n
+}
+
+// shownSource is how many bytes of a record are written on a page.
+const shownSource = 1 << 20
+
+// A source is JSON on a page.
+type source struct {
+	Text  string
+	Bytes int // of them; more than stand in Text if it is cut
+	Cut   bool
+}
+
+func cutSource(b []byte) source {
+	out := source{Text: string(b), Bytes: len(b)}
+	if len(b) > shownSource {
+		out.Text, out.Cut = string(bytes.ToValidUTF8(b[:shownSource], nil)), true
+	}
+	return out
+}
+
+// prettyJSON writes JSON with line breaks; what is no JSON stays as it is.
+func prettyJSON(raw []byte) source {
+	var b bytes.Buffer
+	if json.Indent(&b, raw, "", "  ") != nil {
+		return cutSource(raw)
+	}
+	return cutSource(b.Bytes())
+}
+
+func (s *Server) serveSource(r *request) error {
+	p, err := s.record(r, "source", "source")
+	if err != nil {
+		return err
+	}
+	if p.V != nil && !p.V.Lost {
+		p.Pretty, p.Exact = prettyJSON(p.V.Raw), cutSource(p.V.Raw)
+	}
+	return s.render(r, http.StatusOK, "recordsource", typeWords(p.Type), p)
+}
+
+// doRecordFile gives the bytes of a version as a file.
+func (s *Server) doRecordFile(r *request) error {
+	at := Place{Ref: Ref(r.PathValue("ref"))}
+	var err error
+	if at.AsOf, err = dayOf(r.PostFormValue("asof")); err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(r.PostFormValue("version"))
+	if err != nil {
+		return ErrNotFound
+	}
+	b, err := s.o.Backend.Bytes(r.Context(), r.actor(), at, n)
+	if err != nil {
+		return err
+	}
+	return s.sendJSON(r, "record.json", b)
+}
+
+func (s *Server) serveVersions(r *request) error {
+	p, err := s.record(r, "versions", "versions")
+	if err != nil {
+		return err
+	}
+	return s.render(r, http.StatusOK, "recordversions", typeWords(p.Type), p)
+}
+
+func (s *Server) serveOrigin(r *request) error {
+	p, err := s.record(r, "from", "where it came from")
+	if err != nil {
+		return err
+	}
+	return s.render(r, http.StatusOK, "recordfrom", typeWords(p.Type), p)
+}
+
+// A recordDiff is what changed between two versions.
+type recordDiff struct {
+	From, To *RecordVersion
+	Changes  []chart.Change
+	Compared bool // both are records that can be read
+	JSON     [2]source
+}
+
+// serveChanged compares two versions; those that the address asks for, else the last two.
+func (s *Server) serveChanged(r *request) error {
+	p, err := s.record(r, "changed", "what changed")
+	if err != nil {
+		return err
+	}
+	if len(p.Versions) > 1 {
+		if p.Diff, err = p.compare(r.URL.Query()); err != nil {
+			return err
+		}
+	}
+	return s.render(r, http.StatusOK, "recordchanged", typeWords(p.Type), p)
+}
+
+func (p *recordPage) compare(q url.Values) (*recordDiff, error) {
+	from, to := len(p.Versions)-1, len(p.Versions)
+	for name, n := range map[string]*int{"from": &from, "to": &to} {
+		if text := q.Get(name); text != "" {
+			var err error
+			if *n, err = strconv.Atoi(text); err != nil || *n < 1 || *n > len(p.Versions) {
+				return nil, ErrNotFound
+			}
+		}
+	}
+	d := &recordDiff{From: &p.Versions[from-1], To: &p.Versions[to-1]}
+	d.Compared = !d.From.Deleted && !d.From.Lost && !d.To.Deleted && !d.To.Lost
+	for i, v := range []*RecordVersion{d.From, d.To} {
+		if !v.Lost {
+			d.JSON[i] = prettyJSON(v.Raw)
+		}
+	}
+	if !d.Compared {
+		return d, nil
+	}
+	var err error
+	if d.Changes, err = chart.Diff(d.From.Raw, d.To.Raw); err != nil {
+		return nil, fmt.Errorf("compare two versions: %w", err)
+	}
+	return d, nil
+}
+
+func (s *Server) serveUsed(r *request) error {
+	at, err := place(r)
+	if err != nil {
+		return err
+	}
+	uses, err := s.o.Backend.Uses(r.Context(), r.actor(), at, r.URL.Query().Get("wide") != "")
+	if err != nil {
+		return err
+	}
+	p, err := s.recordPage(r, uses.Record, "used")
+	if err != nil {
+		return err
+	}
+	p.Uses = &uses
+	return s.render(r, http.StatusOK, "recordused", typeWords(p.Type), p)
+}
+
+// Wide is the address of the same page for the whole copy.
+func (p *recordPage) Wide() string { return p.address("used", url.Values{"wide": {"1"}}) }
+
+// Held reports whether the copy holds what a reference names.
+func (u *Uses) Held(l chart.Link) bool { return u.Found[l.Type+"/"+l.ID] }
+
+// missingWords say how a removed record is told from one that is hidden.
+func missingWords(v RecordVersion) string {
+	if v.Missing {
+		return "the EMR says it is not there; it may be hidden"
+	}
+	return "the EMR says it was deleted"
+}
+
+// Standing says in words what a version is to the copy.
+func (p *recordPage) Standing(v RecordVersion) string {
+	switch {
+	case v.Lost:
+		return "lost: no copy had its bytes any more"
+	case v.Deleted && v.Counts:
+		return "removed at the EMR: " + missingWords(v)
+	case v.Why != "":
+		return "does not count: " + v.Why
+	case v.N == p.Shown+1 && !p.Removed:
+		return "stands: this is the record now"
+	case v.N == p.Shown+1:
+		return "the last before the EMR removed it"
+	}
+	return "stood until the next one"
+}
+
+// Newest returns the versions, the newest first.
+func (p *recordPage) Newest() []RecordVersion {
+	list := slices.Clone(p.Versions)
+	slices.Reverse(list)
+	return list
+}

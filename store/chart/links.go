@@ -1,0 +1,134 @@
+package chart
+
+import (
+	"bytes"
+	"regexp"
+	"strings"
+)
+
+// A Link is a reference that stands in a record.
+type Link struct {
+	Path    string // of the element, in words
+	Text    string // the reference, as it is given
+	Display string // what the record calls the one it names
+	Base    string // of an absolute one, what stands before the type; "" if it is relative
+	Type    string // with ID: the record that it names; "" if it names none that way
+	ID      string
+	Version string // "" if it names no version in particular
+	Inside  int    // which of the contained records it names, from 1; 0: none
+}
+
+// Names reports whether a link names a record, in whatever version. An absolute one
+// does only below base; "" for base stands for all of them.
+func (l *Link) Names(typ, id, base string) bool {
+	return l.Type == typ && l.ID == id && typ != "" &&
+		(l.Base == "" || base == "" || strings.TrimSuffix(l.Base, "/") == strings.TrimSuffix(base, "/"))
+}
+
+// Links returns every reference in a record in its order, of what is contained in it
+// too, and the addresses of its files that lie in a Binary.
+func Links(raw []byte) ([]Link, error) {
+	tree, err := parseTree(raw)
+	if err != nil {
+		return nil, err
+	}
+	inside := insides(&tree)
+	var out []Link
+	eachLeaf(&tree, "", "", nil, func(l leafAt) {
+		if k := linkOf(l.leaf, l.of, l.name, inside); k != nil {
+			k.Path = l.path
+			out = append(out, *k)
+		}
+	})
+	return out, nil
+}
+
+// A leafAt is a leaf and where it stands: in which object, as which member.
+type leafAt struct {
+	path, name string
+	leaf, of   *node
+}
+
+// eachLeaf calls fn for every leaf, with the path that its card has.
+func eachLeaf(n *node, path, name string, of *node, fn func(leafAt)) {
+	if n.leaf() {
+		fn(leafAt{path, name, n, of})
+		return
+	}
+	for i := range n.kids {
+		if n.kind == object {
+			eachLeaf(&n.kids[i], below(path, n.names[i]), n.names[i], n, fn)
+			continue
+		}
+		step := path
+		if len(n.kids) > 1 {
+			step = join(" ", path, itoa(i+1))
+		}
+		eachLeaf(&n.kids[i], step, name, of, fn)
+	}
+}
+
+// linkOf reads a leaf, a member of the object of, as a link; nil if it is none.
+func linkOf(leaf, of *node, name string, inside map[string]int) *Link {
+	if leaf.kind != text || leaf.text == "" || name != "reference" && name != "url" {
+		return nil
+	}
+	l := &Link{Text: CleanLine(leaf.text), Display: CleanLine(of.str("display"))}
+	if id, ok := strings.CutPrefix(leaf.text, "#"); ok && name == "reference" {
+		l.Inside = inside[id]
+		return l
+	}
+	l.Type, l.ID = Target(leaf.text)
+	if name == "url" && l.Type != "Binary" {
+		return nil
+	}
+	if l.Type != "" {
+		plain, version, _ := strings.Cut(leaf.text, "/_history/")
+		l.Version = CleanLine(version)
+		l.Base = strings.TrimSuffix(plain, l.Type+"/"+l.ID)
+	}
+	return l
+}
+
+// insides numbers the records that are contained in one, by their ids.
+func insides(tree *node) map[string]int {
+	list := tree.get("contained")
+	if list == nil {
+		return nil
+	}
+	at := map[string]int{}
+	for i := range list.kids {
+		if id := list.kids[i].str("id"); id != "" && at[id] == 0 {
+			at[id] = i + 1
+		}
+	}
+	return at
+}
+
+// A Pointer finds what names one record. It may be used by many goroutines.
+type Pointer struct{ typ, id, base string }
+
+// NewPointer returns a Pointer for a record; base is as for Link.Names.
+func NewPointer(typ, id, base string) *Pointer { return &Pointer{typ, id, base} }
+
+// plainID are ids that look the same in JSON, but for \u escapes.
+var plainID = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
+
+// In returns the references in a record that name the one looked for. A record that is no
+// JSON names nothing.
+func (p *Pointer) In(raw []byte) []Link {
+	if plainID.MatchString(p.id) && !bytes.Contains(raw, []byte(p.id)) && !bytes.Contains(raw, []byte(`\u`)) {
+		return nil
+	}
+	all, err := Links(raw)
+	if err != nil {
+		return nil
+	}
+	var out []Link
+	for i := range all {
+		if all[i].Names(p.typ, p.id, p.base) {
+			out = append(out, all[i])
+		}
+	}
+	return out
+}
