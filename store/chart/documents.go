@@ -1,8 +1,12 @@
 package chart
 
 import (
+	"bytes"
+	"encoding/base64"
 	"fmt"
+	"io"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -21,11 +25,18 @@ type Attachment struct {
 	URL         string `json:"url,omitempty"`
 	Inline      bool   `json:"inline"` // the record holds the bytes
 
-	data string // base64
+	data []byte // base64, where it stands in the record
 }
 
-// Data returns the bytes that the record itself holds.
-func (a *Attachment) Data() ([]byte, error) { return decode64(a.data) }
+// Data returns the bytes that the record itself holds, decoded as they are read: a
+// large file is not in memory a second time. The record must not change meanwhile.
+func (a *Attachment) Data() io.Reader {
+	data := a.data
+	if bytes.ContainsAny(data, " \t") {
+		data = bytes.Join(bytes.Fields(data), nil)
+	}
+	return base64.NewDecoder(base64.RawStdEncoding, bytes.NewReader(bytes.TrimRight(data, "=\r\n")))
+}
 
 // attachmentNames are the members whose value is an Attachment, or a list of
 // them: the same as package scan looks at.
@@ -34,37 +45,63 @@ var attachmentNames = []string{"attachment", "valueAttachment", "contentAttachme
 
 // ListAttachments is Attachments without the bytes of the files, for long lists.
 func ListAttachments(r Resource, f Finder) ([]Attachment, error) {
-	r.Raw = slim(r.Raw)
+	if r.Type != "Binary" && !slices.ContainsFunc(attachmentNames, func(n string) bool { return bytes.Contains(r.Raw, []byte(`"`+n+`"`)) }) {
+		return nil, nil
+	}
 	list, err := Attachments(r, f)
 	for i := range list {
-		list[i].data = ""
+		list[i].data = nil
 	}
 	return list, err
 }
 
 // Attachments lists the files of a record in the order in which it names them. A
-// Binary is its own. f puts names to authors; it may be nil.
+// Binary is its own. f puts names to authors; it may be nil. The bytes of files stay
+// where they are, in Raw.
 func Attachments(r Resource, f Finder) ([]Attachment, error) {
-	tree, err := parseTree(r.Raw)
+	rest, cut := cutData(r.Raw)
+	tree, err := parseTree(rest)
 	if err != nil {
 		return nil, err
 	}
 	base := Attachment{Ref: r.Ref(), Title: kindOf(&tree), Date: dateOf(&tree), Author: authorOf(&tree, r, f)}
 	var list []Attachment
-	if r.Type == "Binary" {
-		base.Title, base.Where = "", "data"
-		return []Attachment{fromNode(base, &tree, 1)}, nil
-	}
-	findAttachments(&tree, "", "", func(n *node, where string) {
+	add := func(n *node, where string) {
 		a := base
-		a.Where = where
-		list = append(list, fromNode(a, n, len(list)+1))
-	})
+		a.Where, a.N = where, len(list)+1
+		a.fill(n, cut)
+		list = append(list, a)
+	}
+	if r.Type == "Binary" {
+		base.Title = ""
+		add(&tree, "data")
+	} else {
+		findAttachments(&tree, "", "", add)
+	}
 	return list, nil
 }
 
-func fromNode(a Attachment, n *node, number int) Attachment {
-	a.N = number
+// cutData returns a record with a number, #0, in the place of each text of a member
+// named data, and those texts, which are parts of raw. One that is written with
+// backslashes stays.
+func cutData(raw []byte) (rest []byte, cut [][]byte) {
+	for {
+		from, to := nextData(raw)
+		if from < 0 {
+			return append(rest, raw...), cut
+		}
+		if data := raw[from:to]; bytes.IndexByte(data, '\\') >= 0 {
+			rest = append(rest, raw[:to]...)
+		} else {
+			rest = fmt.Appendf(append(rest, raw[:from]...), "#%d", len(cut))
+			cut = append(cut, data)
+		}
+		raw = raw[to:]
+	}
+}
+
+// fill takes over what the attachment says of itself.
+func (a *Attachment) fill(n *node, cut [][]byte) {
 	a.ContentType = CleanLine(n.str("contentType"))
 	a.URL = CleanLine(n.str("url"))
 	a.Hash = CleanLine(n.str("hash"))
@@ -77,9 +114,13 @@ func fromNode(a Attachment, n *node, number int) Attachment {
 	if d := n.str("creation"); d != "" && a.Date == "" {
 		a.Date = showDate(d)
 	}
-	a.data = n.str("data")
-	a.Inline = a.data != ""
-	return a
+	a.data = []byte(n.str("data"))
+	if number, ok := strings.CutPrefix(string(a.data), "#"); ok {
+		if i, err := strconv.Atoi(number); err == nil && i >= 0 && i < len(cut) {
+			a.data = cut[i]
+		}
+	}
+	a.Inline = len(a.data) > 0
 }
 
 func findAttachments(n *node, path, name string, fn func(*node, string)) {
