@@ -40,7 +40,7 @@ var errNotClinical = errors.New("not a clinical document")
 // is not well-formed, or is another kind of XML: Text then has its words.
 func ReadClinical(contentType string, b []byte) (*Clinical, error) {
 	r := clinicalReader{newText: func() sink { return newMarkupWriter() }}
-	if err := r.read(decodeText(contentType, b)); err != nil {
+	if err := r.read(DecodeText(contentType, b)); err != nil {
 		return nil, err
 	}
 	for i, text := range r.texts {
@@ -67,7 +67,7 @@ func clinicalText(s string) string {
 		}
 	}
 	if r.doc.Inside != "" {
-		b.WriteString("\n\nThis document holds a file of the type " + formatName(r.doc.Inside) + " instead of text.")
+		b.WriteString("\n\nThis document holds a file of the type " + FormatName(r.doc.Inside) + " instead of text.")
 	}
 	return strings.TrimSpace(squeezeLines(b.String()))
 }

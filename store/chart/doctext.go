@@ -26,23 +26,23 @@ func Text(contentType string, b []byte) (s string, ok bool) {
 	case RTF:
 		return Clean(rtfText(b)), true
 	case ClinicalDocument:
-		return clinicalText(decodeText(contentType, b)), true
+		return clinicalText(DecodeText(contentType, b)), true
 	case WebPage, XML, Drawing:
-		return strings.TrimSpace(htmlText(decodeText(contentType, b))), true
+		return strings.TrimSpace(htmlText(DecodeText(contentType, b))), true
 	case PlainText:
-		return Clean(decodeText(contentType, b)), true
+		return Clean(DecodeText(contentType, b)), true
 	case Empty:
 		return "This file is empty.", false
 	case Other:
-		return fmt.Sprintf("This is a file of the type %s with %d bytes. Save it to look at it.", formatName(contentType), len(b)), false
+		return fmt.Sprintf("This is a file of the type %s with %d bytes. Save it to look at it.", FormatName(contentType), len(b)), false
 	default:
 		return fmt.Sprintf("This is %s of %d bytes. Save it to look at it.", k.Words(), len(b)), false
 	}
 }
 
-// decodeText reads bytes as the charset of the content type, else as UTF-8 if they
+// DecodeText reads bytes as the charset of the content type, else as UTF-8 if they
 // are that, else as Windows-1252.
-func decodeText(contentType string, b []byte) string {
+func DecodeText(contentType string, b []byte) string {
 	_, params, _ := mime.ParseMediaType(contentType)
 	switch {
 	case wide(b):

@@ -15,8 +15,11 @@ import (
 type Attachment struct {
 	N           int    `json:"n"` // counted from 1 in its record
 	Ref         string `json:"ref"`
-	Where       string `json:"where"` // the element, in words
-	Title       string `json:"title"` // of the attachment, else the kind of the record
+	Where       string `json:"where"`            // the element, in words
+	Title       string `json:"title"`            // of the attachment, else the kind of the record
+	Type        string `json:"type"`             // the kind of the record
+	Status      string `json:"status,omitempty"` // of the record, if it is not the usual one
+	Visit       string `json:"visit,omitempty"`  // the record of the visit, as Type/id
 	Date        string `json:"date"`
 	Author      string `json:"author"`
 	ContentType string `json:"contentType"`
@@ -64,7 +67,8 @@ func Attachments(r Resource, f Finder) ([]Attachment, error) {
 	if err != nil {
 		return nil, err
 	}
-	base := Attachment{Ref: r.Ref(), Title: kindOf(&tree), Date: dateOf(&tree), Author: authorOf(&tree, r, f)}
+	base := Attachment{Ref: r.Ref(), Title: kindOf(&tree), Type: kindOf(&tree), Date: dateOf(&tree), Author: authorOf(&tree, r, f),
+		Status: unusual(&tree), Visit: visitOf(&tree)}
 	var list []Attachment
 	add := func(n *node, where string) {
 		a := base
@@ -161,6 +165,9 @@ func kindOf(n *node) string {
 }
 
 func conceptNode(n *node) string {
+	if n == nil {
+		return ""
+	}
 	if t := CleanLine(n.str("text")); t != "" {
 		return t
 	}
@@ -177,6 +184,54 @@ func conceptNode(n *node) string {
 		}
 	}
 	return ""
+}
+
+// EnteredInError is what Status is of the files of a record that should not exist.
+const EnteredInError = "entered in error"
+
+// unusual returns the status of a record, unless it is the one that most have.
+func unusual(n *node) string {
+	var out []string
+	for _, m := range []string{"status", "docStatus"} {
+		switch s := CleanLine(n.str(m)); s {
+		case "current", "final", "completed", "active", "":
+		case "entered-in-error":
+			return EnteredInError
+		default:
+			out = append(out, s)
+		}
+	}
+	return join(", ", out...)
+}
+
+// visitOf returns the visit that a record belongs to, as Type/id.
+func visitOf(n *node) string {
+	for _, in := range []*node{n, n.get("context")} {
+		at := in.get("encounter")
+		if at != nil && at.kind == array && len(at.kids) > 0 {
+			at = &at.kids[0]
+		}
+		if at != nil {
+			if typ, id := Target(at.str("reference")); typ == "Encounter" {
+				return typ + "/" + id
+			}
+		}
+	}
+	return ""
+}
+
+// Visit names a visit in a line: its kind and its day.
+func Visit(raw []byte) string {
+	tree, err := parseTree(raw)
+	if err != nil {
+		return ""
+	}
+	what := ""
+	if types := tree.get("type"); types != nil && len(types.kids) > 0 {
+		what = conceptNode(&types.kids[0])
+	}
+	day, _, _ := strings.Cut(dateOf(&tree), " ")
+	return join(" ", what, day)
 }
 
 // dates are the members that date a record, the best first.

@@ -40,6 +40,11 @@ func (k Kind) Words() string { return kindWords[k] }
 // Image reports whether browsers show it as a picture.
 func (k Kind) Image() bool { return k == JPEG || k == PNG || k == GIF }
 
+// Readable reports whether it can be read as text.
+func (k Kind) Readable() bool {
+	return k == RTF || k == ClinicalDocument || k == WebPage || k == XML || k == PlainText
+}
+
 // KindPrefix is how many bytes of a document say what it is.
 const KindPrefix = 16 << 10
 
@@ -69,7 +74,7 @@ func KindOf(contentType string, b []byte) Kind {
 	case !wide(b) && !printable(b):
 		return Other
 	}
-	text := strings.ToLower(decodeText("", b))
+	text := strings.ToLower(DecodeText("", b))
 	if text = strings.TrimSpace(text); !strings.HasPrefix(text, "<") {
 		return PlainText
 	}

@@ -63,6 +63,7 @@ type Backend interface {
 	AccessLog
 	Wizard
 	Charts
+	ChartDocuments
 }
 
 // Overview is what Home needs, and the status in the top bar of each page.

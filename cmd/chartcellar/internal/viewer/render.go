@@ -48,7 +48,7 @@ func loadTemplates(a assets) (map[string]*template.Template, error) {
 		"mode": modeWords, "percent": percent, "signed": signedNumber, "signedSize": signedSize, "kind": kindWords,
 		"gapKind": gapKind, "gapName": gapName, "several": several, "clean": clean, "role": roleWords, "place": placeWords,
 		"words": strings.Fields, "rows": rows, "title": title, "tab": tabOf, "add": func(a, b int) int { return a + b },
-		"joined": joined}
+		"joined": joined, "safe": safe}
 	frame, err := template.New("frame").Option("missingkey=zero").Funcs(funcs).ParseFS(templateFiles, "templates/frame.html", "templates/parts.html", "templates/chartparts.html")
 	if err != nil {
 		return nil, fmt.Errorf("read the templates: %w", err)
