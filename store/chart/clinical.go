@@ -30,6 +30,15 @@ type ClinicalSection struct {
 	Text    Markup
 }
 
+// Left says in words what was left out of the texts that somebody might look for.
+func (c *Clinical) Left() []string {
+	var list []Markup
+	for _, s := range c.Sections {
+		list = append(list, s.Text)
+	}
+	return leftWords(list...)
+}
+
 // maxElements is how deep elements of a clinical document stand in each other;
 // what is deeper is no clinical document.
 const maxElements = 200

@@ -17,14 +17,33 @@ import (
 // out and its words stay, but for those of scripts and style sheets.
 type Markup struct {
 	html string
-	left []string
+	left map[string]int
 }
 
 // HTML returns the markup, to be put into a page as it is.
 func (m Markup) HTML() string { return m.html }
 
 // Left says in words what was left out that somebody might look for: "2 pictures".
-func (m Markup) Left() []string { return m.left }
+func (m Markup) Left() []string { return leftWords(m) }
+
+// leftWords says what was left out of several together.
+func leftWords(list ...Markup) []string {
+	all := map[string]int{}
+	for _, m := range list {
+		for what, n := range m.left {
+			all[what] += n
+		}
+	}
+	var out []string
+	for what, n := range all {
+		if n > 1 {
+			what += "s"
+		}
+		out = append(out, fmt.Sprintf("%d %s", n, what))
+	}
+	slices.Sort(out)
+	return out
+}
 
 // Empty reports whether there is nothing to read.
 func (m Markup) Empty() bool { return m.html == "" }
@@ -129,15 +148,7 @@ func newMarkupWriter() *markupWriter { return &markupWriter{missed: map[string]i
 
 func (w *markupWriter) markup() Markup {
 	w.closeTo(0)
-	m := Markup{html: strings.TrimSpace(w.out.String())}
-	for what, n := range w.missed {
-		if n > 1 {
-			what += "s"
-		}
-		m.left = append(m.left, fmt.Sprintf("%d %s", n, what))
-	}
-	slices.Sort(m.left)
-	return m
+	return Markup{html: strings.TrimSpace(w.out.String()), left: w.missed}
 }
 
 func (w *markupWriter) start(t tag) {

@@ -200,6 +200,12 @@ func (r *Room) head(ctx context.Context, a viewer.Actor, p viewer.Place, section
 	if err := r.journal(a, "chart.view", store.Key{Source: source, Type: "Patient"}, id, words...); err != nil {
 		return viewer.ChartHead{}, nil, err
 	}
+	return r.frame(ctx, a, p, source, id)
+}
+
+// frame makes what stands on every page of a chart. Its caller has written the journal
+// line.
+func (r *Room) frame(ctx context.Context, a viewer.Actor, p viewer.Place, source, id string) (viewer.ChartHead, *openedChart, error) {
 	c, err := r.open(ctx, a, source, id, p.AsOf)
 	if err != nil {
 		return viewer.ChartHead{}, nil, err

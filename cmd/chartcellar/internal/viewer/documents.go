@@ -209,10 +209,7 @@ func (p *documentPage) read() {
 			p.Notes = append(p.Notes, "This clinical document is not written as it should be: its sections could not be told apart. These are its words.")
 			return
 		}
-		p.Show, p.Clinical = "frame", doc
-		for _, s := range doc.Sections {
-			p.Left = append(p.Left, s.Text.Left()...)
-		}
+		p.Show, p.Clinical, p.Left = "frame", doc, doc.Left()
 	case k == chart.WebPage:
 		p.Show, p.Left = "frame", p.markup().Left()
 	case k == chart.RTF || k == chart.PlainText || k == chart.XML:
