@@ -245,7 +245,7 @@ func (d *paper) words(p viewer.Place) []string {
 }
 
 // damagedWords is why a document is not shown whose bytes are damaged.
-const damagedWords = "its stored bytes are damaged here, and may be whole in a second copy. Delete nothing; at the computer itself: chartcellar repair."
+const damagedWords = "its stored bytes are damaged here, and may be whole in a second copy (delete nothing; at the computer itself: chartcellar repair)"
 
 // look reads a document from end to end: what it is, how long, and whether that is what
 // its record says. Of what is no text nothing is kept in memory.
@@ -265,7 +265,7 @@ func (d *paper) look(ctx context.Context, out *viewer.Document) error {
 		out.Held, out.Why = false, damagedWords
 		return nil
 	case errors.As(err, &corrupt):
-		out.Held, out.Why = false, "what the record holds in its place is not written as FHIR says (base64)."
+		out.Held, out.Why = false, "what the record holds in its place is not written as FHIR says (base64)"
 		return nil
 	}
 	return err
