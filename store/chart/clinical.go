@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // A Clinical is a clinical document (C-CDA): what its header says, and the readable
@@ -14,7 +15,8 @@ import (
 type Clinical struct {
 	Title, Date string
 	Authors     []string
-	Patient     string // name and birth date, as the document has them
+	Patient     string // name, as the document has it
+	Born        string
 	Sections    []ClinicalSection
 	// Inside names the content type of the file that such a document may hold instead
 	// of sections.
@@ -37,6 +39,23 @@ func (c *Clinical) Left() []string {
 		list = append(list, s.Text)
 	}
 	return leftWords(list...)
+}
+
+// Another says in a sentence why the document may be about another patient than e; ""
+// if nothing says so.
+func (c *Clinical) Another(e *Entry) string {
+	words := func(s string) []string {
+		return strings.FieldsFunc(Fold(s), func(r rune) bool { return !unicode.IsLetter(r) })
+	}
+	theirs := words(c.Patient)
+	ours := words(strings.Join(append(e.Others, e.Name), " "))
+	switch {
+	case !strings.HasPrefix(c.Born, e.Born) && !strings.HasPrefix(e.Born, c.Born): // one may be a year alone
+		return "The document gives another birth date than this patient has. Is it about somebody else?"
+	case len(theirs) > 0 && len(ours) > 0 && !slices.ContainsFunc(theirs, func(w string) bool { return slices.Contains(ours, w) }):
+		return "The document names somebody else than this patient. Is it about somebody else?"
+	}
+	return ""
 }
 
 // maxElements is how deep elements of a clinical document stand in each other;
@@ -87,14 +106,13 @@ type clinicalReader struct {
 	newText func() sink
 	texts   []sink // of each section; nil: it has no text
 
-	path     []string
-	open     []int // the sections in which we are, innermost last
-	text     sink  // the narrative in which we are
-	textAt   int   // how deep it begins
-	words    strings.Builder
-	wordsAt  int    // how deep the element is whose words are kept; 0: none
-	entryAt  int    // how deep the coded entry is in which we are; 0: in none
-	birthDay string // of the patient
+	path    []string
+	open    []int // the sections in which we are, innermost last
+	text    sink  // the narrative in which we are
+	textAt  int   // how deep it begins
+	words   strings.Builder
+	wordsAt int // how deep the element is whose words are kept; 0: none
+	entryAt int // how deep the coded entry is in which we are; 0: in none
 }
 
 func (r *clinicalReader) read(s string) error {
@@ -126,7 +144,6 @@ func (r *clinicalReader) read(s string) error {
 	if len(r.doc.Sections) == 0 && r.doc.Inside == "" {
 		return errNotClinical
 	}
-	r.doc.Patient = join(", born ", r.doc.Patient, r.birthDay)
 	return nil
 }
 
@@ -157,7 +174,7 @@ func (r *clinicalReader) start(t xml.StartElement) {
 	case r.in("effectiveTime"):
 		r.doc.Date = clinicalDate(attr(t, "value"))
 	case r.in("recordTarget", "patientRole", "patient", "birthTime"):
-		r.birthDay, _, _ = strings.Cut(clinicalDate(attr(t, "value")), " ")
+		r.doc.Born, _, _ = strings.Cut(clinicalDate(attr(t, "value")), " ")
 	case r.kept():
 		r.words.Reset()
 		r.wordsAt = len(r.path)

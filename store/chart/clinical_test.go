@@ -44,7 +44,7 @@ func TestReadClinical(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if head := fmt.Sprintf("%s | %s | %s | %s", doc.Title, doc.Date, doc.Patient, strings.Join(doc.Authors, "; ")); head !=
+	if head := fmt.Sprintf("%s | %s | %s, born %s | %s", doc.Title, doc.Date, doc.Patient, doc.Born, strings.Join(doc.Authors, "; ")); head !=
 		"Continuity of Care | 2026-03-01 14:30 | Anna B. Öz&Co, born 1970-02-01 | Dr. Who; Clinic; EMR 9" {
 		t.Errorf("header = %q", head)
 	}
@@ -129,5 +129,32 @@ func TestClinicalDates(t *testing.T) {
 		if doc.Date != want {
 			t.Errorf("date %q = %q, want %q", in, doc.Date, want)
 		}
+	}
+}
+
+// TestAnotherPatient: a document that names somebody else, or another birth date, is not
+// taken for the patient's without a word.
+func TestAnotherPatient(t *testing.T) {
+	anna := chart.Entry{Name: "Müller-Ötz, Anna", Others: []string{"Stone, Anna"}, Born: "1950-03-12"}
+	tests := []struct {
+		name, patient, born string
+		entry               chart.Entry
+		want                string
+	}{
+		{"the same", "Anna Mueller-Otz", "1950-03-12", anna, ""},
+		{"under an old name", "A. STONE", "", anna, ""},
+		{"another birth date", "Anna Müller-Ötz", "1950-12-03", anna, "birth date"},
+		{"only the year", "Anna Müller-Ötz", "1950", anna, ""},
+		{"another name", "Otto Other", "1950-03-12", anna, "somebody else"},
+		{"it says nothing", "", "", anna, ""},
+		{"the record says nothing", "Otto Other", "1950-03-12", chart.Entry{}, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			doc := chart.Clinical{Patient: tt.patient, Born: tt.born}
+			if got := doc.Another(&tt.entry); (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
+				t.Errorf("Another = %q, want %q", got, tt.want)
+			}
+		})
 	}
 }

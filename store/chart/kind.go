@@ -145,5 +145,5 @@ func Mislabelled(contentType string, k Kind) string {
 			return ""
 		}
 	}
-	return fmt.Sprintf("The record calls this %s; by its bytes it is %s, and it is shown as that.", want[0].Words(), k.Words())
+	return fmt.Sprintf("The record calls this %s; by its bytes it is %s, and it is treated as that.", want[0].Words(), k.Words())
 }

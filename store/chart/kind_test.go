@@ -66,7 +66,7 @@ func TestKindOf(t *testing.T) {
 			}
 		})
 	}
-	if got, want := chart.Mislabelled("application/pdf", chart.JPEG), "The record calls this a PDF; by its bytes it is a JPEG picture, and it is shown as that."; got != want {
+	if got, want := chart.Mislabelled("application/pdf", chart.JPEG), "The record calls this a PDF; by its bytes it is a JPEG picture, and it is treated as that."; got != want {
 		t.Errorf("Mislabelled = %q, want %q", got, want)
 	}
 }

@@ -154,7 +154,7 @@ func TestDocument(t *testing.T) {
 		why       string
 	}{
 		{ref: "DocumentReference/d1", kind: chart.PlainText, bytes: 7, content: "Grüße"},
-		{ref: "DocumentReference/d2", kind: chart.PNG, bytes: dots, notes: fmt.Sprintf("The record calls this a PDF; by its bytes it is a PNG picture, and it is shown as that.; The record says 1 bytes, the document has %d.; The checksum in the record is not that of the document.", dots)},
+		{ref: "DocumentReference/d2", kind: chart.PNG, bytes: dots, notes: fmt.Sprintf("The record calls this a PDF; by its bytes it is a PNG picture, and it is treated as that.; The record says 1 bytes, the document has %d.; The checksum in the record is not that of the document.", dots)},
 		{ref: "DocumentReference/d3", kind: chart.RTF, bytes: 13, content: `{\rtf1 Hello}`},
 		{ref: "DocumentReference/d4", kind: chart.PDF, bytes: int64(len(big))},
 		{ref: "DocumentReference/d4", asOf: "2026-03-01", why: "the record says only where the EMR has it"},

@@ -210,6 +210,11 @@ func (p *documentPage) read() {
 			return
 		}
 		p.Show, p.Clinical, p.Left = "frame", doc, doc.Left()
+		if p.ChartHead != nil {
+			if words := doc.Another(&p.Banner.Entry); words != "" {
+				p.Notes = append(p.Notes, words)
+			}
+		}
 	case k == chart.WebPage:
 		p.Show, p.Left = "frame", p.markup().Left()
 	case k == chart.RTF || k == chart.PlainText || k == chart.XML:

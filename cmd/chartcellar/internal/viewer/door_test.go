@@ -435,9 +435,9 @@ func TestReadOnly(t *testing.T) {
 func TestPDFReader(t *testing.T) {
 	o := newOffice(t, practice())
 	for name, want := range map[string]string{
-		"pdf.min.mjs": "522ad2c83bc8a0010e7f0cc60d0892b77c8d2bf2c9702dc12288311d94270f42",
-		"pdf.worker.min.mjs": "b4c8353ded0d88d2e2009574a29eb4e0c3ff7e942ecdf51ef5f71566a9667f31",
-		"jbig2_nowasm_fallback.js": "70150223396487e1ccfef7eac61fc780074ad7fcc9e843b702a8a3bc23107494",
+		"pdf.min.mjs":                 "522ad2c83bc8a0010e7f0cc60d0892b77c8d2bf2c9702dc12288311d94270f42",
+		"pdf.worker.min.mjs":          "b4c8353ded0d88d2e2009574a29eb4e0c3ff7e942ecdf51ef5f71566a9667f31",
+		"jbig2_nowasm_fallback.js":    "70150223396487e1ccfef7eac61fc780074ad7fcc9e843b702a8a3bc23107494",
 		"openjpeg_nowasm_fallback.js": "2855f1590e7fd7abbbf204cd13a5c09d30c92fe2c9313fb72b64aa763fe8b4f3",
 	} {
 		b, err := os.ReadFile("static/" + name)

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"codeberg.org/go-pdf/fpdf"
+
 	"chartcellar/cmd/chartcellar/internal/viewer"
 	"chartcellar/store/access"
 	"chartcellar/store/chart"
@@ -55,8 +57,29 @@ func papers() []paper {
 		{"fax", "image/tiff", "II*\x00", nil},
 		{"empty", "application/pdf", "", nil},
 		{"missing", "application/pdf", "", func(d *viewer.Document) { d.Held, d.Why = false, "the EMR answered 404 "+script }},
+		{"PDF of 3 pages", "application/pdf", leaflet(3, ""), nil},
+		{"locked PDF", "application/pdf", leaflet(1, "password"), nil},
+		{"broken PDF", "application/pdf", leaflet(2, "")[:900], nil},
 		{"text that is too long", "text/plain", strings.Repeat("a", 100), func(d *viewer.Document) { d.Content, d.Bytes = nil, 9_000_000 }},
 	}
+}
+
+// leaflet is a PDF that can be read, or is locked with a password.
+func leaflet(pages int, lock string) string {
+	f := fpdf.New("P", "mm", "A4", "")
+	if lock != "" {
+		f.SetProtection(0, lock, lock)
+	}
+	f.SetFont("Helvetica", "", 24)
+	for n := range pages {
+		f.AddPage()
+		f.Text(20, 30, fmt.Sprintf("Leaflet, page %d", n+1))
+	}
+	var b bytes.Buffer
+	if err := f.Output(&b); err != nil {
+		panic(err)
+	}
+	return b.String()
 }
 
 // paperRef is the address of the record that holds them.
@@ -144,9 +167,9 @@ func TestDocumentPages(t *testing.T) {
 		name      string
 		want, not []string
 	}{
-		{"PDF", []string{"a PDF, 12 bytes", `id="pdf"`, "pdf.min.", "A PDF is shown here only with JavaScript", "abcdef", "file 1 of 13", "The next file", "Save the file", "Müller-Ötz"}, []string{"<iframe"}},
+		{"PDF", []string{"a PDF; the record calls it <code>application/pdf</code>", "<dd>12 bytes</dd>", `id="pdf"`, "pdf.min.", "A PDF is shown here only with JavaScript", "abcdef", "File 1 of 16", "The next file", "Save the file", "Müller-Ötz"}, []string{"<iframe"}},
 		{"web page", []string{`<iframe sandbox=""`, "a web page", "Not shown: 1 form field, 1 frame, 1 script, 2 pictures"}, []string{"Dear"}},
-		{"clinical document", []string{`<iframe sandbox=""`, "a clinical document (C-CDA)", "Summary of care &lt;script&gt;", "of 2026-03-01", "Otto Other", `/content?asof=2026-03-01#s0" target="document">Allergies</a>`, `/content?asof=2026-03-01#s1"`, "1 picture"}, []string{"Latex"}},
+		{"clinical document", []string{`<iframe sandbox=""`, "a clinical document (C-CDA)", "Summary of care &lt;script&gt;", "of 2026-03-01", "Otto Other", "The document names somebody else than this patient", `/content?asof=2026-03-01#s0" target="document">Allergies</a>`, `/content?asof=2026-03-01#s1"`, "1 picture"}, []string{"Latex"}},
 		{"clinical document, not whole", []string{"Latex", "its sections could not be told apart", "<pre"}, []string{"<iframe"}},
 		{"RTF", []string{"RTF text", "<pre", "Dear &lt;script&gt;alert(1)&lt;/script&gt;"}, []string{"evil", "<iframe"}},
 		{"text", []string{"plain text", "Dear &lt;script&gt;alert(1)&lt;/script&gt;␛[2J"}, nil},
@@ -271,7 +294,7 @@ func TestDocumentList(t *testing.T) {
 	token := o.settle()[access.Doctor]
 	path := "/chart/" + patientRef() + "/documents"
 	text := o.page(path+"?asof=2026-03-01", token)
-	for _, w := range []string{"13 of 13; the copy holds 12 of 13.", "2 files belong to records that were entered in error", "1 file is labelled sensitive: not shown to your role", "PDF&lt;script&gt;",
+	for _, w := range []string{"16 of 16; the copy holds 15 of 16.", "2 files belong to records that were entered in error", "1 file is labelled sensitive: not shown to your role", "PDF&lt;script&gt;",
 		"<strong>NO</strong>: the EMR answered 404 &lt;script&gt;", fmt.Sprintf(`/document/%s/1?asof=2026-03-01"`, paperRef()), "Note &lt;script&gt;", "Visit &lt;script&gt;"} {
 		if !strings.Contains(text, w) {
 			t.Errorf("no %q in\n%s", w, text)
@@ -280,7 +303,7 @@ func TestDocumentList(t *testing.T) {
 	if strings.Contains(text, script) {
 		t.Errorf("a script in\n%s", text)
 	}
-	if text := o.page(path+"?type=1", token); !strings.Contains(text, "6 of 13 are of the type “Letter”; the copy holds 5 of 6.") || strings.Count(text, "<tr>") != 7 {
+	if text := o.page(path+"?type=1", token); !strings.Contains(text, "8 of 16 are of the type “Letter”; the copy holds 7 of 8.") || strings.Count(text, "<tr>") != 9 {
 		t.Errorf("one type:\n%s", text)
 	}
 	for _, bad := range []string{"?type=3", "?type=x", "?type=-1", "?page=2", "?page=x", "?asof=x"} {
