@@ -54,7 +54,6 @@ async function showPDF(from) {
 	const state = document.getElementById("pdfstate");
 	let scale = 0, turned = 0, current = 1;
 	const places = [];
-	const seen = new Set();
 
 	pages.hidden = false;
 	state.hidden = true;
@@ -69,10 +68,8 @@ async function showPDF(from) {
 	const watch = new IntersectionObserver((list) => {
 		for (const one of list) {
 			const n = Number(one.target.dataset.page);
-			if (one.isIntersecting) { seen.add(n); draw(n); } else { seen.delete(n); clear(n); }
+			if (one.isIntersecting) { draw(n); } else { clear(n); }
 		}
-		const top = Math.min(...seen);
-		if (isFinite(top)) { current = top; if (document.activeElement !== number) { number.value = top; } }
 	}, { root: pages, rootMargin: "50% 0%" });
 	for (let n = 1; n <= doc.numPages; n++) {
 		const box = document.createElement("div");
@@ -141,8 +138,16 @@ async function showPDF(from) {
 	function go(n) {
 		current = Math.min(Math.max(1, n || 1), doc.numPages);
 		number.value = current;
-		pages.scrollTop = places[current].box.offsetTop - pages.offsetTop;
+		pages.scrollTop = places[current].box.offsetTop - 8;
 	}
+
+	pages.addEventListener("scroll", () => {
+		const line = pages.scrollTop + pages.clientHeight / 3;
+		let n = 1;
+		while (n < doc.numPages && places[n + 1].box.offsetTop <= line) { n++; }
+		current = n;
+		if (document.activeElement !== number) { number.value = n; }
+	});
 
 	function size(to) {
 		const at = current;
