@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/sha1"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -236,18 +235,7 @@ func describe(a *chart.Attachment, size int) string {
 // checks compares a document with what its record says of it.
 func checks(a *chart.Attachment, b []byte) []string {
 	sum := sha1.Sum(b)
-	return differences(a, int64(len(b)), sum[:])
-}
-
-func differences(a *chart.Attachment, size int64, sum []byte) []string {
-	out := []string{}
-	if a.Size != "" && a.Size != strconv.FormatInt(size, 10) {
-		out = append(out, fmt.Sprintf("the record says %s bytes, the document has %d.", a.Size, size))
-	}
-	if a.Hash != "" && a.Hash != base64.StdEncoding.EncodeToString(sum) {
-		out = append(out, "the checksum in the record is not that of the document.")
-	}
-	return out
+	return charts.Differences(a, int64(len(b)), sum[:])
 }
 
 func (e *env) documentSave(ctx context.Context, args []string, o documentOptions) error {
@@ -274,7 +262,7 @@ func (e *env) documentSave(ctx context.Context, args []string, o documentOptions
 		if err != nil {
 			return err
 		}
-		bad := differences(a, size, sum)
+		bad := charts.Differences(a, size, sum)
 		if e.json {
 			return e.printJSON(map[string]any{"document": a, "file": file, "bytes": size, "checks": bad})
 		}

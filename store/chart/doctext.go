@@ -2,16 +2,13 @@ package chart
 
 import (
 	"bytes"
-	"encoding/xml"
-	"errors"
 	"fmt"
-	"html"
-	"io"
 	"mime"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 
+	"golang.org/x/net/html"
 	"golang.org/x/text/encoding/charmap"
 )
 
@@ -22,31 +19,33 @@ func mediaType(contentType string) string {
 }
 
 // Text returns a document as readable text; ok is false if it is of a kind that
-// is not text, and the text then says what it is.
+// is not text, and the text then says what it is. The bytes decide of which kind it
+// is, not the content type.
 func Text(contentType string, b []byte) (s string, ok bool) {
-	t := mediaType(contentType)
-	switch {
-	case bytes.HasPrefix(b, []byte("%PDF-")) || t == "application/pdf":
-		return fmt.Sprintf("This is a PDF of %d bytes. Save it to look at it.", len(b)), false
-	case bytes.HasPrefix(b, []byte(`{\rtf`)):
+	switch k := KindOf(contentType, b); k {
+	case RTF:
 		return Clean(rtfText(b)), true
-	case strings.Contains(t, "html"):
-		return strings.TrimSpace(htmlText(decodeText(contentType, b))), true
-	case strings.HasSuffix(t, "xml"), utf8.Valid(b) && bytes.HasPrefix(bytes.TrimSpace(b), []byte("<")):
-		return xmlText(contentType, b), true
-	case strings.HasPrefix(t, "text/") || t == "application/json" || t == "" && utf8.Valid(b):
-		return Clean(decodeText(contentType, b)), true
+	case ClinicalDocument:
+		return clinicalText(DecodeText(contentType, b)), true
+	case WebPage, XML, Drawing:
+		return strings.TrimSpace(htmlText(DecodeText(contentType, b))), true
+	case PlainText:
+		return Clean(DecodeText(contentType, b)), true
+	case Empty:
+		return "This file is empty.", false
+	case Other:
+		return fmt.Sprintf("This is a file of the type %s with %d bytes. Save it to look at it.", FormatName(contentType), len(b)), false
+	default:
+		return fmt.Sprintf("This is %s of %d bytes. Save it to look at it.", k.Words(), len(b)), false
 	}
-	return fmt.Sprintf("This is a file of the type %s with %d bytes. Save it to look at it.",
-		formatName(contentType), len(b)), false
 }
 
-// decodeText reads bytes as the charset of the content type, else as UTF-8 if they
+// DecodeText reads bytes as the charset of the content type, else as UTF-8 if they
 // are that, else as Windows-1252.
-func decodeText(contentType string, b []byte) string {
+func DecodeText(contentType string, b []byte) string {
 	_, params, _ := mime.ParseMediaType(contentType)
 	switch {
-	case bytes.HasPrefix(b, []byte{0xff, 0xfe}), bytes.HasPrefix(b, []byte{0xfe, 0xff}):
+	case wide(b):
 		return utf16Text(b)
 	case strings.EqualFold(params["charset"], "iso-8859-1"), !utf8.Valid(b):
 		if s, err := charmap.Windows1252.NewDecoder().Bytes(b); err == nil {
@@ -56,8 +55,13 @@ func decodeText(contentType string, b []byte) string {
 	return string(bytes.TrimPrefix(b, []byte("\ufeff")))
 }
 
+// wide reports whether bytes are UTF-16 and say so.
+func wide(b []byte) bool {
+	return bytes.HasPrefix(b, []byte{0xff, 0xfe}) || bytes.HasPrefix(b, []byte{0xfe, 0xff})
+}
+
 func utf16Text(b []byte) string {
-	var u []uint16
+	u := make([]uint16, 0, len(b)/2)
 	for i := 2; i+1 < len(b); i += 2 {
 		lo, hi := b[i], b[i+1]
 		if b[0] == 0xfe {
@@ -68,82 +72,134 @@ func utf16Text(b []byte) string {
 	return string(utf16.Decode(u))
 }
 
+// readHTML takes HTML or XHTML apart. It never fails: what looks like no tag is
+// text.
+func readHTML(s string, to sink) {
+	z := html.NewTokenizer(strings.NewReader(s))
+	for {
+		switch z.Next() {
+		case html.ErrorToken: // the end
+			if rest := string(z.Raw()); !strings.HasPrefix(rest, "<!") && !strings.HasPrefix(rest, "<?") {
+				to.words(rest) // a tag that is never closed
+			}
+			return
+		case html.TextToken:
+			to.words(string(z.Text()))
+		case html.StartTagToken:
+			to.start(readTag(z, false))
+		case html.SelfClosingTagToken:
+			to.start(readTag(z, true))
+			z.NextIsNotRawText()
+		case html.EndTagToken:
+			name, _ := z.TagName()
+			to.end(string(name))
+		}
+	}
+}
+
+// readTag reads the tag at which a tokenizer stands.
+func readTag(z *html.Tokenizer, empty bool) tag {
+	name, more := z.TagName()
+	t := tag{name: string(name), empty: empty}
+	switch t.name {
+	case "iframe", "noembed", "noframes", "noscript", "plaintext", "xmp":
+		z.NextIsNotRawText() // their tags are tags like all others
+	}
+	for more {
+		var name, value []byte
+		name, value, more = z.TagAttr()
+		t.set(string(name), string(value))
+	}
+	return t
+}
+
 // breaking are the elements that end a line.
 var breaking = map[string]bool{"p": true, "br": true, "div": true, "li": true, "tr": true, "h1": true, "h2": true,
 	"h3": true, "h4": true, "h5": true, "h6": true, "table": true, "ul": true, "ol": true, "pre": true, "hr": true,
 	"section": true, "title": true, "item": true, "paragraph": true, "caption": true, "dt": true, "dd": true,
 	"blockquote": true, "thead": true, "tbody": true, "list": true}
 
-// htmlText strips the tags of a page; what is between style or script tags goes
-// too. It never fails: what looks like no tag is text.
-func htmlText(s string) string {
-	var b strings.Builder
-	verbatim := strings.Contains(strings.ToLower(s), "<pre")
-	for len(s) > 0 {
-		i := strings.IndexByte(s, '<')
-		if i < 0 {
-			i = len(s)
-		}
-		words := s[:i]
-		if !verbatim {
-			words = oneBlank(words)
-		}
-		b.WriteString(html.UnescapeString(words))
-		if s = s[i:]; s == "" {
-			break
-		}
-		if len(s) < 2 || !tagBegins(s[1]) {
-			b.WriteByte('<')
-			s = s[1:]
-			continue
-		}
-		s = afterTag(s, &b)
-	}
-	return Clean(squeezeLines(b.String()))
+// rows are those of them between which no line stays empty.
+var rows = map[string]bool{"li": true, "item": true, "tr": true, "caption": true, "thead": true, "tbody": true,
+	"dt": true, "dd": true}
+
+// A textWriter is a sink that writes text.
+type textWriter struct {
+	out      strings.Builder
+	last     byte // that was written
+	quiet    int  // open elements that are not read
+	verbatim int  // open elements in which white space counts
 }
 
-func tagBegins(c byte) bool {
-	return c == '/' || c == '!' || c == '?' || c|0x20 >= 'a' && c|0x20 <= 'z'
+func (w *textWriter) write(s string) {
+	if s != "" && w.quiet == 0 {
+		w.out.WriteString(s)
+		w.last = s[len(s)-1]
+	}
 }
 
-// afterTag writes what a tag stands for and returns what follows it.
-func afterTag(s string, b *strings.Builder) string {
-	if strings.HasPrefix(s, "<!--") {
-		_, rest, _ := strings.Cut(s, "-->")
-		return rest
-	}
-	tag, rest, found := strings.Cut(s[1:], ">")
-	if !found {
-		b.WriteString(s)
-		return ""
-	}
-	name, closing := strings.CutPrefix(strings.ToLower(tag), "/")
-	if i := strings.IndexAny(name, " \t\r\n/"); i >= 0 {
-		name = name[:i]
-	}
+func (w *textWriter) start(t tag) {
+	w.breakAt(t.name)
 	switch {
-	case (name == "style" || name == "script" || name == "head") && !closing:
-		if end := strings.Index(strings.ToLower(rest), "</"+name); end >= 0 {
-			_, rest, _ = strings.Cut(rest[end:], ">")
-		}
-	case (name == "td" || name == "th") && closing:
-		b.WriteString(" | ")
-	case breaking[name]:
-		b.WriteByte('\n')
+	case t.empty:
+	case silent[t.name]:
+		w.quiet++
+	case t.name == "pre":
+		w.verbatim++
 	}
-	return rest
 }
+
+// breakAt ends the line where an element begins or ends.
+func (w *textWriter) breakAt(name string) {
+	if breaking[name] && !(rows[name] && w.last == '\n') {
+		w.write("\n")
+	}
+}
+
+func (w *textWriter) end(name string) {
+	switch {
+	case silent[name]:
+		w.quiet = max(0, w.quiet-1)
+	case name == "td" || name == "th":
+		w.write(" | ")
+	case name == "pre":
+		w.verbatim = max(0, w.verbatim-1)
+	}
+	if name != "br" && name != "hr" {
+		w.breakAt(name)
+	}
+}
+
+func (w *textWriter) words(s string) {
+	if w.verbatim == 0 {
+		s = oneBlank(s)
+	}
+	w.write(s)
+}
+
+// text returns what was written.
+func (w *textWriter) text() string { return Clean(squeezeLines(w.out.String())) }
+
+// htmlText returns the words of HTML or XHTML.
+func htmlText(s string) string {
+	var w textWriter
+	readHTML(s, &w)
+	return w.text()
+}
+
+// blank are the characters that markup takes for white space.
+const blank = " \t\r\n\f"
 
 // oneBlank makes every stretch of white space one blank.
 func oneBlank(s string) string {
-	out := strings.Join(strings.Fields(s), " ")
+	out := strings.Join(strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(blank, r) }), " ")
 	if out == "" && s != "" {
 		return " "
 	}
-	if s != "" && strings.ContainsRune(" \t\r\n", rune(s[0])) {
+	if s != "" && strings.ContainsRune(blank, rune(s[0])) {
 		out = " " + out
 	}
-	if s != "" && strings.ContainsRune(" \t\r\n", rune(s[len(s)-1])) {
+	if s != "" && strings.ContainsRune(blank, rune(s[len(s)-1])) {
 		out += " "
 	}
 	return out
@@ -152,100 +208,20 @@ func oneBlank(s string) string {
 // squeezeLines takes blanks at both ends of lines, bars at their ends and more than
 // one empty line away.
 func squeezeLines(s string) string {
-	var out []string
-	empty := true
+	var b strings.Builder
+	b.Grow(len(s))
+	empty, first := true, true
 	for line := range strings.SplitSeq(s, "\n") {
 		line = strings.TrimRight(strings.TrimLeft(line, " \t\r"), " \t\r\u00a0")
 		line = strings.TrimRight(strings.TrimSuffix(line, "|"), " ")
 		if line == "" && empty {
 			continue
 		}
-		empty = line == ""
-		out = append(out, line)
-	}
-	return strings.Join(out, "\n")
-}
-
-// xmlText returns the sections of a clinical document (C-CDA), or the text of any
-// other XML.
-func xmlText(contentType string, b []byte) string {
-	s := decodeText(contentType, b)
-	if text, err := ccdaText(s); err == nil {
-		return text
-	}
-	return strings.TrimSpace(htmlText(s))
-}
-
-var errNotCDA = errors.New("not a clinical document")
-
-// ccdaText returns the title and the narrative of every section.
-func ccdaText(s string) (string, error) {
-	d := xml.NewDecoder(strings.NewReader(s))
-	d.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil } // it is UTF-8 by now
-	var b strings.Builder
-	var path []string
-	cda, sections := false, 0
-	for {
-		t, err := d.RawToken()
-		if errors.Is(err, io.EOF) {
-			break
+		if empty = line == ""; !first {
+			b.WriteByte('\n')
 		}
-		if err != nil {
-			return "", err
-		}
-		switch t := t.(type) {
-		case xml.StartElement:
-			path = append(path, t.Name.Local)
-			cda = cda || t.Name.Local == "ClinicalDocument"
-			if name := t.Name.Local; name == "section" {
-				sections++
-				b.WriteString("\n\n")
-			} else if inNarrative(path) && breaking[strings.ToLower(name)] {
-				b.WriteByte('\n')
-			}
-		case xml.EndElement:
-			if (t.Name.Local == "td" || t.Name.Local == "th") && inNarrative(path) {
-				b.WriteString(" | ")
-			}
-			if len(path) > 0 {
-				path = path[:len(path)-1]
-			}
-			if t.Name.Local == "title" || t.Name.Local == "text" {
-				b.WriteByte('\n')
-			}
-		case xml.CharData:
-			writeNarrative(&b, path, string(t))
-		}
+		first = false
+		b.WriteString(line)
 	}
-	if !cda || sections == 0 {
-		return "", errNotCDA
-	}
-	return Clean(strings.TrimSpace(squeezeLines(b.String()))), nil
-}
-
-// inNarrative reports whether a place is in the readable text of a section.
-func inNarrative(path []string) bool {
-	in := false
-	for _, p := range path {
-		in = p == "section" || in && p != "entry"
-		if p == "text" && in {
-			return true
-		}
-	}
-	return false
-}
-
-// writeNarrative writes text that people are to read: titles and narratives.
-func writeNarrative(b *strings.Builder, path []string, s string) {
-	n := len(path)
-	switch {
-	case n > 0 && path[n-1] == "title" && n >= 2 && path[n-2] == "section":
-		b.WriteString(strings.ToUpper(strings.TrimSpace(s)))
-	case n > 0 && path[n-1] == "title" && n == 2:
-		b.WriteString(strings.TrimSpace(s))
-	case inNarrative(path) && path[n-1] == "text":
-		b.WriteString(s) // some write whole notes here, with line breaks
-	case inNarrative(path):
-		b.WriteString(oneBlank(s))
-	}
+	return b.String()
 }

@@ -1,8 +1,12 @@
 package chart
 
 import (
+	"bytes"
+	"encoding/base64"
 	"fmt"
+	"io"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -11,8 +15,11 @@ import (
 type Attachment struct {
 	N           int    `json:"n"` // counted from 1 in its record
 	Ref         string `json:"ref"`
-	Where       string `json:"where"` // the element, in words
-	Title       string `json:"title"` // of the attachment, else the kind of the record
+	Where       string `json:"where"`            // the element, in words
+	Title       string `json:"title"`            // of the attachment, else the kind of the record
+	Type        string `json:"type"`             // the kind of the record
+	Status      string `json:"status,omitempty"` // of the record, if it is not the usual one
+	Visit       string `json:"visit,omitempty"`  // the record of the visit, as Type/id
 	Date        string `json:"date"`
 	Author      string `json:"author"`
 	ContentType string `json:"contentType"`
@@ -21,11 +28,18 @@ type Attachment struct {
 	URL         string `json:"url,omitempty"`
 	Inline      bool   `json:"inline"` // the record holds the bytes
 
-	data string // base64
+	data []byte // base64, where it stands in the record
 }
 
-// Data returns the bytes that the record itself holds.
-func (a *Attachment) Data() ([]byte, error) { return decode64(a.data) }
+// Data returns the bytes that the record itself holds, decoded as they are read: a
+// large file is not in memory a second time. The record must not change meanwhile.
+func (a *Attachment) Data() io.Reader {
+	data := a.data
+	if bytes.ContainsAny(data, " \t") {
+		data = bytes.Join(bytes.Fields(data), nil)
+	}
+	return base64.NewDecoder(base64.RawStdEncoding, bytes.NewReader(bytes.TrimRight(data, "=\r\n")))
+}
 
 // attachmentNames are the members whose value is an Attachment, or a list of
 // them: the same as package scan looks at.
@@ -34,37 +48,64 @@ var attachmentNames = []string{"attachment", "valueAttachment", "contentAttachme
 
 // ListAttachments is Attachments without the bytes of the files, for long lists.
 func ListAttachments(r Resource, f Finder) ([]Attachment, error) {
-	r.Raw = slim(r.Raw)
+	if r.Type != "Binary" && !slices.ContainsFunc(attachmentNames, func(n string) bool { return bytes.Contains(r.Raw, []byte(`"`+n+`"`)) }) {
+		return nil, nil
+	}
 	list, err := Attachments(r, f)
 	for i := range list {
-		list[i].data = ""
+		list[i].data = nil
 	}
 	return list, err
 }
 
 // Attachments lists the files of a record in the order in which it names them. A
-// Binary is its own. f puts names to authors; it may be nil.
+// Binary is its own. f puts names to authors; it may be nil. The bytes of files stay
+// where they are, in Raw.
 func Attachments(r Resource, f Finder) ([]Attachment, error) {
-	tree, err := parseTree(r.Raw)
+	rest, cut := cutData(r.Raw)
+	tree, err := parseTree(rest)
 	if err != nil {
 		return nil, err
 	}
-	base := Attachment{Ref: r.Ref(), Title: kindOf(&tree), Date: dateOf(&tree), Author: authorOf(&tree, r, f)}
+	base := Attachment{Ref: r.Ref(), Title: kindOf(&tree), Type: kindOf(&tree), Date: dateOf(&tree), Author: authorOf(&tree, r, f),
+		Status: unusual(&tree), Visit: visitOf(&tree)}
 	var list []Attachment
-	if r.Type == "Binary" {
-		base.Title, base.Where = "", "data"
-		return []Attachment{fromNode(base, &tree, 1)}, nil
-	}
-	findAttachments(&tree, "", "", func(n *node, where string) {
+	add := func(n *node, where string) {
 		a := base
-		a.Where = where
-		list = append(list, fromNode(a, n, len(list)+1))
-	})
+		a.Where, a.N = where, len(list)+1
+		a.fill(n, cut)
+		list = append(list, a)
+	}
+	if r.Type == "Binary" {
+		base.Title = ""
+		add(&tree, "data")
+	} else {
+		findAttachments(&tree, "", "", add)
+	}
 	return list, nil
 }
 
-func fromNode(a Attachment, n *node, number int) Attachment {
-	a.N = number
+// cutData returns a record with a number, #0, in the place of each text of a member
+// named data, and those texts, which are parts of raw. One that is written with
+// backslashes stays.
+func cutData(raw []byte) (rest []byte, cut [][]byte) {
+	for {
+		from, to := nextData(raw)
+		if from < 0 {
+			return append(rest, raw...), cut
+		}
+		if data := raw[from:to]; bytes.IndexByte(data, '\\') >= 0 {
+			rest = append(rest, raw[:to]...)
+		} else {
+			rest = fmt.Appendf(append(rest, raw[:from]...), "#%d", len(cut))
+			cut = append(cut, data)
+		}
+		raw = raw[to:]
+	}
+}
+
+// fill takes over what the attachment says of itself.
+func (a *Attachment) fill(n *node, cut [][]byte) {
 	a.ContentType = CleanLine(n.str("contentType"))
 	a.URL = CleanLine(n.str("url"))
 	a.Hash = CleanLine(n.str("hash"))
@@ -77,9 +118,13 @@ func fromNode(a Attachment, n *node, number int) Attachment {
 	if d := n.str("creation"); d != "" && a.Date == "" {
 		a.Date = showDate(d)
 	}
-	a.data = n.str("data")
-	a.Inline = a.data != ""
-	return a
+	a.data = []byte(n.str("data"))
+	if number, ok := strings.CutPrefix(string(a.data), "#"); ok {
+		if i, err := strconv.Atoi(number); err == nil && i >= 0 && i < len(cut) {
+			a.data = cut[i]
+		}
+	}
+	a.Inline = len(a.data) > 0
 }
 
 func findAttachments(n *node, path, name string, fn func(*node, string)) {
@@ -120,6 +165,9 @@ func kindOf(n *node) string {
 }
 
 func conceptNode(n *node) string {
+	if n == nil {
+		return ""
+	}
 	if t := CleanLine(n.str("text")); t != "" {
 		return t
 	}
@@ -136,6 +184,54 @@ func conceptNode(n *node) string {
 		}
 	}
 	return ""
+}
+
+// EnteredInError is what Status is of the files of a record that should not exist.
+const EnteredInError = "entered in error"
+
+// unusual returns the status of a record, unless it is the one that most have.
+func unusual(n *node) string {
+	var out []string
+	for _, m := range []string{"status", "docStatus"} {
+		switch s := CleanLine(n.str(m)); s {
+		case "current", "final", "completed", "active", "":
+		case "entered-in-error":
+			return EnteredInError
+		default:
+			out = append(out, s)
+		}
+	}
+	return join(", ", out...)
+}
+
+// visitOf returns the visit that a record belongs to, as Type/id.
+func visitOf(n *node) string {
+	for _, in := range []*node{n, n.get("context")} {
+		at := in.get("encounter")
+		if at != nil && at.kind == array && len(at.kids) > 0 {
+			at = &at.kids[0]
+		}
+		if at != nil {
+			if typ, id := Target(at.str("reference")); typ == "Encounter" {
+				return typ + "/" + id
+			}
+		}
+	}
+	return ""
+}
+
+// Visit names a visit in a line: its kind and its day.
+func Visit(raw []byte) string {
+	tree, err := parseTree(raw)
+	if err != nil {
+		return ""
+	}
+	what := ""
+	if types := tree.get("type"); types != nil && len(types.kids) > 0 {
+		what = conceptNode(&types.kids[0])
+	}
+	day, _, _ := strings.Cut(dateOf(&tree), " ")
+	return join(" ", what, day)
 }
 
 // dates are the members that date a record, the best first.

@@ -3,6 +3,7 @@ package chart_test
 import (
 	"encoding/base64"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -215,4 +216,43 @@ func FuzzText(f *testing.F) {
 		chart.Card(b)
 		chart.Attachments(chart.Resource{Type: "X", Raw: b}, nil)
 	})
+}
+
+// TestDataOfAttachments: what a record holds comes out, however it is written, and is
+// not decoded before it is read.
+func TestDataOfAttachments(t *testing.T) {
+	long := strings.Repeat("0123456789", 5000)
+	tests := []struct{ name, data, want string }{
+		{"as it should be", "aGVsbG8=", "hello"},
+		{"no padding", "aGVsbG8", "hello"},
+		{"line breaks and blanks", `aGV\r\nsbG 8=\n`, "hello"},
+		{"a slash written the long way", `\/\/8=`, "\xff\xff"},
+		{"long", base64.StdEncoding.EncodeToString([]byte(long)), long},
+		{"no base64", "a!b", "error"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			line := `{"resourceType":"Media","id":"m","content":{"contentType":"text/plain","data":"` + tt.data + `"},"note":[{"text":"\"data\":\"x\""}]}`
+			second := strings.Replace(line, `"content":`, `"extension":[{"url":"u","valueAttachment":{"url":"y","data":"c2Vjb25k"}}],"content":`, 1)
+			for _, l := range []string{line, second} {
+				list, err := chart.Attachments(res(t, l), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				b, err := io.ReadAll(list[len(list)-1].Data())
+				got := string(b)
+				if err != nil {
+					got = "error"
+				}
+				if got != tt.want || !list[len(list)-1].Inline {
+					t.Errorf("Data = %.50q, want %.50q", got, tt.want)
+				}
+				if len(list) == 2 {
+					if b, err := io.ReadAll(list[0].Data()); string(b) != "second" {
+						t.Errorf("the first of two = %q, %v", b, err)
+					}
+				}
+			}
+		})
+	}
 }

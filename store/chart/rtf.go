@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strconv"
 	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"golang.org/x/text/encoding/charmap"
 )
@@ -13,18 +15,31 @@ var skipped = map[string]bool{"fonttbl": true, "colortbl": true, "stylesheet": t
 	"object": true, "themedata": true, "listtable": true, "listoverridetable": true, "generator": true,
 	"datastore": true, "latentstyles": true, "rsidtbl": true, "xmlnstbl": true}
 
+// codePages are those in which RTF writes letters as bytes.
+var codePages = map[int]*charmap.Charmap{437: charmap.CodePage437, 850: charmap.CodePage850, 852: charmap.CodePage852,
+	866: charmap.CodePage866, 1250: charmap.Windows1250, 1251: charmap.Windows1251, 1252: charmap.Windows1252,
+	1253: charmap.Windows1253, 1254: charmap.Windows1254, 1255: charmap.Windows1255, 1256: charmap.Windows1256,
+	1257: charmap.Windows1257, 1258: charmap.Windows1258}
+
+// deepestGroup is how deep groups of RTF may stand in each other. What is deeper is
+// read as if it stood there.
+const deepestGroup = 1000
+
 // An rtfReader takes the text out of RTF: enough for notes, not for layout.
 type rtfReader struct {
 	b     []byte
 	out   strings.Builder
-	skip  []bool // of each open group: it holds no text
-	ucs   []int  // of each open group: how many bytes stand behind a \u for old readers
-	after int    // such bytes still to be passed over
+	page  *charmap.Charmap // nil: one that we do not read
+	skip  []bool           // of each open group: it holds no text
+	ucs   []int            // of each open group: how many bytes stand behind a \u for old readers
+	over  int              // open groups that are too deep
+	after int              // such bytes still to be passed over
+	half  rune             // the first half of a letter that is written as two; 0: none
 }
 
 // rtfText returns the text of an RTF document.
 func rtfText(b []byte) string {
-	r := &rtfReader{b: b, skip: []bool{false}, ucs: []int{1}}
+	r := &rtfReader{b: b, page: charmap.Windows1252, skip: []bool{false}, ucs: []int{1}}
 	for len(r.b) > 0 {
 		r.next()
 	}
@@ -46,23 +61,38 @@ func (r *rtfReader) next() {
 	r.b = r.b[1:]
 	switch c {
 	case '{':
+		if len(r.skip) > deepestGroup {
+			r.over++
+			return
+		}
 		r.skip = append(r.skip, r.skip[len(r.skip)-1])
 		r.ucs = append(r.ucs, r.ucs[len(r.ucs)-1])
 	case '}':
-		if len(r.skip) > 1 {
+		r.after = 0
+		switch {
+		case r.over > 0:
+			r.over--
+		case len(r.skip) > 1:
 			r.skip, r.ucs = r.skip[:len(r.skip)-1], r.ucs[:len(r.ucs)-1]
 		}
-		r.after = 0
 	case '\\':
 		r.control()
 	case '\r', '\n':
 	default:
-		r.write(latin(c))
+		r.write(r.letter(c))
 	}
 }
 
-// latin reads a byte as Windows-1252, the usual code page of RTF.
-func latin(c byte) string { return string(charmap.Windows1252.DecodeByte(c)) }
+// letter reads a byte in the code page of the document.
+func (r *rtfReader) letter(c byte) string {
+	switch {
+	case c < utf8.RuneSelf:
+		return string(rune(c))
+	case r.page == nil:
+		return "\ufffd"
+	}
+	return string(r.page.DecodeByte(c))
+}
 
 // control reads what follows a backslash.
 func (r *rtfReader) control() {
@@ -110,7 +140,7 @@ func (r *rtfReader) hex() {
 	v, err := strconv.ParseUint(string(r.b[:2]), 16, 8)
 	r.b = r.b[2:]
 	if err == nil {
-		r.write(latin(byte(v)))
+		r.write(r.letter(byte(v)))
 	}
 }
 
@@ -133,14 +163,32 @@ func (r *rtfReader) word(name string, value int, has bool) {
 		r.write("•")
 	case name == "uc" && has:
 		r.ucs[len(r.ucs)-1] = max(0, value)
+	case name == "ansicpg" && has:
+		r.page = codePages[value]
 	case name == "u" && has:
-		r.after = 0
-		if value < 0 {
-			value += 65536
-		}
-		r.write(string(rune(value)))
-		r.after = r.ucs[len(r.ucs)-1]
+		r.unicode(value)
 	case name == "bin" && has:
 		r.b = r.b[min(len(r.b), max(0, value)):]
 	}
+}
+
+// unicode writes a letter that is given by its number; one of the rarer letters is
+// given as two numbers.
+func (r *rtfReader) unicode(value int) {
+	r.after = 0
+	c := rune(uint16(value)) // it is written with a sign
+	switch {
+	case r.half != 0:
+		both := utf16.DecodeRune(r.half, c)
+		r.half = 0
+		r.write(string(both))
+		if both == utf8.RuneError && !utf16.IsSurrogate(c) {
+			r.write(string(c))
+		}
+	case utf16.IsSurrogate(c):
+		r.half = c
+	default:
+		r.write(string(c))
+	}
+	r.after = r.ucs[len(r.ucs)-1]
 }

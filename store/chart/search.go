@@ -154,7 +154,7 @@ func (m *Matcher) inData(data []byte, left int) (rest int, sure bool) {
 		return left, true
 	}
 	left = m.inText(text, left)
-	if text = bytes.TrimSpace(text); len(text) > 0 && text[0] == '<' && left > 0 {
+	if text = bytes.TrimSpace(bytes.TrimPrefix(text, []byte("\ufeff"))); len(text) > 0 && text[0] == '<' && left > 0 {
 		if strangeEntity(text) {
 			return left, true
 		}

@@ -126,7 +126,7 @@ func document(b *Builder, r Resource) (item, error) {
 	var formats, titles []string
 	for i := range d.Content {
 		a := &d.Content[i].Attachment
-		formats = append(formats, formatName(str(a.ContentType)))
+		formats = append(formats, FormatName(str(a.ContentType)))
 		titles = append(titles, CleanLine(str(a.Title)))
 		if it.when.IsZero() {
 			it.when = moment(str(a.Creation))
@@ -176,8 +176,8 @@ func appointment(b *Builder, r Resource) (item, error) {
 	return it, nil
 }
 
-// formatName names a content type as people do.
-func formatName(contentType string) string {
+// FormatName names a content type as people do.
+func FormatName(contentType string) string {
 	switch mediaType(contentType) {
 	case "text/plain":
 		return "text"

@@ -9,7 +9,6 @@
 package charts
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -228,7 +227,7 @@ func (r *Reading) link(a *chart.Attachment) (l store.Link, ok bool) {
 // ErrNotHeld. The caller closes it.
 func (r *Reading) Content(ctx context.Context, a *chart.Attachment) (io.ReadCloser, error) {
 	if a.Inline {
-		return opened(a.Data())
+		return io.NopCloser(a.Data()), nil
 	}
 	if l, ok := r.link(a); ok {
 		typ, id, _ := strings.Cut(a.Ref, "/")
@@ -250,15 +249,11 @@ func (r *Reading) Content(ctx context.Context, a *chart.Attachment) (io.ReadClos
 				if a.ContentType == "" {
 					a.ContentType = list[0].ContentType
 				}
-				return opened(list[0].Data())
+				return io.NopCloser(list[0].Data()), nil
 			}
 		case err != nil && !errors.Is(err, store.ErrNotFound):
 			return nil, err
 		}
 	}
 	return nil, ErrNotHeld
-}
-
-func opened(b []byte, err error) (io.ReadCloser, error) {
-	return io.NopCloser(bytes.NewReader(b)), err
 }

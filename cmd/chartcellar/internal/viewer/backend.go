@@ -64,6 +64,7 @@ type Backend interface {
 	Wizard
 	Charts
 	Records
+	ChartDocuments
 }
 
 // Overview is what Home needs, and the status in the top bar of each page.

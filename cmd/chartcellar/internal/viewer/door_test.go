@@ -430,6 +430,37 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
+// TestPDFReader: pdf.js is the one that was looked at (6.5.438, the build for older
+// browsers), its licences lie beside it, and what it fetches by name has that name.
+func TestPDFReader(t *testing.T) {
+	o := newOffice(t, practice())
+	for name, want := range map[string]string{
+		"pdf.min.mjs":                 "522ad2c83bc8a0010e7f0cc60d0892b77c8d2bf2c9702dc12288311d94270f42",
+		"pdf.worker.min.mjs":          "b4c8353ded0d88d2e2009574a29eb4e0c3ff7e942ecdf51ef5f71566a9667f31",
+		"jbig2_nowasm_fallback.js":    "70150223396487e1ccfef7eac61fc780074ad7fcc9e843b702a8a3bc23107494",
+		"openjpeg_nowasm_fallback.js": "2855f1590e7fd7abbbf204cd13a5c09d30c92fe2c9313fb72b64aa763fe8b4f3",
+	} {
+		b, err := os.ReadFile("static/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sum := fmt.Sprintf("%x", sha256.Sum256(b)); sum != want {
+			t.Errorf("%s has the SHA-256 %s, want %s", name, sum, want)
+		}
+		if bytes.Contains(b, []byte("new Function(")) || regexp.MustCompile(`[^.\w]eval\(`).Match(b) {
+			t.Errorf("%s makes code of text", name)
+		}
+		if res := o.ask(ask{path: "/static/" + name}); strings.HasSuffix(name, ".js") && (res.StatusCode != http.StatusOK || res.Header.Get("Cache-Control") != "no-store") {
+			t.Errorf("%s: %d %v", name, res.StatusCode, res.Header)
+		}
+	}
+	for _, name := range []string{"pdfjs.LICENSE.txt", "pdfjs-images.LICENSE.txt"} {
+		if b, err := os.ReadFile("static/" + name); err != nil || len(b) < 1000 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestAssets: the one foreign script is the one that was looked at, and all scripts
 // are small.
 func TestAssets(t *testing.T) {

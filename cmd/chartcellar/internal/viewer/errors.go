@@ -180,6 +180,8 @@ func pageOf(path string) string {
 	case strings.HasPrefix(path, "/backups/schedule"), strings.HasPrefix(path, "/backups/held"),
 		strings.HasPrefix(path, "/settings/accounts"), strings.HasPrefix(path, "/settings/password"):
 		return path
+	case strings.HasPrefix(path, "/document/"):
+		return strings.TrimSuffix(path, "/file")
 	case path == "/backups/copies/new", path == "/backups/drill":
 		return path
 	case strings.HasPrefix(path, "/backups/holdings"):

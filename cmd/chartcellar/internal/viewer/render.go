@@ -48,7 +48,7 @@ func loadTemplates(a assets) (map[string]*template.Template, error) {
 		"mode": modeWords, "percent": percent, "signed": signedNumber, "signedSize": signedSize, "kind": kindWords,
 		"gapKind": gapKind, "gapName": gapName, "several": several, "clean": clean, "role": roleWords, "place": placeWords,
 		"words": strings.Fields, "rows": rows, "title": title, "tab": tabOf, "add": func(a, b int) int { return a + b },
-		"joined": joined, "flagged": flagged, "ranged": ranged}
+		"joined": joined, "flagged": flagged, "ranged": ranged, "safe": safe}
 	// What several pages share is in the files of parts.
 	frame, err := template.New("frame").Option("missingkey=zero").Funcs(funcs).ParseFS(templateFiles, "templates/frame.html", "templates/*parts.html")
 	if err != nil {

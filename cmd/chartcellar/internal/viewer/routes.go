@@ -20,6 +20,7 @@ func routes() []Route {
 		chartRoutes(),
 		labRoutes(),
 		recordRoutes(),
+		documentRoutes(),
 		copyRoutes(),
 		settingRoutes(),
 	)

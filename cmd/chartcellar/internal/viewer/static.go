@@ -10,14 +10,18 @@ import (
 	"strings"
 )
 
-//go:embed static/app.css static/app.js static/keys.js static/htmx.min.js static/icon.svg
+//go:embed static/*.css static/*.js static/*.mjs static/icon.svg
 var staticFiles embed.FS
 
-// An asset is a file that never changes under its name.
+// An asset is a file of the pages.
 type asset struct {
-	kind string
-	data []byte
+	kind  string
+	data  []byte
+	fixed bool // it never changes under its name
 }
+
+// fetchedByName is how names of files end that pdf.js fetches under their own name.
+const fetchedByName = "_nowasm_fallback.js"
 
 // assets are the files by the name that holds their hash, and those names.
 type assets struct {
@@ -39,11 +43,14 @@ func loadAssets() (assets, error) {
 		ext := path.Ext(e.Name())
 		name := fmt.Sprintf("%s.%x%s", strings.TrimSuffix(e.Name(), ext), sha256.Sum256(data), ext)
 		kind := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8",
-			".svg": "image/svg+xml"}[ext]
+			".mjs": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}[ext]
 		if kind == "" {
 			kind = mime.TypeByExtension(ext)
 		}
-		a.byName[name], a.hashed[e.Name()] = asset{kind, data}, name
+		a.byName[name], a.hashed[e.Name()] = asset{kind, data, true}, name
+		if strings.HasSuffix(e.Name(), fetchedByName) {
+			a.byName[e.Name()] = asset{kind, data, false}
+		}
 	}
 	return a, nil
 }
@@ -61,6 +68,8 @@ func (s *Server) serveAsset(r *request) error {
 	if !ok {
 		return ErrNotFound
 	}
-	r.w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	if a.fixed {
+		r.w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	}
 	return s.send(r, http.StatusOK, a.kind, a.data)
 }

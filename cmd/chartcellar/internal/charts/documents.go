@@ -1,0 +1,355 @@
+package charts
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"image"
+	_ "image/gif" // to know how large a picture is
+	_ "image/jpeg"
+	_ "image/png"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"chartcellar/cmd/chartcellar/internal/viewer"
+	"chartcellar/store"
+	"chartcellar/store/access"
+	"chartcellar/store/chart"
+)
+
+var _ viewer.ChartDocuments = (*Room)(nil)
+
+// Differences compares a document with what its record says of it: its size and its
+// SHA-1. What the record does not say is not compared.
+func Differences(a *chart.Attachment, size int64, sha1 []byte) []string {
+	out := []string{}
+	if a.Size != "" && a.Size != strconv.FormatInt(size, 10) {
+		out = append(out, fmt.Sprintf("the record says %s bytes, the document has %d.", a.Size, size))
+	}
+	if a.Hash != "" && a.Hash != base64.StdEncoding.EncodeToString(sha1) {
+		out = append(out, "the checksum in the record is not that of the document.")
+	}
+	return out
+}
+
+// Documents implements viewer.ChartDocuments.
+func (r *Room) Documents(ctx context.Context, a viewer.Actor, p viewer.Place) (viewer.DocumentList, error) {
+	head, c, err := r.head(ctx, a, p, "documents")
+	if err != nil {
+		return viewer.DocumentList{}, err
+	}
+	out := viewer.DocumentList{ChartHead: head}
+	for _, s := range c.chart.Sections {
+		if s.Key == "documents" {
+			out.Section = s
+		}
+	}
+	source, _, id, err := r.Open(p.Ref)
+	if err != nil {
+		return out, err
+	}
+	rd, _, _, err := r.reading(source, p.AsOf)
+	if err != nil {
+		return out, err
+	}
+	l := lister{r: r, rd: rd, see: a.Sensitive, out: &out, visits: map[string]string{}}
+	if l.gaps, err = rd.fileGaps(); err != nil {
+		return out, err
+	}
+	_, err = rd.Snap.Readable(ctx, source, id, func(v store.Version) error { return l.add(ctx, v) })
+	slices.SortStableFunc(out.List, func(x, y viewer.DocumentRow) int { return strings.Compare(y.Date, x.Date) })
+	return out, locked(err)
+}
+
+// fileGaps are the reasons why files did not come, by the record that names them.
+func (r *Reading) fileGaps() (map[string]string, error) {
+	list, err := r.M.Gaps(r.Source)
+	out := map[string]string{}
+	for _, g := range list {
+		if g.Ref != "" {
+			out[g.Ref] = fmt.Sprintf("%s (since %s)", strings.TrimSuffix(chart.CleanLine(g.Reason), "."), g.Since.Local().Format("2006-01-02"))
+		}
+	}
+	return out, err
+}
+
+// onlyNamed is why the copy lacks a file of which nothing else is known.
+const onlyNamed = "the record says only where the EMR has it"
+
+// A lister collects the files of a patient's records.
+type lister struct {
+	r      *Room
+	rd     *Reading
+	see    bool // also what is labelled sensitive
+	gaps   map[string]string
+	visits map[string]string // in words, by Type/id
+	out    *viewer.DocumentList
+}
+
+func (l *lister) add(ctx context.Context, v store.Version) error {
+	res := chart.Resource{Type: v.Type, ID: v.ID, Raw: v.Raw}
+	list, err := chart.ListAttachments(res, l.rd.Finder(ctx))
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 && v.Type == "DocumentReference" {
+		list = []chart.Attachment{{Ref: res.Ref(), Where: "(no file)", Date: chart.DateOf(v.Raw)}}
+	}
+	for i := range list {
+		switch {
+		case !l.see && chart.Sensitive(v.Raw):
+			l.out.Withheld++
+		case list[i].Status == chart.EnteredInError:
+			l.out.EnteredInError++
+		default:
+			l.out.List = append(l.out.List, l.row(ctx, &list[i]))
+		}
+	}
+	return nil
+}
+
+func (l *lister) row(ctx context.Context, a *chart.Attachment) viewer.DocumentRow {
+	row := viewer.DocumentRow{Attachment: *a, Record: l.r.Refer(l.rd.Source, a.Ref), Format: chart.FormatName(a.ContentType)}
+	if a.N > 0 {
+		row.Held, row.Problem = l.rd.held(ctx, a)
+	}
+	if row.Why = l.gaps[a.Ref]; row.Why == "" {
+		row.Why = onlyNamed
+	}
+	if a.Visit != "" {
+		words, known := l.visits[a.Visit]
+		if !known {
+			words = l.rd.visit(ctx, a.Visit)
+			l.visits[a.Visit] = words
+		}
+		row.VisitRef, row.VisitWords = l.r.Refer(l.rd.Source, a.Visit), words
+	}
+	return row
+}
+
+// visit names a visit in words; "" if the copy does not have it.
+func (r *Reading) visit(ctx context.Context, ref string) string {
+	typ, id, _ := strings.Cut(ref, "/")
+	raw, ok := r.Finder(ctx).Find(typ, id)
+	if !ok {
+		return ""
+	}
+	return chart.Visit(raw)
+}
+
+// held is Holds for long lists: it reads no file.
+func (r *Reading) held(ctx context.Context, a *chart.Attachment) (held bool, problem string) {
+	if l, ok := r.link(a); ok {
+		return true, l.Problem
+	}
+	if id := a.BinaryID(); id != "" && !a.Inline {
+		if current, err := r.M.Holds(r.Key("Binary", id)); err == nil && current {
+			return true, ""
+		}
+	}
+	return r.Holds(ctx, a) != "", ""
+}
+
+// A paper is a document of a record that somebody asks for.
+type paper struct {
+	chart.Attachment
+	rd      *Reading
+	key     store.Key
+	patient string
+	of      int
+	removed bool
+}
+
+// paper finds the n-th file of the record that a place names. What is labelled sensitive
+// is denied to who may not see it.
+func (r *Room) paper(ctx context.Context, a viewer.Actor, p viewer.Place, n int) (*paper, error) {
+	source, typ, id, err := r.Open(p.Ref)
+	if err != nil {
+		return nil, err
+	}
+	rd, _, _, err := r.reading(source, p.AsOf)
+	if err != nil {
+		return nil, err
+	}
+	d := &paper{rd: rd, key: rd.Key(typ, id)}
+	v, removed, err := rd.Last(ctx, d.key)
+	switch {
+	case errors.Is(err, store.ErrNotFound) || err == nil && v.Deleted:
+		return nil, viewer.ErrNotFound
+	case err != nil:
+		return nil, locked(err)
+	case !a.Sensitive && chart.Sensitive(v.Raw):
+		return nil, access.ErrDenied
+	}
+	list, err := chart.Attachments(chart.Resource{Type: typ, ID: id, Raw: v.Raw}, rd.Finder(ctx))
+	if err != nil {
+		return nil, err
+	}
+	if n < 1 || n > len(list) {
+		return nil, viewer.ErrNotFound
+	}
+	d.Attachment, d.of, d.removed, d.patient = list[n-1], len(list), removed, PatientIn(d.key, []store.Version{v})
+	if binary := d.BinaryID(); !a.Sensitive && !d.Inline && binary != "" {
+		if raw, ok := rd.Finder(ctx).Find("Binary", binary); ok && chart.Sensitive(raw) {
+			return nil, access.ErrDenied
+		}
+	}
+	return d, nil
+}
+
+// Document implements viewer.ChartDocuments.
+func (r *Room) Document(ctx context.Context, a viewer.Actor, p viewer.Place, n int) (viewer.Document, error) {
+	d, err := r.paper(ctx, a, p, n)
+	if err != nil {
+		return viewer.Document{}, err
+	}
+	if err := r.journal(a, "document.open", d.key, d.patient, d.words(p)...); err != nil {
+		return viewer.Document{}, err
+	}
+	gaps, err := d.rd.fileGaps()
+	if err != nil {
+		return viewer.Document{}, err
+	}
+	l := lister{r: r, rd: d.rd, gaps: gaps, visits: map[string]string{}}
+	out := viewer.Document{DocumentRow: l.row(ctx, &d.Attachment), Source: d.rd.Source, Of: d.of, Removed: d.removed}
+	if err := d.look(ctx, &out); err != nil {
+		return out, locked(err)
+	}
+	if d.patient != "" {
+		ref := r.Refer(d.rd.Source, "Patient/"+d.patient)
+		head, _, err := r.banner(ctx, a, d.rd.Source, d.patient, viewer.Place{Ref: ref, AsOf: p.AsOf})
+		if err == nil {
+			out.ChartHead = &head
+		} else if !errors.Is(err, viewer.ErrNotFound) {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// words say in the journal which file of a record it was.
+func (d *paper) words(p viewer.Place) []string {
+	out := []string{fmt.Sprintf("file %d of %d", d.N, d.of)}
+	if p.AsOf != "" {
+		out = append(out, "as of "+p.AsOf)
+	}
+	return out
+}
+
+// damagedWords is why a document is not shown whose bytes are damaged.
+const damagedWords = "its stored bytes are damaged here, and may be whole in a second copy (delete nothing; at the computer itself: chartcellar repair)"
+
+// look reads a document from end to end: what it is, how long, and whether that is what
+// its record says. Of what is no text nothing is kept in memory.
+func (d *paper) look(ctx context.Context, out *viewer.Document) error {
+	body, err := d.rd.Content(ctx, &d.Attachment)
+	if errors.Is(err, ErrNotHeld) {
+		out.Held = false
+		return nil
+	}
+	if err == nil {
+		defer body.Close() // read only
+		err = d.readThrough(body, out)
+	}
+	var corrupt base64.CorruptInputError
+	switch {
+	case errors.Is(err, store.ErrDamaged):
+		out.Held, out.Why = false, damagedWords
+		return nil
+	case errors.As(err, &corrupt):
+		out.Held, out.Why = false, "what the record holds in its place is not written as FHIR says (base64)"
+		return nil
+	}
+	return err
+}
+
+func (d *paper) readThrough(body io.Reader, out *viewer.Document) error {
+	in := bufio.NewReaderSize(body, chart.KindPrefix)
+	begin, err := in.Peek(chart.KindPrefix)
+	if err != nil && err != io.EOF {
+		return err
+	}
+	out.Held, out.ContentType, out.Kind = true, d.ContentType, chart.KindOf(d.ContentType, begin)
+	one, two := sha1.New(), sha256.New()
+	var seen counted
+	all := io.TeeReader(in, io.MultiWriter(one, two, &seen))
+	switch {
+	case out.Kind.Image():
+		if c, _, err := image.DecodeConfig(all); err == nil {
+			out.Width, out.Height = c.Width, c.Height
+		}
+	case out.Kind.Readable():
+		var b bytes.Buffer
+		if _, err := io.CopyN(&b, all, viewer.MaxReadable+1); err != nil && err != io.EOF {
+			return err
+		}
+		if b.Len() <= viewer.MaxReadable {
+			out.Content = b.Bytes()
+		}
+	}
+	if _, err := io.Copy(io.Discard, all); err != nil {
+		return err
+	}
+	out.Bytes, out.SHA256 = int64(seen), hex.EncodeToString(two.Sum(nil))
+	if s := chart.Mislabelled(d.ContentType, out.Kind); s != "" {
+		out.Notes = append(out.Notes, s)
+	}
+	for _, s := range Differences(&d.Attachment, out.Bytes, one.Sum(nil)) {
+		out.Notes = append(out.Notes, strings.ToUpper(s[:1])+s[1:])
+	}
+	return nil
+}
+
+// counted counts the bytes that are written to it.
+type counted int64
+
+// Write implements io.Writer.
+func (c *counted) Write(b []byte) (int, error) {
+	*c += counted(len(b))
+	return len(b), nil
+}
+
+// DocumentFile implements viewer.ChartDocuments.
+func (r *Room) DocumentFile(ctx context.Context, a viewer.Actor, p viewer.Place, n int, save bool) (*viewer.DocumentFile, error) {
+	d, err := r.paper(ctx, a, p, n)
+	if err != nil {
+		return nil, err
+	}
+	code := "document.open"
+	if save {
+		code = "document.save"
+	}
+	if err := r.journal(a, code, d.key, d.patient, d.words(p)...); err != nil {
+		return nil, err
+	}
+	body, err := d.rd.Content(ctx, &d.Attachment)
+	if errors.Is(err, ErrNotHeld) {
+		return nil, viewer.ErrNotFound
+	}
+	if err != nil {
+		return nil, locked(err)
+	}
+	in := bufio.NewReaderSize(body, chart.KindPrefix)
+	begin, err := in.Peek(chart.KindPrefix)
+	if err != nil && err != io.EOF {
+		body.Close() // read only
+		return nil, err
+	}
+	f := &viewer.DocumentFile{Bytes: -1, Kind: chart.KindOf(d.ContentType, begin), Type: d.ContentType, Date: d.Date}
+	if l, ok := d.rd.link(&d.Attachment); ok && !d.Inline {
+		f.Bytes = l.Size
+	}
+	f.ReadCloser = struct {
+		io.Reader
+		io.Closer
+	}{in, body}
+	return f, nil
+}
