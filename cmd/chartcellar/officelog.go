@@ -37,6 +37,8 @@ func logWords() map[string]logWord {
 		"removed.list":    {"looked at what the EMR has removed", false},
 		"export":          {"exported records", false},
 		"evidence.export": {"exported the evidence", false},
+		"log.patient":     {"looked at who saw a patient", false},
+		"log.account":     {"looked at what somebody saw", false},
 		"patients.sealed": {"looked at who is sealed", false},
 		"patient.seal":    {"sealed a patient", false},
 		"patient.unseal":  {"took the seal of a patient off", false},
@@ -224,11 +226,13 @@ func (r *logReader) line(l journal.Line) error {
 
 // word is what a code means. Those of alerts are made of what was told and how far it
 // was: alert.overdue.began.
-func (r *logReader) word(code string) logWord {
+func (r *logReader) word(code string) logWord { return wordOf(r.words, code) }
+
+func wordOf(words map[string]logWord, code string) logWord {
 	if alert, ok := strings.CutPrefix(code, "alert."); ok {
 		return logWord{"told of: " + strings.ReplaceAll(alert, ".", ", "), true}
 	}
-	return r.words[code]
+	return words[code]
 }
 
 // shows reports whether a line belongs to the scope.

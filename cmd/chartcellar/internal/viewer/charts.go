@@ -178,8 +178,8 @@ type chartPage struct {
 	Key      string // of the tab
 	Sections []chart.Section
 	Nothing  []chart.Section // of the summary: those without a record
-	Counted  int // records that the sections stand for, with the Patient
-	Page     int // of rows, from 1
+	Counted  int             // records that the sections stand for, with the Patient
+	Page     int             // of rows, from 1
 	Pages    int
 }
 

@@ -48,8 +48,8 @@ func loadTemplates(a assets) (map[string]*template.Template, error) {
 		"mode": modeWords, "percent": percent, "signed": signedNumber, "signedSize": signedSize, "kind": kindWords,
 		"gapKind": gapKind, "gapName": gapName, "several": several, "clean": clean, "role": roleWords, "place": placeWords,
 		"words": strings.Fields, "rows": rows, "title": title, "tab": tabOf, "add": func(a, b int) int { return a + b },
-		"joined": joined}
-	frame, err := template.New("frame").Option("missingkey=zero").Funcs(funcs).ParseFS(templateFiles, "templates/frame.html", "templates/parts.html", "templates/chartparts.html")
+		"joined": joined, "hours": func(minutes int) int { return minutes / 60 }}
+	frame, err := template.New("frame").Option("missingkey=zero").Funcs(funcs).ParseFS(templateFiles, "templates/frame.html", "templates/parts.html", "templates/chartparts.html", "templates/seenparts.html")
 	if err != nil {
 		return nil, fmt.Errorf("read the templates: %w", err)
 	}
@@ -163,6 +163,7 @@ func doneWords(code string) string {
 		"now":      "The copy was started. It goes on also if you close this page.",
 		"check":    "The check was started.", "tested": "The test was started.", "answers": "The answers were kept.",
 		"place": "The place is set up, and is tested once more now. Next: press “Copy now”.",
+		"calm":  "Emergency access has ended. What is labelled sensitive is closed again.", "review": "The review was noted with your name.",
 		"drill": "The drill was started. The key is kept nowhere.",
 	}[code]
 }
@@ -175,6 +176,14 @@ func (v *view) Can(c string) bool {
 
 // May is Can for what changes something: never over a copy that is only looked at.
 func (v *view) May(c string) bool { return !v.ReadOnly && v.Can(c) }
+
+// InEmergency reports whether emergency access is in force.
+func (v *view) InEmergency() bool { return v.Signed && v.Session.Emergency != "" }
+
+// EmergencyLeft says for how long, rounded up.
+func (v *view) EmergencyLeft() string {
+	return several(int((v.Session.Until.Sub(v.now)+time.Minute-1)/time.Minute), "minute", "minutes")
+}
 
 // In reports whether the page is below an entry of the top bar.
 func (v *view) In(entry string) bool {

@@ -14,7 +14,7 @@ const (
 
 // routes is the table of all pages. A page that is not in it does not exist.
 func routes() []Route {
-	return slices.Concat(doorRoutes(), workRoutes(), chartRoutes(), copyRoutes(), settingRoutes())
+	return slices.Concat(doorRoutes(), workRoutes(), chartRoutes(), copyRoutes(), settingRoutes(), privacyRoutes())
 }
 
 // doorRoutes are those before and beside an account.

@@ -1,0 +1,48 @@
+package viewer
+
+import (
+	"context"
+	"time"
+)
+
+// AccessReports say who saw whom. Whoever may not see the whole access log gets what he
+// did himself, and nothing else: the error is ErrNotFound.
+type AccessReports interface {
+	// Seen returns lines of the log, newest first, at most q.Rows; a page may have fewer,
+	// or none, though there are older ones: More says so. That a report about somebody else
+	// is shown is written into the log first.
+	Seen(ctx context.Context, a Actor, q SeenQuery) (Seen, error)
+}
+
+// A SeenQuery asks what was seen: of a patient, by an account, or both.
+type SeenQuery struct {
+	Patient   Ref       // "": of any
+	Account   string    // sign-in name; "": by any
+	From, To  time.Time // To is not in it; zero: no limit
+	Emergency string    // only under this emergency access
+	Before    uint64    // as in AccessLog
+	Rows      int
+	// Whole looks through all of the log, for a file, however long that takes.
+	Whole bool
+}
+
+// A Seen is a report of it.
+type Seen struct {
+	Patient *PatientRow // if one was asked for and is in the copy
+	Lines   []SeenLine
+	More    uint64 // as LogPage.More
+	Locked  bool   // as LogPage.Locked
+}
+
+// A SeenLine is one time that somebody saw something.
+type SeenLine struct {
+	Number           uint64
+	At               time.Time
+	Account, Address string
+	What, Code       string // What is Code in words; "" for a code that nobody knows
+	Type             string // of the record
+	Patient          string // name, or a mark that is the same for one patient; "": it was about none
+	Ref              Ref    // of the patient; "": not to be opened
+	Note             string
+	Emergency        bool // under emergency access
+}
