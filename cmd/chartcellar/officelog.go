@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"chartcellar/cmd/chartcellar/internal/charts"
 	"chartcellar/cmd/chartcellar/internal/health"
 	"chartcellar/cmd/chartcellar/internal/viewer"
 	"chartcellar/store"
@@ -228,6 +229,7 @@ func (r *logReader) line(l journal.Line) error {
 // was: alert.overdue.began.
 func (r *logReader) word(code string) logWord { return wordOf(r.words, code) }
 
+// wordOf is what a code means, by the words of the codes.
 func wordOf(words map[string]logWord, code string) logWord {
 	if alert, ok := strings.CutPrefix(code, "alert."); ok {
 		return logWord{"told of: " + strings.ReplaceAll(alert, ".", ", "), true}
@@ -261,7 +263,10 @@ func (r *logReader) show(l journal.Line) (viewer.LogLine, error) {
 		out.Note = "(this note is damaged)"
 		return out, nil
 	case !strings.HasPrefix(l.Code, "access.") && !strings.HasPrefix(l.Code, "keys.sheet"):
-		out.Note = note
+		var emergency string
+		if out.Note, out.Address, emergency = charts.TakeApart(note); emergency != "" {
+			out.What += " under emergency access"
+		}
 		return out, nil
 	}
 	var account string

@@ -130,7 +130,7 @@ func (s *seeker) line(l journal.Line) error {
 	if err != nil && !errors.Is(err, store.ErrLocked) {
 		note = "(this note is damaged)"
 	}
-	text, address, emergency := takeApart(note)
+	text, address, emergency := TakeApart(note)
 	if s.q.Emergency != "" && emergency != s.q.Emergency {
 		return nil
 	}
@@ -141,9 +141,10 @@ func (s *seeker) line(l journal.Line) error {
 	return nil
 }
 
-// takeApart takes apart what Room.journal has put together; the end of it is ours,
-// whatever somebody typed before.
-func takeApart(note string) (text, address, emergency string) {
+// TakeApart takes the note of a journal line apart into what was done, from where, and the
+// ID of the emergency access under which it was done. The end of a note that a Room wrote is
+// its own, whatever somebody typed before; a note of anything else is a text.
+func TakeApart(note string) (text, address, emergency string) {
 	parts := strings.Split(note, "; ")
 	last := func(name string) (value string) {
 		if n := len(parts) - 1; n >= 0 {
