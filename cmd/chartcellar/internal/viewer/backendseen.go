@@ -36,13 +36,15 @@ type Seen struct {
 
 // A SeenLine is one time that somebody saw something.
 type SeenLine struct {
-	Number           uint64
-	At               time.Time
-	Account, Address string
-	What, Code       string // What is Code in words; "" for a code that nobody knows
-	Type             string // of the record
-	Patient          string // name, or a mark that is the same for one patient; "": it was about none
-	Ref              Ref    // of the patient; "": not to be opened
-	Note             string
-	Emergency        bool // under emergency access
+	Number    uint64    `json:"number"`
+	At        time.Time `json:"at"`
+	Account   string    `json:"account"`
+	Address   string    `json:"address"` // "" if it is not known, or not for who asks
+	What      string    `json:"what"`    // Code in words; "" for a code that nobody knows
+	Code      string    `json:"code"`
+	Type      string    `json:"type"`    // of the record
+	Patient   string    `json:"patient"` // name, or a mark that is the same for one patient; "": it was about none
+	Ref       Ref       `json:"-"`       // of the patient; "": not to be opened
+	Note      string    `json:"note"`
+	Emergency bool      `json:"emergency"` // under emergency access
 }
