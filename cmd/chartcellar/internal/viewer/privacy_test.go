@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -307,4 +308,49 @@ func TestWhoSawFind(t *testing.T) {
 	contains(t, o.page(to, doctor), `href="/log/patient/`, "20 of 120 that fit")
 	res = o.ask(ask{method: http.MethodPost, path: "/log/find", token: doctor, form: url.Values{"text": {"nobody"}}})
 	contains(t, o.page(res.Header.Get("Location"), doctor), fmt.Sprintf("Nobody fits: 0 of %d patients", 120))
+}
+
+// TestTitles: the title of a window names nobody, unless the practice wants it to.
+func TestTitles(t *testing.T) {
+	for _, named := range []bool{false, true} {
+		o := newOffice(t, practice(), func(op *viewer.Options) {
+			if named {
+				op.NameInTitle = func() bool { return true }
+			}
+		})
+		text := o.page("/chart/"+patientRef()+"/problems", o.settle()[access.Doctor])
+		_, rest, _ := strings.Cut(text, "<title>")
+		title, _, _ := strings.Cut(rest, "</title>")
+		if strings.Contains(title, "Müller") != named || strings.Contains(title, "<") || !strings.HasSuffix(title, "Chart · chartcellar") {
+			t.Errorf("named %t: the title is %q", named, title)
+		}
+	}
+}
+
+// addresses finds whatever leads somewhere.
+var addresses = regexp.MustCompile(`(?:href|action|src|hx-[a-z]+|content)="([^"]*)"`)
+
+// TestNoPatientInAddresses: no address on any page holds a word of a patient.
+func TestNoPatientInAddresses(t *testing.T) {
+	o := newOffice(t, practice())
+	token := o.settle()[access.Doctor]
+	list := 0
+	for _, path := range append(getPages(), "/chart/"+patientRef()+"?asof=2026-03-01", "/chart/"+patientRef()+"/results") {
+		text := body(t, o.ask(ask{path: path, token: token}))
+		for _, m := range addresses.FindAllStringSubmatch(text, -1) {
+			list++
+			to, err := url.PathUnescape(m[1])
+			if err != nil {
+				t.Errorf("%s leads to %q: %v", path, m[1], err)
+			}
+			for _, word := range []string{"üller", "Anna", "1950", "4711", "ZZ", "Patient/"} {
+				if strings.Contains(to, word) {
+					t.Errorf("%s leads to %q", path, to)
+				}
+			}
+		}
+	}
+	if list < 100 {
+		t.Errorf("only %d addresses were found", list)
+	}
 }

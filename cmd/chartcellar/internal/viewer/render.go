@@ -23,7 +23,8 @@ var templateFiles embed.FS
 
 // A view is what a template is given.
 type view struct {
-	Title    string
+	Title    string // the heading
+	Tab      string // of the window
 	Path     string
 	Practice string
 	Version  string
@@ -91,10 +92,13 @@ func (s *Server) renderPart(r *request, name, part string, data any) error {
 }
 
 func (s *Server) execute(r *request, name, part, title string, data any) ([]byte, error) {
-	v := view{Title: title, Path: r.URL.Path, Practice: s.o.Practice(), Version: s.o.Version, Signed: r.signed,
+	v := view{Title: title, Tab: title, Path: r.URL.Path, Practice: s.o.Practice(), Version: s.o.Version, Signed: r.signed,
 		Session: r.session, ReadOnly: s.o.ReadOnly, ID: r.id, Data: data, now: r.now, zone: s.o.Zone}
 	if h, ok := data.(headed); ok {
 		v.Chart = h.Head()
+		if name := v.Chart.Banner.Name; name != "" && s.o.NameInTitle() {
+			v.Tab = clean(name) + " · " + title
+		}
 	}
 	if r.Method == get {
 		v.Done = doneWords(r.URL.Query().Get("done"))
