@@ -49,6 +49,10 @@ type Settings struct {
 	Listen  string `toml:"listen"`
 	TLSCert string `toml:"tls_cert"`
 	TLSKey  string `toml:"tls_key"`
+	// NameInTitle puts the patient's name into the title of a chart's page, so that tabs can
+	// be told apart. Off by default: a title stands on shared screens, in the lists of
+	// windows, and in what the browser keeps of the pages it has seen.
+	NameInTitle bool `toml:"name_in_title"`
 	// Alerts say who is told when something goes wrong.
 	Alerts Alerts `toml:"alerts"`
 	// Sources are the connections to EMRs.
@@ -410,6 +414,10 @@ listen = %q
 tls_cert = %q
 tls_key = %q
 
+# Whether the title of a chart's page, as tabs and lists of windows show it, names the
+# patient.
+name_in_title = %t
+
 # Who is told when something goes wrong, by "chartcellar serve"; every way that is set
 # is used. Try it: chartcellar alerts test
 [alerts]
@@ -439,7 +447,7 @@ gap_days = 7         # after how many days an open gap is told
 # look = "every 15 min"    # when the folder is looked at
 # settle = "2m"            # for how long a file must have stopped growing
 # copies = []              # which second copies get its large files, at least two; none: all
-`, s.Practice, s.Data, s.BoxKey, s.KeyFile, s.ReserveMB, s.Log, s.Zone, s.Verify, s.Listen, s.TLSCert, s.TLSKey)
+`, s.Practice, s.Data, s.BoxKey, s.KeyFile, s.ReserveMB, s.Log, s.Zone, s.Verify, s.Listen, s.TLSCert, s.TLSKey, s.NameInTitle)
 }
 
 // Block returns a source as it is appended to the file.

@@ -271,17 +271,28 @@ func (m *Mirror) OpenNote(l journal.Line) (string, error) {
 	if len(l.Note) == 0 {
 		return "", nil
 	}
+	b, err := m.OpenText(l.Note)
+	return string(b), err
+}
+
+// SealText encrypts a text to the recipients of the mirror, for what is kept outside of
+// parts and may name a patient. It needs no key.
+func (m *Mirror) SealText(text []byte) ([]byte, error) { return m.seal(text) }
+
+// OpenText returns what SealText encrypted; the error wraps ErrDamaged if it is not that.
+// It needs a key.
+func (m *Mirror) OpenText(sealed []byte) ([]byte, error) {
 	id, err := m.key()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	r, err := age.Decrypt(bytes.NewReader(l.Note), id)
+	r, err := age.Decrypt(bytes.NewReader(sealed), id)
 	if err != nil {
-		return "", fmt.Errorf("decrypt a journal note: %w", errors.Join(ErrDamaged, err))
+		return nil, fmt.Errorf("decrypt a note: %w", errors.Join(ErrDamaged, err))
 	}
 	b, err := io.ReadAll(r)
 	if err != nil {
-		return "", fmt.Errorf("decrypt a journal note: %w", errors.Join(ErrDamaged, err))
+		return nil, fmt.Errorf("decrypt a note: %w", errors.Join(ErrDamaged, err))
 	}
-	return string(b), nil
+	return b, nil
 }

@@ -1,18 +1,14 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
-
-	"filippo.io/age"
 
 	"chartcellar/store/index"
 )
@@ -108,7 +104,7 @@ func (m *Mirror) changeSeal(ctx context.Context, source, patient, by, reason, ve
 		return err
 	}
 	rec := SealRecord{Verdict: verdict, Patient: hex.EncodeToString(p[:]), By: by, At: m.now().UTC()}
-	if rec.Note, err = m.seal(note); err != nil {
+	if rec.Note, err = m.SealText(note); err != nil {
 		return err
 	}
 	raw, err := json.Marshal(rec)
@@ -169,22 +165,14 @@ func (m *Mirror) Sealed() ([]Seal, error) {
 }
 
 func (m *Mirror) openSeal(sealed []byte) (n sealNote, err error) {
-	id, err := m.key()
+	b, err := m.OpenText(sealed)
 	if err != nil {
 		return n, err
 	}
-	r, err := age.Decrypt(bytes.NewReader(sealed), id)
-	if err != nil {
-		return n, fmt.Errorf("open a seal: %w", errors.Join(ErrDamaged, err))
+	if err = json.Unmarshal(b, &n); err != nil {
+		err = fmt.Errorf("open a seal: %w", errors.Join(ErrDamaged, err))
 	}
-	b, err := io.ReadAll(r)
-	if err == nil {
-		err = json.Unmarshal(b, &n)
-	}
-	if err != nil {
-		return n, fmt.Errorf("open a seal: %w", errors.Join(ErrDamaged, err))
-	}
-	return n, nil
+	return n, err
 }
 
 // A sealInForce is a patient's newest seal, which was not taken off.

@@ -310,10 +310,7 @@ func (m *Mirror) Journal(e Event) error {
 	l := journal.Line{Code: e.Code, Account: e.Account, Source: e.Key.Source,
 		Type: e.Key.Type, Run: e.Run, Count: e.Count}
 	if e.Patient != "" {
-		k := index.PatientKey(m.mirrorKey)
-		mac := hmac.New(sha256.New, k[:])
-		io.WriteString(mac, e.Key.Source+"\x00"+e.Patient)
-		l.Patient = hex.EncodeToString(mac.Sum(nil)[:16])
+		l.Patient = m.PatientMark(e.Key.Source, e.Patient)
 	}
 	if e.Note != "" {
 		sealed, err := m.seal([]byte(e.Note))
@@ -327,6 +324,15 @@ func (m *Mirror) Journal(e Event) error {
 		err = m.full(m.journal.Append(l))
 	}
 	return err
+}
+
+// PatientMark is how the lines of the journal name a patient: a keyed hash, the same in all
+// of them.
+func (m *Mirror) PatientMark(source, patient string) string {
+	k := index.PatientKey(m.mirrorKey)
+	mac := hmac.New(sha256.New, k[:])
+	io.WriteString(mac, source+"\x00"+patient)
+	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
 // JournalWaiting returns the time of the oldest journal line that is not in a part

@@ -90,8 +90,11 @@ func (c notice) alert() notify.Alert {
 	if len(more) > 0 {
 		more = append([]notify.Text{{}}, more...)
 	}
-	return notify.Alert{Kind: notify.Changed, Level: notify.Info, Text: notify.Lines(append([]notify.Text{first}, more...)...),
-		Next: notify.Say("Nothing, if you know of it. If none of you did this, nothing is lost, but somebody else is at your settings: call whoever looks after the computer today.")}
+	next := notify.Say("Nothing, if you know of it. If none of you did this, nothing is lost, but somebody else is at your settings: call whoever looks after the computer today.")
+	if c.code == accounts.CodeEmergency {
+		next = notify.Say("Look at what is opened under it, and review it: on the pages, Home, what you should do.")
+	}
+	return notify.Alert{Kind: notify.Changed, Level: notify.Info, Text: notify.Lines(append([]notify.Text{first}, more...)...), Next: next}
 }
 
 // add has a change told to everybody who is told of alerts now, and to those who were

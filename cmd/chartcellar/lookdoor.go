@@ -289,5 +289,22 @@ func (d *lookDoor) Sessions(token string) ([]accounts.Session, error) {
 // EndAll is part of viewer.Access.
 func (d *lookDoor) EndAll(string, string) error { return viewer.ErrReadOnly }
 
+// StartEmergency is part of viewer.Access: the reader sees everything anyway.
+func (d *lookDoor) StartEmergency(context.Context, string, string, time.Duration) (string, accounts.Session, error) {
+	return "", accounts.Session{}, viewer.ErrReadOnly
+}
+
+// EndEmergency is part of viewer.Access.
+func (d *lookDoor) EndEmergency(string) error { return viewer.ErrReadOnly }
+
+// Emergencies is part of viewer.Access: no copy has the accounts.
+func (d *lookDoor) Emergencies(string, bool) ([]accounts.Emergency, error) { return nil, nil }
+
+// Unreviewed is part of viewer.Access.
+func (d *lookDoor) Unreviewed() (int, error) { return 0, nil }
+
+// Review is part of viewer.Access.
+func (d *lookDoor) Review(string, string, string) error { return viewer.ErrReadOnly }
+
 // Idle is part of viewer.Access.
 func (d *lookDoor) Idle(accounts.Role) (time.Duration, error) { return accounts.DefaultIdle, nil }

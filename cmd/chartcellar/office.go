@@ -65,9 +65,18 @@ func openOffice(e *env, d *daemon) (*office, error) {
 
 func (o *office) accountOptions() accounts.Options {
 	return accounts.Options{Dir: o.m.Dir(), FS: o.e.disk, Now: o.e.clock, Log: o.e.logger(),
-		Slots: &slots{o: o}, Marker: marker{o.m}, Journal: o.journal, OnOpen: o.opened, OnLast: o.closed,
+		Slots: &slots{o: o}, Marker: marker{o.m}, Journal: o.journal, Notes: notesOf{o.m}, OnOpen: o.opened, OnLast: o.closed,
 		Recovery: o.isRecovery, Practice: func() string { return o.d.settings().Practice }}
 }
+
+// notesOf keeps the reasons of emergency access: who may see charts can read them.
+type notesOf struct{ m *store.Mirror }
+
+// Seal implements access.Notes.
+func (n notesOf) Seal(plain []byte) ([]byte, error) { return n.m.SealText(plain) }
+
+// Open implements access.Notes.
+func (n notesOf) Open(sealed []byte) ([]byte, error) { return n.m.OpenText(sealed) }
 
 // opened unlocks the mirror for as long as somebody who may see charts is signed in.
 func (o *office) opened(id age.Identity) error {
@@ -100,6 +109,7 @@ func (o *office) closed() {
 
 // openRoom makes what answers the pages of patients.
 func (o *office) openRoom() (err error) {
+	words := logWords()
 	o.Room, err = charts.New(charts.Options{Mirror: o.m, Now: o.now, Zone: o.zone,
 		Sources: func() (names []string) {
 			for _, src := range o.d.settings().Sources {
@@ -109,6 +119,10 @@ func (o *office) openRoom() (err error) {
 		},
 		Age: func(source string) (string, error) {
 			return (&reading{Reading: charts.Reading{M: o.m, Source: source}}).age()
+		},
+		Words: func(code string) (string, bool) {
+			w := wordOf(words, code)
+			return w.words, w.system
 		}})
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"chartcellar/cmd/chartcellar/internal/charts"
 	"chartcellar/cmd/chartcellar/internal/health"
 	"chartcellar/cmd/chartcellar/internal/viewer"
 	"chartcellar/store"
@@ -38,6 +39,8 @@ func logWords() map[string]logWord {
 		"removed.list":    {"looked at what the EMR has removed", false},
 		"export":          {"exported records", false},
 		"evidence.export": {"exported the evidence", false},
+		"log.patient":     {"looked at who saw a patient", false},
+		"log.account":     {"looked at what somebody saw", false},
 		"patients.sealed": {"looked at who is sealed", false},
 		"patient.seal":    {"sealed a patient", false},
 		"patient.unseal":  {"took the seal of a patient off", false},
@@ -225,11 +228,14 @@ func (r *logReader) line(l journal.Line) error {
 
 // word is what a code means. Those of alerts are made of what was told and how far it
 // was: alert.overdue.began.
-func (r *logReader) word(code string) logWord {
+func (r *logReader) word(code string) logWord { return wordOf(r.words, code) }
+
+// wordOf is what a code means, by the words of the codes.
+func wordOf(words map[string]logWord, code string) logWord {
 	if alert, ok := strings.CutPrefix(code, "alert."); ok {
 		return logWord{"told of: " + strings.ReplaceAll(alert, ".", ", "), true}
 	}
-	return r.words[code]
+	return words[code]
 }
 
 // shows reports whether a line belongs to the scope.
@@ -258,7 +264,10 @@ func (r *logReader) show(l journal.Line) (viewer.LogLine, error) {
 		out.Note = "(this note is damaged)"
 		return out, nil
 	case !strings.HasPrefix(l.Code, "access.") && !strings.HasPrefix(l.Code, "keys.sheet"):
-		out.Note = note
+		var emergency string
+		if out.Note, out.Address, emergency = charts.TakeApart(note); emergency != "" {
+			out.What += " under emergency access"
+		}
 		return out, nil
 	}
 	var account string

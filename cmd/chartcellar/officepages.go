@@ -46,7 +46,8 @@ func (o *office) show(first *firstRun) error {
 	}
 	pages, err := viewer.New(viewer.Options{Backend: o, Access: o.accounts, Now: o.e.clock, Zone: o.zone(), Log: o.e.logger(),
 		Practice: func() string { return o.d.settings().Practice }, Version: release, TLS: o.front.id != nil,
-		Hosts: o.front.names(host)})
+		NameInTitle: func() bool { return o.d.settings().NameInTitle },
+		Hosts:       o.front.names(host)})
 	if err != nil {
 		return err
 	}

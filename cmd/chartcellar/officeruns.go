@@ -343,7 +343,7 @@ func (o *office) why(h *viewer.HeldType) error {
 }
 
 // examples are some of what is held, once the journal has it whose records were looked
-// at (I14).
+// at (I14); none that is labelled sensitive for who may not see that.
 func (o *office) examples(ctx context.Context, a viewer.Actor, source, typ string, h store.HeldCount) ([]viewer.Example, error) {
 	snap, err := o.m.Now()
 	if err != nil {
@@ -356,6 +356,9 @@ func (o *office) examples(ctx context.Context, a viewer.Actor, source, typ strin
 	var list []viewer.Example
 	patients := map[string]int{}
 	for _, r := range records {
+		if !a.Sensitive && (chart.Sensitive(r.Before) || chart.Sensitive(r.After)) {
+			continue
+		}
 		e := viewer.Example{Ref: typ + "/" + r.ID}
 		e.Before, e.After = heldWords(r)
 		list = append(list, e)

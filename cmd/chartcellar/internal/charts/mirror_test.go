@@ -13,6 +13,7 @@ import (
 	"chartcellar/cmd/chartcellar/internal/charts"
 	"chartcellar/cmd/chartcellar/internal/viewer"
 	"chartcellar/store"
+	"chartcellar/store/access"
 	"chartcellar/store/index"
 	"chartcellar/store/journal"
 	"chartcellar/store/keys"
@@ -35,8 +36,8 @@ type desk struct {
 
 // doctor sees everything; staff does not see what is labelled sensitive.
 var (
-	doctor = viewer.Actor{Account: "doctor", Charts: true, Sensitive: true, Address: "192.0.2.1", Request: "AAAA"}
-	staff  = viewer.Actor{Account: "staff", Charts: true, Address: "192.0.2.2", Request: "BBBB"}
+	doctor = viewer.Actor{Account: "doctor", Role: access.Doctor, Charts: true, Sensitive: true, Address: "192.0.2.1", Request: "AAAA"}
+	staff  = viewer.Actor{Account: "staff", Role: access.Staff, Charts: true, Address: "192.0.2.2", Request: "BBBB"}
 )
 
 // newDesk makes a mirror that holds these lines of the source "main", pulled on the
@@ -60,7 +61,8 @@ func newDesk(t testing.TB, lines ...string) *desk {
 	}
 	t.Cleanup(func() { d.m.Close() })
 	d.Room, err = charts.New(charts.Options{Mirror: d.m, Now: d.clock, Zone: func() *time.Location { return time.UTC },
-		Sources: func() []string { return []string{"main"} }, Age: func(string) (string, error) { return "The newest copy.", nil }})
+		Sources: func() []string { return []string{"main"} }, Age: func(string) (string, error) { return "The newest copy.", nil },
+		Words: func(code string) (string, bool) { return "did " + code, strings.HasPrefix(code, "access.") }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,9 @@ type Options struct {
 	Sources func() []string
 	// Age says how good the newest copy of a source is, in words.
 	Age func(source string) (string, error)
+	// Words says what a code of the journal means; system, that such a line tells of no
+	// patient.
+	Words func(code string) (words string, system bool)
 }
 
 // A Room answers the pages about patients. Its methods may be called from many
@@ -64,7 +67,11 @@ func (r *Room) Forget() {
 
 // journal writes the line of a view before it is shown (I14).
 func (r *Room) journal(a viewer.Actor, code string, k store.Key, patient string, words ...string) error {
-	note := strings.Join(append(words, "from "+a.Address, "request "+a.Request), "; ")
+	words = append(words, "from "+a.Address, "request "+a.Request)
+	if a.Emergency != "" {
+		words = append(words, "emergency "+a.Emergency)
+	}
+	note := strings.Join(words, "; ")
 	return r.m.Journal(store.Event{Code: code, Account: a.Account, Key: k, Patient: patient, Note: note})
 }
 
@@ -214,7 +221,7 @@ func (r *Room) banner(ctx context.Context, a viewer.Actor, source, id string, p 
 		return viewer.ChartHead{}, nil, err
 	}
 	h := viewer.ChartHead{Ref: p.Ref, AsOf: p.AsOf, Source: source, Several: len(r.o.Sources()) > 1, Banner: c.chart.Banner,
-		Copy: c.copy, Notices: notices(c), Records: c.chart.Records, Tabs: tabs(c.chart)}
+		Copy: c.copy, Notices: notices(c), Records: c.chart.Records, Labelled: c.chart.Withheld, Tabs: tabs(c.chart)}
 	if h.Days, err = r.days(source); err != nil {
 		return h, nil, err
 	}

@@ -43,6 +43,9 @@ type Actor struct {
 	Charts  bool   // may see charts now
 	// Sensitive says that who asks may see what is labelled sensitive now.
 	Sensitive bool
+	// Emergency is the ID of the emergency access that is in force; "" if none is. What is
+	// journalled carries it.
+	Emergency string
 }
 
 // A Backend is everything that the pages show and do. Its methods may be called
@@ -61,6 +64,7 @@ type Backend interface {
 	Months
 	Administration
 	AccessLog
+	AccessReports
 	Wizard
 	Charts
 	Records

@@ -93,6 +93,8 @@ type ChartHead struct {
 	Days    []time.Time // on which a copy was made, newest first, at most 30
 	Same    []SamePerson
 	Records int // of the patient in the copy, with the Patient
+	// Labelled is how many of these are labelled sensitive and not shown to who looks.
+	Labelled int
 }
 
 // A ChartTab is a page of the chart.

@@ -45,6 +45,8 @@ type double struct {
 	setup    viewer.Setup
 	progress viewer.Progress
 	did      []string
+	seen     viewer.Seen
+	actor    viewer.Actor // who opened a chart last
 }
 
 func (d *double) do(format string, a ...any) error {
@@ -313,6 +315,7 @@ func practice() *double {
 	d.settings = viewer.Settings{Practice: "Elm Street Family Medicine", Folder: "/var/lib/chartcellar", File: "/etc/chartcellar/settings.toml", Version: "0.1.0", Address: "http://127.0.0.1:8443", Alerts: viewer.Alerts{Mail: []string{"office@elm.example", "dr.reyes@elm.example"}, Ping: "https://ping.example/abc"},
 		Connections: []viewer.Connection{{Source: "main", Base: "https://emr.example/fhir", Auth: "backend-services", ClientID: "cc-1204", Level: "group", SignIn: health.Check{Answer: health.Yes, At: now.Add(-17 * time.Hour)}}}}
 	d.keepsCopies()
+	d.wasSeen()
 	d.log = viewer.LogPage{All: 2, Chain: health.Check{Answer: health.Yes, At: now, Words: "All 2 lines."}, Lines: []viewer.LogLine{
 		{Number: 2, At: now, Account: "m.reyes", Address: "127.0.0.1", Code: "access.session.in", What: "Signed in"}, {Number: 1, At: now, Code: "run.start", What: "A backup began"}}}
 	return d

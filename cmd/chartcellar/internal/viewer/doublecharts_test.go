@@ -76,6 +76,7 @@ func (d *double) Patients(_ context.Context, a viewer.Actor, q viewer.PatientQue
 func (d *double) ForgetRecent(a viewer.Actor) { d.do("forget %s", a.Account) }
 
 func (d *double) Chart(_ context.Context, a viewer.Actor, p viewer.Place, section string) (viewer.Chart, error) {
+	d.actor = a
 	if err := d.do("chart %s %s asof %q", a.Account, section, p.AsOf); err != nil {
 		return viewer.Chart{}, err
 	}

@@ -45,7 +45,8 @@ type request struct {
 // actor is who asks, for the Backend.
 func (r *request) actor() Actor {
 	return Actor{Account: r.session.Account.Name, Display: r.session.Account.Display, Role: r.session.Account.Role, Address: r.address,
-		Request: r.id, Charts: r.can(access.SeeCharts), Sensitive: r.can(access.SeeSensitive)}
+		Request: r.id, Charts: r.can(access.SeeCharts), Sensitive: r.can(access.SeeSensitive),
+		Emergency: r.session.Emergency}
 }
 
 // can reports whether who asks may do something now.

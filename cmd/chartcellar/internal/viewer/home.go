@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"chartcellar/cmd/chartcellar/internal/health"
+	"chartcellar/store/access"
 )
 
 // A homePage is Home as its template wants it.
@@ -18,6 +19,8 @@ type homePage struct {
 	Good  int // facts that are
 
 	Restored Restored
+	// Unreviewed is how many emergency accesses wait for a review; 0 for who may review none.
+	Unreviewed int
 }
 
 // A factRow is one of the nine facts.
@@ -34,6 +37,11 @@ func (s *Server) serveHome(r *request) error {
 	p, err := s.homePage(r.Context())
 	if err != nil {
 		return err
+	}
+	if r.can(access.ReviewEmergency) {
+		if p.Unreviewed, err = s.o.Access.Unreviewed(); err != nil {
+			return err
+		}
 	}
 	return s.render(r, http.StatusOK, "home", "Home", p)
 }

@@ -31,6 +31,7 @@ type office struct {
 	mu    sync.Mutex
 	now   time.Time
 	slots map[string]string
+	told  []access.Event
 	mark  []byte
 	key   age.Identity
 }
@@ -50,6 +51,20 @@ func (o *office) Open(name, pass string) (age.Identity, error) {
 	}
 	return o.key, nil
 }
+
+// journal keeps what the accounts tell.
+func (o *office) journal(e access.Event) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.told = append(o.told, e)
+	return nil
+}
+
+// openNotes hide nothing.
+type openNotes struct{}
+
+func (openNotes) Seal(b []byte) ([]byte, error) { return b, nil }
+func (openNotes) Open(b []byte) ([]byte, error) { return b, nil }
 
 type marker struct{ o *office }
 
@@ -77,7 +92,7 @@ func newOffice(t testing.TB, d *double, change ...func(*viewer.Options)) *office
 	}
 	o := &office{t: t, d: d, now: now, slots: map[string]string{}, key: key}
 	o.a, err = access.Open(access.Options{Dir: t.TempDir(), Now: o.clock, Slots: o, Marker: marker{o},
-		Journal: func(access.Event) error { return nil }, Work: access.Work{Time: 1, Memory: 8, Threads: 1, Floor: -1}})
+		Journal: o.journal, Notes: openNotes{}, Work: access.Work{Time: 1, Memory: 8, Threads: 1, Floor: -1}})
 	if err != nil {
 		t.Fatal(err)
 	}

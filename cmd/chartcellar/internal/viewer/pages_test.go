@@ -62,7 +62,7 @@ func TestHostileTexts(t *testing.T) {
 	d := practice()
 	rep := d.reports[412]
 	rep.Cause, rep.Next = "x", "x"
-	for _, v := range []any{&d.status, &d.home, &d.runs, &rep, &d.gaps, &d.coverage, &d.changes, &d.storage, &d.held, &d.schedule, &d.months, &d.settings, &d.log, &d.copies, &d.drills, &d.damage, &d.restored, &d.holdings, &d.found} {
+	for _, v := range []any{&d.status, &d.home, &d.runs, &rep, &d.gaps, &d.coverage, &d.changes, &d.storage, &d.held, &d.schedule, &d.months, &d.settings, &d.log, &d.copies, &d.drills, &d.damage, &d.restored, &d.holdings, &d.found, &d.seen} {
 		poison(reflect.ValueOf(v))
 	}
 	d.reports[412] = rep

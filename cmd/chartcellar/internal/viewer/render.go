@@ -23,7 +23,8 @@ var templateFiles embed.FS
 
 // A view is what a template is given.
 type view struct {
-	Title    string
+	Title    string // the heading
+	Tab      string // of the window
 	Path     string
 	Practice string
 	Version  string
@@ -48,7 +49,8 @@ func loadTemplates(a assets) (map[string]*template.Template, error) {
 		"mode": modeWords, "percent": percent, "signed": signedNumber, "signedSize": signedSize, "kind": kindWords,
 		"gapKind": gapKind, "gapName": gapName, "several": several, "clean": clean, "role": roleWords, "place": placeWords,
 		"words": strings.Fields, "rows": rows, "title": title, "tab": tabOf, "add": func(a, b int) int { return a + b },
-		"joined": joined, "flagged": flagged, "ranged": ranged, "safe": safe}
+		"joined": joined, "flagged": flagged, "ranged": ranged, "safe": safe,
+		"hours": func(minutes int) int { return minutes / 60 }}
 	// What several pages share is in the files of parts.
 	frame, err := template.New("frame").Option("missingkey=zero").Funcs(funcs).ParseFS(templateFiles, "templates/frame.html", "templates/*parts.html")
 	if err != nil {
@@ -92,10 +94,15 @@ func (s *Server) renderPart(r *request, name, part string, data any) error {
 }
 
 func (s *Server) execute(r *request, name, part, title string, data any) ([]byte, error) {
-	v := view{Title: title, Path: r.URL.Path, Practice: s.o.Practice(), Version: s.o.Version, Signed: r.signed,
+	v := view{Title: title, Tab: title, Path: r.URL.Path, Practice: s.o.Practice(), Version: s.o.Version, Signed: r.signed,
 		Session: r.session, ReadOnly: s.o.ReadOnly, ID: r.id, Data: data, now: r.now, zone: s.o.Zone}
 	if h, ok := data.(headed); ok {
 		v.Chart = h.Head()
+	}
+	if v.Chart != nil {
+		if name := v.Chart.Banner.Name; name != "" && s.o.NameInTitle() {
+			v.Tab = clean(name) + " · " + title
+		}
 	}
 	if r.Method == get {
 		v.Done = doneWords(r.URL.Query().Get("done"))
@@ -164,6 +171,7 @@ func doneWords(code string) string {
 		"now":      "The copy was started. It goes on also if you close this page.",
 		"check":    "The check was started.", "tested": "The test was started.", "answers": "The answers were kept.",
 		"place": "The place is set up, and is tested once more now. Next: press “Copy now”.",
+		"calm":  "Emergency access has ended. What is labelled sensitive is closed again.", "review": "The review was noted with your name.",
 		"drill": "The drill was started. The key is kept nowhere.",
 	}[code]
 }
@@ -176,6 +184,14 @@ func (v *view) Can(c string) bool {
 
 // May is Can for what changes something: never over a copy that is only looked at.
 func (v *view) May(c string) bool { return !v.ReadOnly && v.Can(c) }
+
+// InEmergency reports whether emergency access is in force.
+func (v *view) InEmergency() bool { return v.Signed && v.Session.Emergency != "" }
+
+// EmergencyLeft says for how long, rounded up.
+func (v *view) EmergencyLeft() string {
+	return several(int((v.Session.Until.Sub(v.now)+time.Minute-1)/time.Minute), "minute", "minutes")
+}
 
 // In reports whether the page is below an entry of the top bar.
 func (v *view) In(entry string) bool {

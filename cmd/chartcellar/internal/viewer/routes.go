@@ -23,6 +23,7 @@ func routes() []Route {
 		documentRoutes(),
 		copyRoutes(),
 		settingRoutes(),
+		privacyRoutes(),
 	)
 }
 

@@ -19,6 +19,7 @@ import (
 type Access interface {
 	Door
 	Accounts
+	Emergencies
 }
 
 // A Door lets people in and out.

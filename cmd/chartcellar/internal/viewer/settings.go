@@ -168,6 +168,16 @@ type logPage struct {
 	From  bool
 }
 
+// before is the number of the line before which a page of the log begins; 0: the newest.
+func before(r *request) (n uint64, err error) {
+	if text := r.URL.Query().Get("before"); text != "" {
+		if n, err = strconv.ParseUint(text, 10, 63); err != nil {
+			return 0, ErrNotFound
+		}
+	}
+	return n, nil
+}
+
 // linesPerPage is how many lines of the log a page has.
 const linesPerPage = 100
 
@@ -179,17 +189,13 @@ func (s *Server) serveLog(r *request) error {
 	case r.can(access.SeeSystemLog):
 		p.Scope = LogSystem
 	}
-	var before uint64
-	if text := r.URL.Query().Get("before"); text != "" {
-		var err error
-		if before, err = strconv.ParseUint(text, 10, 64); err != nil {
-			return ErrNotFound
-		}
-	}
-	var err error
-	if p.LogPage, err = s.o.Backend.Log(r.Context(), r.actor(), p.Scope, before, linesPerPage); err != nil {
+	from, err := before(r)
+	if err != nil {
 		return err
 	}
-	p.From = before > 0
+	if p.LogPage, err = s.o.Backend.Log(r.Context(), r.actor(), p.Scope, from, linesPerPage); err != nil {
+		return err
+	}
+	p.From = from > 0
 	return s.render(r, http.StatusOK, "log", "Access log", p)
 }

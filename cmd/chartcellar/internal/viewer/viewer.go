@@ -30,6 +30,8 @@ type Options struct {
 	// Practice returns the name of the practice; nil: none.
 	Practice func() string
 	Version  string // of the program, for the foot of the pages
+	// NameInTitle reports whether the title of a chart's page names the patient; nil: never.
+	NameInTitle func() bool
 	// TLS says that the pages are served over https, as the cookies then need it.
 	TLS bool
 	// Hosts are the names and addresses, without a port, that the pages answer to
@@ -69,6 +71,9 @@ func New(o Options) (*Server, error) {
 	}
 	if o.Practice == nil {
 		o.Practice = func() string { return "" }
+	}
+	if o.NameInTitle == nil {
+		o.NameInTitle = func() bool { return false }
 	}
 	if o.Local == nil {
 		o.Local = netip.Addr.IsLoopback

@@ -11,7 +11,8 @@ var samples = map[string]string{"/{$}": "/", "/static/{name}": "/static/none.css
 	"/backups/runs/{run}": "/backups/runs/412", "/backups/runs/{run}/report.json": "/backups/runs/412/report.json",
 	"/backups/runs/{run}/report.pdf": "/backups/runs/412/report.pdf", "/reports/{month}": "/reports/2026-11",
 	"/reports/{month}/report.json": "/reports/2026-11/report.json", "/reports/{month}/report.pdf": "/reports/2026-11/report.pdf",
-	"/settings/accounts/{id}": "/settings/accounts/none"}
+	"/settings/accounts/{id}": "/settings/accounts/none", "/emergency/review/{id}": "/emergency/review/none",
+	"/log/patient/{ref}": "/log/patient/" + patientRef(), "/log/patient/{ref}/report.csv": "/log/patient/" + patientRef() + "/report.csv"}
 
 // oneRef fills other patterns with a record or a patient of the double.
 var oneRef = strings.NewReplacer("/record/{ref}", "/record/"+recordRef("Observation/o1"), "/chart/{ref}/timeline", "/chart/"+patientRef()+"/timeline",
