@@ -4,6 +4,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import path from "node:path";
 import { write } from "./awkward.mjs";
+import { labs } from "./labs.mjs";
 import { start, surroundings } from "./real.mjs";
 
 export function charts({ root, work, shots, context, watch, look, shot, want, signIn, reach }) {
@@ -165,7 +166,7 @@ export function charts({ root, work, shots, context, watch, look, shot, want, si
 		const data = path.join(work, "awkward-data");
 		write(data);
 		await demo("awkward", data, async (d) => {
-			for (const step of [people, oddPatients, counted, besides, noScript, print, pictures]) await step(d);
+			for (const step of [people, oddPatients, counted, ...labs({ work, shots, look, shot, want, open, text }), besides, noScript, print, pictures]) await step(d);
 		});
 	}
 
