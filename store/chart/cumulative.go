@@ -75,7 +75,7 @@ func newMeasured(results []*Result, panels []Panel) *Measured {
 	for _, r := range m.Results {
 		byRef[r.Ref] = append(byRef[r.Ref], r)
 		if len(r.Members) > 0 {
-			panels = append(panels, Panel{Ref: r.Ref, Name: r.Name, On: r.On, When: r.When, Status: r.Status, Comment: r.Comment, Label: r.Label, Named: r.Members})
+			panels = append(panels, Panel{Ref: r.Ref, Name: r.Name, On: r.On, When: r.When, Status: r.Status, Comment: join("; ", r.Flag.Words, r.Comment), Label: r.Label, Named: r.Members})
 		}
 	}
 	m.count()

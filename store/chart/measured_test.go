@@ -188,7 +188,7 @@ func TestPanels(t *testing.T) {
 		`{"resourceType":"DiagnosticReport","id":"r2","status":"final","code":{"text":"No results"},"effectiveDateTime":"2026-01-03"}`,
 		obs("a", "Sodium", "2026-01-02", num("140", "mmol/L")), obs("b", "Glucose", "2026-01-02", num("100", "mg/dL")),
 		obs("e", "Zinc", "2026-01-02", `"status":"entered-in-error","valueInteger":1`),
-		obs("p", "Electrolytes", "2026-01-01", `"status":"final","hasMember":[{"reference":"Observation/a"},{"reference":"Observation/p"}]`)).Measured
+		obs("p", "Electrolytes", "2026-01-01", `"status":"final","interpretation":[{"coding":[{"code":"A"}]}],"hasMember":[{"reference":"Observation/a"},{"reference":"Observation/p"}]`)).Measured
 	var got []string
 	for _, p := range m.Panels {
 		line := fmt.Sprintf("%s %s %s %q:", p.On, p.Name, p.Status, p.Comment)
@@ -197,7 +197,7 @@ func TestPanels(t *testing.T) {
 		}
 		got = append(got, fmt.Sprintf("%s, %d missing, %d in error", line, p.Missing, p.Errors))
 	}
-	want := []string{`2026-01-02 Metabolic panel corrected "fasting": Glucose Sodium, 2 missing, 1 in error`, `2026-01-01 Electrolytes final "": Sodium, 0 missing, 0 in error`}
+	want := []string{`2026-01-02 Metabolic panel corrected "fasting": Glucose Sodium, 2 missing, 1 in error`, `2026-01-01 Electrolytes final "abnormal": Sodium, 0 missing, 0 in error`}
 	if !slices.Equal(got, want) {
 		t.Errorf("panels\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}

@@ -132,9 +132,6 @@ type link struct{ Words, Address string }
 func (p *measuredPage) row(r *chart.Result) labRow {
 	row := labRow{Name: r.Name, On: r.On, Record: p.Record(r.Ref), Value: r.Value.Text, Flag: r.Flag.String(), Range: strings.Join(r.Ranges, "; "),
 		Strong: r.Flag.Odd, Struck: r.Void(), Label: r.Label}
-	if r.Heading() {
-		row.Value = "holds other results"
-	}
 	if row.On == "" {
 		row.On = "no date"
 	}
