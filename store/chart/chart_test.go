@@ -302,3 +302,12 @@ func TestTarget(t *testing.T) {
 		}
 	}
 }
+
+// TestCleanLine: a plain line stays as it is; everything else is cleaned.
+func TestCleanLine(t *testing.T) {
+	for _, s := range []string{"", " ", "a", " a", "a ", "a b", "a  b", "a\tb", "a\nb", "a\x00b", "a\x7fb", "é  x", "a\u202eb", "a\u00a0b"} {
+		if got, want := chart.CleanLine(s), strings.Join(strings.Fields(chart.Clean(s)), " "); got != want {
+			t.Errorf("CleanLine(%q) = %q, want %q", s, got, want)
+		}
+	}
+}

@@ -13,6 +13,9 @@ type span struct{ from, to time.Time }
 // parseDate reads a date or dateTime of any precision; ok is false for anything
 // else.
 func parseDate(s string) (span, bool) {
+	if s == "" {
+		return span{}, false
+	}
 	for _, form := range []struct {
 		layout  string
 		y, m, d int

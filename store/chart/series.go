@@ -46,6 +46,9 @@ const largest = 1e15
 
 // number64 reads a number to draw it; NaN if it cannot be drawn.
 func number64(s string) float64 {
+	if s == "" {
+		return math.NaN()
+	}
 	v, err := strconv.ParseFloat(s, 64)
 	if err != nil || math.Abs(v) > largest {
 		return math.NaN()

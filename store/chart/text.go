@@ -55,7 +55,24 @@ func plainASCII(s string) bool {
 
 // CleanLine is Clean on one line: white space becomes single blanks.
 func CleanLine(s string) string {
+	if lineASCII(s) {
+		return s
+	}
 	return strings.Join(strings.Fields(Clean(s)), " ")
+}
+
+// lineASCII reports whether a text is one that CleanLine would not change, for the
+// plain ones that most are.
+func lineASCII(s string) bool {
+	before := byte(' ')
+	for i := range len(s) {
+		c := s[i]
+		if c < ' ' || c >= 0x7f || c == ' ' && before == ' ' {
+			return false
+		}
+		before = c
+	}
+	return s == "" || before != ' '
 }
 
 // single are letters that Unicode does not take apart.
