@@ -110,6 +110,22 @@ func (r *Result) Heading() bool {
 	return r.Part == 0 && r.Value == (Value{}) && (r.Parts > 0 || len(r.Members) > 0)
 }
 
+// MeasuredIn returns the results that one record is, each of which is in a Test of its
+// patient's chart; nil of a record that is no observation, that no model reads, or that
+// was entered in error.
+func MeasuredIn(r Resource) (list []*Result) {
+	b := New(Options{Sensitive: true})
+	if r.Type == "Observation" {
+		b.Add(r)
+	}
+	for _, one := range b.results {
+		if !one.Heading() && !one.Paired && !one.EnteredInError() {
+			list = append(list, one)
+		}
+	}
+	return list
+}
+
 // flagWord is one of HL7's interpretation codes in words.
 type flagWord struct {
 	word, mark string

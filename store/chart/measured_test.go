@@ -88,6 +88,15 @@ func TestParts(t *testing.T) {
 	if !slices.Equal(names, want) {
 		t.Errorf("tests %q\nwant  %q", names, want)
 	}
+	alone := chart.MeasuredIn(res(t, obs("o", "Immunoglobulins", "2026-01-02", `"status":"final","component":[{"code":{"text":"IgG"},"valueInteger":17},{"code":{"text":"IgM"}}]`)))
+	if len(alone) != 2 || alone[0].Test != m.Tests[0].Key || alone[1].Test != m.Tests[1].Key {
+		t.Errorf("in the record alone: %+v", alone)
+	}
+	for _, line := range []string{patient, obs("o", "Zinc", "2026-01-02", `"status":"entered-in-error","valueInteger":1`), obs("o", "Zinc", "2026-01-02", `"status":"wonderful","valueInteger":1`)} {
+		if got := chart.MeasuredIn(res(t, line)); got != nil {
+			t.Errorf("%s: measured %+v", line, got)
+		}
+	}
 	if m.Of("Observation/o", 2) == nil || m.Of("Observation/o", 2).Name != "IgM" || m.Of("Observation/o", 0) != nil || m.Of("Observation/x", 0) != nil {
 		t.Error("a part is not found by its record")
 	}

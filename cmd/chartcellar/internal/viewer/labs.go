@@ -103,8 +103,22 @@ func testID(key string) string {
 }
 
 // Test is the address of the page of one test.
-func (p *measuredPage) Test(t *chart.Test) string {
-	return p.To("labs/test/" + url.PathEscape(p.seal(testID(t.Key))))
+func (p *measuredPage) Test(t *chart.Test) string { return testAddress(&p.ChartHead, p.seal, t.Key) }
+
+// testAddress is the address of the page of a test in a chart.
+func testAddress(h *ChartHead, seal func(string) string, key string) string {
+	return h.To("labs/test/" + url.PathEscape(seal(testID(key))))
+}
+
+// testsOf are the pages of what a record measured, at most panelRows.
+func testsOf(h *ChartHead, seal func(string) string, r chart.Resource) (list []link) {
+	for i, one := range chart.MeasuredIn(r) {
+		if i == panelRows {
+			break
+		}
+		list = append(list, link{one.Name, testAddress(h, seal, one.Test)})
+	}
+	return list
 }
 
 // A labRow is one result in words.

@@ -124,6 +124,29 @@ func TestLabPages(t *testing.T) {
 	}
 }
 
+// TestTestOfRecord: from the card of a result a link leads to all results of its test;
+// from an older version and from a record of another kind none does.
+func TestTestOfRecord(t *testing.T) {
+	d := practice()
+	d.measured = []string{resultJSON}
+	o := newOffice(t, d)
+	token := o.settle()[access.Doctor]
+	way := regexp.MustCompile(`All results of the same test: <a href="([^"]*)">`)
+	record := "/record/" + string((&double{}).Refer("main", "Observation/o1"))
+	m := way.FindStringSubmatch(mainPart(o.page(record, token)))
+	if m == nil {
+		t.Fatalf("no way from a record to its test:\n%s", o.page(record, token))
+	}
+	if text := o.page(m[1], token); !strings.Contains(text, "All values") || !strings.Contains(text, "4.10 mmol/L") {
+		t.Errorf("%s is no page of the test:\n%s", m[1], text)
+	}
+	for _, path := range []string{record + "?version=1", "/record/" + string((&double{}).Refer("main", "Practitioner/d1"))} {
+		if way.MatchString(mainPart(o.page(path, token))) {
+			t.Errorf("%s leads to a test", path)
+		}
+	}
+}
+
 // manyLines are 5,000 results of 80 tests.
 func manyLines() (lines []string) {
 	for i := range 5000 {

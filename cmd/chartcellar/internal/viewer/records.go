@@ -37,6 +37,7 @@ type recordPage struct {
 	Tab    string         // of the address; "": the card
 	V      *RecordVersion // the one that is shown; nil: none can be
 	Tree   []cardRow      // of the card
+	Tests  []link         // of a result that stands: all results of the same test
 	Pretty source         // the JSON with line breaks
 	Exact  source         // byte for byte
 	Diff   *recordDiff
@@ -175,6 +176,9 @@ func (s *Server) serveRecord(r *request) error {
 			return err
 		}
 		p.Tree = p.rows(tree)
+		if p.Ref != "" && !p.Removed && p.V.N == p.Shown+1 {
+			p.Tests = testsOf(&p.ChartHead, s.o.Backend.Seal, chart.Resource{Type: p.Type, ID: p.ID, Raw: p.V.Raw})
+		}
 	}
 	return s.render(r, http.StatusOK, "record", typeWords(p.Type), p)
 }
