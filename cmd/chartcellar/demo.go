@@ -486,7 +486,7 @@ func folderSize(dir string) (size int64, err error) {
 // tryByHand says how a person goes on by himself.
 func (d *demo) tryByHand() {
 	d.say("\nThe mirror is kept. While this runs, try in another window:\n  export CHARTCELLAR_CONFIG=%s", d.settings)
-	d.say("  chartcellar status\n  chartcellar sync\n  chartcellar runs list\n  chartcellar export %s", filepath.Join(d.dir, "plain"))
+	d.say("  chartcellar status\n  chartcellar sync\n  chartcellar runs list\n  chartcellar export %s --for ourselves --purpose \"to look at\"", filepath.Join(d.dir, "plain"))
 	d.emr.Describe(d.e.Stdout, filepath.Join(d.dir, "settings", "ca.pem"), "demo")
 	d.say("Remove %s when you are done.", d.dir)
 }

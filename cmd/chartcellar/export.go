@@ -11,12 +11,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"chartcellar/config"
 	"chartcellar/store"
+	"chartcellar/store/chart"
 )
 
 func exportCommand(e *env) *cobra.Command {
@@ -26,11 +28,15 @@ func exportCommand(e *env) *cobra.Command {
 as the EMR gave it, with a Bulk Data manifest, counts and SHA256SUMS. The files
 are NOT encrypted: guard the folder as you guard the charts. Records of patients who
 are sealed (chartcellar patients sealed) are left out and counted, unless --with-sealed
-is given.`, cobra.ExactArgs(1),
+is given; those that the EMR labels sensitive are left out with --without-sensitive.
+--for and --purpose must say who gets the files and what for: the journal keeps it.`, cobra.ExactArgs(1),
 		func(ctx context.Context, a []string) error { return e.export(ctx, a[0], o) })
 	c.Flags().StringVar(&o.source, "source", "", "which EMR, if there are several")
 	c.Flags().StringVar(&o.sheet, "sheet", "", "file with the recovery key, instead of the passphrase")
 	c.Flags().Uint32Var(&o.asOf, "as-of", 0, "as it was after this run")
+	c.Flags().StringVar(&o.whom, "for", "", "who gets the files: \"ourselves\", \"the new vendor\"")
+	c.Flags().StringVar(&o.purpose, "purpose", "", "what for: \"change of vendor\"")
+	c.Flags().BoolVar(&o.withoutSensitive, "without-sensitive", false, "leave out what the EMR labels sensitive")
 	c.Flags().BoolVar(&o.withSealed, "with-sealed", false, "also the records of patients who are sealed")
 	return c
 }
@@ -38,7 +44,9 @@ is given.`, cobra.ExactArgs(1),
 type exportOptions struct {
 	source, sheet string
 	asOf          uint32
-	withSealed    bool
+	whom, purpose string
+
+	withSealed, withoutSensitive bool
 }
 
 // An exportFile is one row of the manifest.
@@ -50,6 +58,9 @@ type exportFile struct {
 }
 
 func (e *env) export(ctx context.Context, dir string, o exportOptions) error {
+	if strings.TrimSpace(o.whom) == "" || strings.TrimSpace(o.purpose) == "" {
+		return usage("say who gets it and what for: --for WHOM --purpose WHY; both are recorded")
+	}
 	dir, err := e.abs(dir)
 	if err != nil {
 		return err
@@ -65,7 +76,8 @@ func (e *env) export(ctx context.Context, dir string, o exportOptions) error {
 			}
 			return fmt.Errorf("make the folder: %w", err)
 		}
-		if err := m.Journal(store.Event{Code: "export", Account: "owner", Key: store.Key{Source: src.Name}}); err != nil {
+		note := "for: " + o.whom + "; purpose: " + o.purpose
+		if err := m.Journal(store.Event{Code: "export", Account: "owner", Key: store.Key{Source: src.Name}, Note: note}); err != nil {
 			return err
 		}
 		snap, err := snapshot(m, o.asOf)
@@ -75,7 +87,8 @@ func (e *env) export(ctx context.Context, dir string, o exportOptions) error {
 		if o.withSealed {
 			snap = snap.Whole()
 		}
-		files, left, err := exportTypes(ctx, snap, src.Name, dir)
+		x := &exporter{snap: snap, source: src.Name, dir: dir, withoutSensitive: o.withoutSensitive}
+		files, err := x.types(ctx)
 		if err != nil {
 			return err
 		}
@@ -87,50 +100,65 @@ func (e *env) export(ctx context.Context, dir string, o exportOptions) error {
 			return err
 		}
 		if e.json {
-			return e.printJSON(map[string]any{"folder": dir, "records": n, "files": files, "sealed": left})
+			return e.printJSON(map[string]any{"folder": dir, "records": n, "files": files, "sealed": x.sealed, "sensitive": x.sensitive})
 		}
-		if left > 0 {
-			e.printf("Left out: %s of patients who are sealed; with them: --with-sealed\n", several(left, "record", "records"))
+		if x.sealed > 0 {
+			e.printf("Left out: %s of patients who are sealed; with them: --with-sealed\n", several(x.sealed, "record", "records"))
+		}
+		if x.sensitive > 0 {
+			e.printf("Left out: %s that the EMR labels sensitive.\n", several(x.sensitive, "record", "records"))
 		}
 		e.printf("%d records of %d types are in %s.\nThey are not encrypted. Check them with: cd %s && sha256sum -c SHA256SUMS\n", n, len(files), dir, dir)
 		return nil
 	})
 }
 
-// exportTypes writes all files; left is how many records it leaves out, because their
-// patient is sealed.
-func exportTypes(ctx context.Context, snap *store.Snapshot, source, dir string) (files []exportFile, left int, err error) {
-	types, err := snap.Types()
+// An exporter writes the records of one source into a folder, and counts what it leaves
+// out.
+type exporter struct {
+	snap              *store.Snapshot
+	source, dir       string
+	withoutSensitive  bool
+	sealed, sensitive int // records of patients who are sealed; records labelled sensitive
+}
+
+// types writes all files.
+func (x *exporter) types(ctx context.Context) (files []exportFile, err error) {
+	types, err := x.snap.Types()
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	for _, t := range types {
-		f, err := exportType(ctx, snap, source, t, dir)
+		f, err := x.file(ctx, t)
 		if err != nil {
-			return nil, 0, fmt.Errorf("export %s: %w", t, err)
+			return nil, fmt.Errorf("export %s: %w", t, err)
 		}
-		n, err := snap.Hidden(source, t)
+		n, err := x.snap.Hidden(x.source, t)
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
-		left += n
+		x.sealed += n
 		if f.Count > 0 {
 			files = append(files, f)
 		}
 	}
-	return files, left, nil
+	return files, nil
 }
 
-// exportType writes one file; a type without records gets none.
-func exportType(ctx context.Context, snap *store.Snapshot, source, typ, dir string) (exportFile, error) {
+// file writes one file; a type without records gets none.
+func (x *exporter) file(ctx context.Context, typ string) (exportFile, error) {
 	f := exportFile{Type: typ, URL: typ + ".ndjson"}
 	h := sha256.New()
 	var file *os.File
 	var w *bufio.Writer
-	err := snap.Each(ctx, source, typ, func(_ string, raw []byte) error {
+	err := x.snap.Each(ctx, x.source, typ, func(_ string, raw []byte) error {
+		if x.withoutSensitive && chart.Sensitive(raw) {
+			x.sensitive++
+			return nil
+		}
 		if file == nil {
 			var err error
-			if file, err = os.OpenFile(filepath.Join(dir, f.URL), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600); err != nil {
+			if file, err = os.OpenFile(filepath.Join(x.dir, f.URL), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600); err != nil {
 				return err
 			}
 			w = bufio.NewWriterSize(io.MultiWriter(file, h), 256<<10)

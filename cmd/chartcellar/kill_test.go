@@ -87,7 +87,7 @@ func (w *ward) whole(t *testing.T) {
 		t.Errorf("verify: %s", out)
 	}
 	plain := filepath.Join(w.dir, "plain")
-	w.must(t, "export", plain)
+	w.must(t, "export", "--for", "us", "--purpose", "a test", plain)
 	equalsEMR(t, plain, w.emr)
 }
 

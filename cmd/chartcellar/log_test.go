@@ -59,7 +59,7 @@ func TestLogHoldsNoSecrets(t *testing.T) {
 	must("record", "--source", "emr", "Patient/pat-1")
 	cli("record", "--source", "emr", "Patient/nobody-canary")
 	must("verify")
-	must("export", "--source", "emr", filepath.Join(dir, "plain"))
+	must("export", "--for", "us", "--purpose", "a test", "--source", "emr", filepath.Join(dir, "plain"))
 
 	log, err := os.ReadFile(file)
 	if err != nil {

@@ -99,7 +99,7 @@ func TestLongLines(t *testing.T) {
 		t.Errorf("a line of 40 MB cost %d MB of memory", peak>>20)
 	}
 	plain := filepath.Join(w.dir, "plain")
-	w.must(t, "export", plain)
+	w.must(t, "export", "--for", "us", "--purpose", "a test", plain)
 	b, err := os.ReadFile(filepath.Join(plain, "Condition.ndjson"))
 	if err != nil {
 		t.Fatal(err)

@@ -353,6 +353,7 @@ func (o *office) recentChanges(ctx context.Context) ([]viewer.SettingChange, err
 			who = "somebody at the computer"
 		}
 		what := words[l.Code].words
+		l.Patient = "" // Home is for everybody, and not even a mark belongs there
 		if target := logTarget(l); target != "" {
 			what += ": " + target
 		}

@@ -470,7 +470,7 @@ func TestCrashLoops(t *testing.T) {
 	if !strings.Contains(out, "Nothing is wrong") {
 		t.Errorf("verify: %s", out)
 	}
-	must("export", filepath.Join(dir, "plain"))
+	must("export", "--for", "us", "--purpose", "a test", filepath.Join(dir, "plain"))
 	equalsEMR(t, filepath.Join(dir, "plain"), emr)
 }
 

@@ -80,7 +80,7 @@ func TestStolenBox(t *testing.T) {
 	}
 	thief := imageOf(t, d)
 	for _, args := range [][]string{{"record", "--raw", "Patient/pat-1"}, {"chart", "pat-1"}, {"patients"}, {"search", "a"},
-		{"document", "list", "pat-1"}, {"export", thief.path("plain")}, {"verify", "--depth", "full"}, {"copy", "phrase", "nas"},
+		{"document", "list", "pat-1"}, {"export", "--for", "us", "--purpose", "a test", thief.path("plain")}, {"verify", "--depth", "full"}, {"copy", "phrase", "nas"},
 		{"keys", "passphrase", "--person", "thief"}, {"keys", "rekey", "--to", thief.path("new")}, {"keys", "sheet", "new"}} {
 		said, code := thief.types(args...)
 		if code != exitLocked && code != exitUsage || strings.Contains(said, `"resourceType"`) {
