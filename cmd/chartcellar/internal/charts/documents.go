@@ -10,10 +10,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"image"
-	_ "image/gif" // to know how large a picture is
-	_ "image/jpeg"
-	_ "image/png"
 	"io"
 	"slices"
 	"strconv"
@@ -315,9 +311,7 @@ func (d *paper) readThrough(body io.Reader, out *viewer.Document) error {
 	all := io.TeeReader(in, io.MultiWriter(one, two, &seen))
 	switch {
 	case out.Kind.Image():
-		if c, _, err := image.DecodeConfig(all); err == nil {
-			out.Width, out.Height = c.Width, c.Height
-		}
+		out.Width, out.Height = chart.Dots(all)
 	case out.Kind.Readable():
 		var b bytes.Buffer
 		if _, err := io.CopyN(&b, all, viewer.MaxReadable+1); err != nil && err != io.EOF {
