@@ -314,3 +314,22 @@ func TestLargeDocuments(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkDocuments lists the files of a patient with 5,000 records, of which 1,000 are
+// documents.
+func BenchmarkDocuments(b *testing.B) {
+	lines := []string{anna}
+	for i := range 4000 {
+		lines = append(lines, strings.Replace(potassium("final", "4.1"), `"id":"k"`, fmt.Sprintf(`"id":"k%d"`, i), 1))
+	}
+	for i := range 1000 {
+		lines = append(lines, letter(fmt.Sprintf("n%d", i), inline("text/plain", bytes.Repeat([]byte("a line of a note\n"), 100))))
+	}
+	d := newDesk(b, lines...)
+	for b.Loop() {
+		l, err := d.Documents(b.Context(), doctor, d.at("anna", ""))
+		if err != nil || len(l.List) != 1000 {
+			b.Fatal(len(l.List), err)
+		}
+	}
+}
