@@ -5,6 +5,7 @@ import { existsSync } from "node:fs";
 import path from "node:path";
 import { write } from "./awkward.mjs";
 import { labs } from "./labs.mjs";
+import { documents } from "./documents.mjs";
 import { start, surroundings } from "./real.mjs";
 
 export function charts({ root, work, shots, context, watch, look, shot, want, signIn, reach }) {
@@ -167,6 +168,7 @@ export function charts({ root, work, shots, context, watch, look, shot, want, si
 		write(data);
 		await demo("awkward", data, async (d) => {
 			for (const step of [people, oddPatients, counted, ...labs({ work, shots, look, shot, want, open, text }), besides, noScript, print, pictures]) await step(d);
+			await documents({ ...d, open, text, look, want, shot, shots, context, signIn });
 		});
 	}
 

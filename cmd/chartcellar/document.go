@@ -235,7 +235,11 @@ func describe(a *chart.Attachment, size int) string {
 // checks compares a document with what its record says of it.
 func checks(a *chart.Attachment, b []byte) []string {
 	sum := sha1.Sum(b)
-	return charts.Differences(a, int64(len(b)), sum[:])
+	out := charts.Differences(a, int64(len(b)), sum[:])
+	if s := chart.Mislabelled(a.ContentType, chart.KindOf(a.ContentType, b)); s != "" {
+		out = append(out, s)
+	}
+	return out
 }
 
 func (e *env) documentSave(ctx context.Context, args []string, o documentOptions) error {

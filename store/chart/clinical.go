@@ -21,6 +21,25 @@ type Clinical struct {
 	// Inside names the content type of the file that such a document may hold instead
 	// of sections.
 	Inside string
+
+	file    strings.Builder // that file, as it is written
+	encoded bool            // in base64
+}
+
+// File returns the file that the document holds instead of sections; nil if it holds
+// none, or one that cannot be read.
+func (c *Clinical) File() []byte {
+	if !c.encoded {
+		if text := strings.TrimSpace(c.file.String()); text != "" {
+			return []byte(text)
+		}
+		return nil
+	}
+	b, err := decode64(c.file.String())
+	if err != nil || len(b) == 0 {
+		return nil
+	}
+	return b
 }
 
 // A ClinicalSection is one section, in the order of the document.
@@ -171,6 +190,7 @@ func (r *clinicalReader) start(t xml.StartElement) {
 		if r.doc.Inside == "" {
 			r.doc.Inside = "application/octet-stream"
 		}
+		r.doc.encoded = strings.EqualFold(attr(t, "representation"), "B64")
 	case r.in("effectiveTime"):
 		r.doc.Date = clinicalDate(attr(t, "value"))
 	case r.in("recordTarget", "patientRole", "patient", "birthTime"):
@@ -251,6 +271,8 @@ func (r *clinicalReader) chars(s string) {
 		r.text.words(s)
 	case r.wordsAt > 0:
 		r.words.WriteString(s + " ")
+	case r.below("nonXMLBody", "text"):
+		r.doc.file.WriteString(s)
 	}
 }
 

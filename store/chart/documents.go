@@ -112,7 +112,7 @@ func (a *Attachment) fill(n *node, cut [][]byte) {
 	if s := n.get("size"); s != nil && s.leaf() {
 		a.Size = CleanLine(s.text)
 	}
-	if t := CleanLine(n.str("title")); t != "" {
+	if t := CleanLine(n.str("title")); t != "" && t != a.Title {
 		a.Title = join(": ", a.Title, t)
 	}
 	if d := n.str("creation"); d != "" && a.Date == "" {

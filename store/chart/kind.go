@@ -3,6 +3,11 @@ package chart
 import (
 	"bytes"
 	"fmt"
+	"image"
+	_ "image/gif" // Dots reads how large these are
+	_ "image/jpeg"
+	_ "image/png"
+	"io"
 	"strings"
 	"unicode/utf8"
 )
@@ -39,6 +44,16 @@ func (k FileKind) Words() string { return fileKindWords[k] }
 
 // Image reports whether browsers show it as a picture.
 func (k FileKind) Image() bool { return k == JPEG || k == PNG || k == GIF }
+
+// Dots returns how wide and high a picture is; zeros if that cannot be read. It reads no
+// further than it must.
+func Dots(r io.Reader) (width, height int) {
+	c, _, err := image.DecodeConfig(r)
+	if err != nil {
+		return 0, 0
+	}
+	return c.Width, c.Height
+}
 
 // Readable reports whether it can be read as text.
 func (k FileKind) Readable() bool {

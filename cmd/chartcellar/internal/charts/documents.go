@@ -10,14 +10,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"image"
-	_ "image/gif" // to know how large a picture is
-	_ "image/jpeg"
-	_ "image/png"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"chartcellar/cmd/chartcellar/internal/viewer"
 	"chartcellar/store"
@@ -214,6 +211,7 @@ func (r *Room) Document(ctx context.Context, a viewer.Actor, p viewer.Place, n i
 	if err := r.journal(a, "document.open", d.key, d.patient, d.words(p)...); err != nil {
 		return viewer.Document{}, err
 	}
+	r.leafed(leaf{a.Account, a.Address, p, n})
 	gaps, err := d.rd.fileGaps()
 	if err != nil {
 		return viewer.Document{}, err
@@ -242,6 +240,36 @@ func (d *paper) words(p viewer.Place) []string {
 		out = append(out, "as of "+p.AsOf)
 	}
 	return out
+}
+
+// A leaf is the page of a document that somebody opened.
+type leaf struct {
+	account, address string
+	place            viewer.Place
+	n                int
+}
+
+// leafTime is how long what a page fetches belongs to the line of that page: one look
+// is one line in the journal.
+const leafTime = 2 * time.Minute
+
+// keptLeaves is of how many pages the time is remembered.
+const keptLeaves = 256
+
+func (r *Room) leafed(l leaf) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.leaves) >= keptLeaves {
+		clear(r.leaves)
+	}
+	r.leaves[l] = r.o.Now()
+}
+
+func (r *Room) justLeafed(l leaf) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at, ok := r.leaves[l]
+	return ok && r.o.Now().Sub(at) < leafTime
 }
 
 // damagedWords is why a document is not shown whose bytes are damaged.
@@ -283,9 +311,7 @@ func (d *paper) readThrough(body io.Reader, out *viewer.Document) error {
 	all := io.TeeReader(in, io.MultiWriter(one, two, &seen))
 	switch {
 	case out.Kind.Image():
-		if c, _, err := image.DecodeConfig(all); err == nil {
-			out.Width, out.Height = c.Width, c.Height
-		}
+		out.Width, out.Height = chart.Dots(all)
 	case out.Kind.Readable():
 		var b bytes.Buffer
 		if _, err := io.CopyN(&b, all, viewer.MaxReadable+1); err != nil && err != io.EOF {
@@ -323,11 +349,13 @@ func (r *Room) DocumentFile(ctx context.Context, a viewer.Actor, p viewer.Place,
 	if err != nil {
 		return nil, err
 	}
-	code := "document.open"
-	if save {
-		code = "document.save"
+	switch {
+	case save:
+		err = r.journal(a, "document.save", d.key, d.patient, d.words(p)...)
+	case !r.justLeafed(leaf{a.Account, a.Address, p, n}):
+		err = r.journal(a, "document.open", d.key, d.patient, d.words(p)...)
 	}
-	if err := r.journal(a, code, d.key, d.patient, d.words(p)...); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	body, err := d.rd.Content(ctx, &d.Attachment)

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"chartcellar/cmd/chartcellar/internal/viewer"
 	"chartcellar/store"
@@ -89,6 +90,13 @@ func papers(t testing.TB, n int) (d *desk, big []byte) {
 		`{"resourceType":"Media","id":"other","status":"completed","subject":{"reference":"Patient/ben"},"content":{`+inline("image/png", picture.Bytes())+`}}`)
 	d.attach("https://emr.example/files/4", big, index.Gap{ID: "g", Kind: "attachment", Type: "DocumentReference", Ref: "DocumentReference/d5", Reason: "the EMR answered 404", Since: d.now})
 	return d, big
+}
+
+// later lets time go by.
+func (d *desk) later(t time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.now = d.now.Add(t)
 }
 
 // TestDocuments: every file of the patient and no other's, the newest first, with whether
@@ -237,19 +245,26 @@ func TestDocumentsAreJournalled(t *testing.T) {
 	if _, err := d.Document(t.Context(), doctor, at, 1); err != nil {
 		t.Fatal(err)
 	}
-	for _, save := range []bool{false, true} {
-		f, err := d.DocumentFile(t.Context(), doctor, at, 1, save)
+	file := func(a viewer.Actor, save bool) {
+		t.Helper()
+		f, err := d.DocumentFile(t.Context(), a, at, 1, save)
 		if err != nil {
 			t.Fatal(err)
 		}
 		f.Close()
 	}
+	file(doctor, false) // what the page fetches belongs to its line
+	file(doctor, true)
+	file(staff, false) // without a page
 	if _, err := d.Documents(t.Context(), staff, d.at("anna", "")); err != nil {
 		t.Fatal(err)
 	}
+	d.later(time.Hour)
+	file(doctor, false)
 	got := slices.DeleteFunc(d.journal(), func(l string) bool { return !strings.HasPrefix(l, "document.") && !strings.HasPrefix(l, "chart.") })
-	want := []string{"document.open doctor file 1 of 1; from 192.0.2.1; request AAAA", "document.open doctor file 1 of 1; from 192.0.2.1; request AAAA",
-		"document.save doctor file 1 of 1; from 192.0.2.1; request AAAA", "chart.view staff documents; from 192.0.2.2; request BBBB"}
+	want := []string{"document.open doctor file 1 of 1; from 192.0.2.1; request AAAA", "document.save doctor file 1 of 1; from 192.0.2.1; request AAAA",
+		"document.open staff file 1 of 1; from 192.0.2.2; request BBBB", "chart.view staff documents; from 192.0.2.2; request BBBB",
+		"document.open doctor file 1 of 1; from 192.0.2.1; request AAAA"}
 	if !slices.Equal(got, want) {
 		t.Errorf("the journal has\n%s", strings.Join(got, "\n"))
 	}
@@ -296,6 +311,25 @@ func TestLargeDocuments(t *testing.T) {
 		t.Logf("%s: %d MB of memory for %d MB", ref, (after.TotalAlloc-before.TotalAlloc)>>20, got>>20)
 		if used := after.TotalAlloc - before.TotalAlloc; used > limit {
 			t.Errorf("%s: %d MB of memory were used", ref, used>>20)
+		}
+	}
+}
+
+// BenchmarkDocuments lists the files of a patient with 5,000 records, of which 1,000 are
+// documents.
+func BenchmarkDocuments(b *testing.B) {
+	lines := []string{anna}
+	for i := range 4000 {
+		lines = append(lines, strings.Replace(potassium("final", "4.1"), `"id":"k"`, fmt.Sprintf(`"id":"k%d"`, i), 1))
+	}
+	for i := range 1000 {
+		lines = append(lines, letter(fmt.Sprintf("n%d", i), inline("text/plain", bytes.Repeat([]byte("a line of a note\n"), 100))))
+	}
+	d := newDesk(b, lines...)
+	for b.Loop() {
+		l, err := d.Documents(b.Context(), doctor, d.at("anna", ""))
+		if err != nil || len(l.List) != 1000 {
+			b.Fatal(len(l.List), err)
 		}
 	}
 }

@@ -42,6 +42,7 @@ type Room struct {
 	opened map[openedKey]*list.Element
 	order  *list.List              // of *openedChart, the last used first
 	recent map[string][]viewer.Ref // by account, the last first
+	leaves map[leaf]time.Time      // pages of documents that were written down
 }
 
 var _ viewer.Charts = (*Room)(nil)
@@ -63,6 +64,7 @@ func (r *Room) Forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.opened, r.order, r.recent = map[openedKey]*list.Element{}, list.New(), map[string][]viewer.Ref{}
+	r.leaves = map[leaf]time.Time{}
 }
 
 // journal writes the line of a view before it is shown (I14).

@@ -403,6 +403,9 @@ func (v *view) OnTab(key string) bool {
 	if key == "" {
 		return v.Path == at
 	}
+	if key == "documents" && strings.HasPrefix(v.Path, "/document/") {
+		return true
+	}
 	at += "/" + key
 	return v.Path == at || strings.HasPrefix(v.Path, at+"/")
 }

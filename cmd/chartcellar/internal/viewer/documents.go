@@ -1,6 +1,7 @@
 package viewer
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"html/template"
@@ -21,6 +22,7 @@ func documentRoutes() []Route {
 		{Method: get, Path: "/chart/{ref}/documents", Who: access.SeeCharts, serve: (*Server).serveDocuments},
 		{Method: get, Path: "/document/{ref}/{n}", Who: access.SeeCharts, serve: (*Server).serveDocument},
 		{Method: get, Path: "/document/{ref}/{n}/content", Who: access.SeeCharts, serve: (*Server).serveContent},
+		{Method: get, Path: "/document/{ref}/{n}/inside", Who: access.SeeCharts, serve: (*Server).serveInside},
 		{Method: post, Path: "/document/{ref}/{n}/file", Who: access.Export, serve: (*Server).serveFile},
 	}
 }
@@ -143,7 +145,8 @@ type documentPage struct {
 	Show     string // how: pdf, image, frame, text; "": it is only said what it is
 	Text     string
 	Clinical *chart.Clinical
-	Left     []string // what a web page had and is not shown
+	Inside   chart.FileKind // of the file that a clinical document holds
+	Left     []string       // what a web page had and is not shown
 }
 
 // Head implements headed.
@@ -198,7 +201,7 @@ func (p *documentPage) read() {
 	case k == chart.PDF:
 		p.Show = "pdf"
 	case k.Image():
-		if p.Width > 0 && p.Height > 0 && p.Width <= maxDots/p.Height {
+		if p.fits() {
 			p.Show = "image"
 		}
 	case p.Content == nil:
@@ -210,6 +213,9 @@ func (p *documentPage) read() {
 			return
 		}
 		p.Show, p.Clinical, p.Left = "frame", doc, doc.Left()
+		if b := doc.File(); b != nil {
+			p.inside(doc.Inside, b)
+		}
 		if p.ChartHead != nil {
 			if words := doc.Another(&p.Banner.Entry); words != "" {
 				p.Notes = append(p.Notes, words)
@@ -220,6 +226,35 @@ func (p *documentPage) read() {
 	case k == chart.RTF || k == chart.PlainText || k == chart.XML:
 		p.Show, p.Text = "text", p.text()
 	}
+}
+
+// inside decides how the file is shown that a clinical document holds instead of text.
+func (p *documentPage) inside(contentType string, b []byte) {
+	p.Inside, p.Show = chart.KindOf(contentType, b), ""
+	switch k := p.Inside; {
+	case k == chart.PDF:
+		p.Show = "pdf"
+	case k.Image():
+		if p.Width, p.Height = chart.Dots(bytes.NewReader(b)); p.fits() {
+			p.Show = "image"
+		}
+	case k.Readable():
+		p.Show = "text"
+		p.Text, _ = chart.Text(contentType, b)
+	}
+}
+
+// fits reports whether a picture is of a size that a browser can be given.
+func (p *documentPage) fits() bool {
+	return p.Width > 0 && p.Height > 0 && p.Width <= maxDots/p.Height
+}
+
+// Shown is the address of the bytes that the page shows.
+func (p *documentPage) Shown() string {
+	if p.Inside != "" {
+		return p.Here("/inside")
+	}
+	return p.Here("/content")
 }
 
 func (p *documentPage) text() string {
@@ -271,46 +306,101 @@ var mediaTypes = map[chart.FileKind]string{chart.PDF: "application/pdf", chart.J
 // serveContent sends what a page shows of a document: a frame made of safe markup, or the
 // bytes of a picture or a PDF, under a type of ours.
 func (s *Server) serveContent(r *request) error {
-	at, n, err := numbered(r)
-	if err != nil {
-		return err
-	}
-	h := r.w.Header()
-	f, err := s.o.Backend.DocumentFile(r.Context(), r.actor(), at, n, false)
+	f, err := s.opened(r, false)
 	if err != nil {
 		return err
 	}
 	defer f.Close() // read only
-	if kind := mediaTypes[f.Kind]; kind != "" {
-		h.Set("Content-Security-Policy", inert)
-		if f.Kind == chart.PDF {
-			h.Set("Content-Security-Policy", inertPDF)
-		}
-		h.Set("Content-Type", kind)
+	if s.typed(r, f.Kind) {
 		return s.stream(r, f)
 	}
-	if f.Kind != chart.WebPage && f.Kind != chart.ClinicalDocument {
-		return ErrNotFound
-	}
-	b, err := io.ReadAll(io.LimitReader(f, MaxReadable+1))
+	p, err := framedPage(f)
 	if err != nil {
 		return err
 	}
-	if len(b) > MaxReadable {
-		return ErrNotFound
-	}
-	p := &documentPage{Document: Document{Kind: f.Kind, Content: b, DocumentRow: DocumentRow{Held: true, Attachment: chart.Attachment{ContentType: f.Type}}}}
-	p.read()
-	if p.Show != "frame" {
-		return ErrNotFound
-	}
-	h.Set("Content-Security-Policy", inertFrame())
-	h.Set("X-Frame-Options", "SAMEORIGIN")
+	r.w.Header().Set("Content-Security-Policy", inertFrame())
+	r.w.Header().Set("X-Frame-Options", "SAMEORIGIN")
 	page, err := s.execute(r, "content", "content.html", "Document", p)
 	if err != nil {
 		return err
 	}
 	return s.send(r, http.StatusOK, "text/html; charset=utf-8", page)
+}
+
+// serveInside sends the picture or the PDF that a clinical document holds.
+func (s *Server) serveInside(r *request) error {
+	f, err := s.opened(r, false)
+	if err != nil {
+		return err
+	}
+	defer f.Close() // read only
+	if f.Kind != chart.ClinicalDocument {
+		return ErrNotFound
+	}
+	b, err := whole(f)
+	if err != nil {
+		return err
+	}
+	doc, err := chart.ReadClinical(f.Type, b)
+	if err != nil {
+		return ErrNotFound
+	}
+	b = doc.File()
+	if !s.typed(r, chart.KindOf(doc.Inside, b)) {
+		return ErrNotFound
+	}
+	return s.stream(r, &DocumentFile{ReadCloser: io.NopCloser(bytes.NewReader(b)), Bytes: int64(len(b))})
+}
+
+// opened opens the document that an address names.
+func (s *Server) opened(r *request, save bool) (*DocumentFile, error) {
+	at, n, err := numbered(r)
+	if err != nil {
+		return nil, err
+	}
+	return s.o.Backend.DocumentFile(r.Context(), r.actor(), at, n, save)
+}
+
+// typed tells the browser of which kind the bytes are that follow; false if they are of
+// none that it is given.
+func (s *Server) typed(r *request, k chart.FileKind) bool {
+	kind := mediaTypes[k]
+	if kind == "" {
+		return false
+	}
+	policy := inert
+	if k == chart.PDF {
+		policy = inertPDF
+	}
+	r.w.Header().Set("Content-Security-Policy", policy)
+	r.w.Header().Set("Content-Type", kind)
+	return true
+}
+
+// whole reads a document of a length that is shown.
+func whole(f *DocumentFile) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(f, MaxReadable+1))
+	if err == nil && len(b) > MaxReadable {
+		err = ErrNotFound
+	}
+	return b, err
+}
+
+// framedPage makes what stands in the frame of a document.
+func framedPage(f *DocumentFile) (*documentPage, error) {
+	if f.Kind != chart.WebPage && f.Kind != chart.ClinicalDocument {
+		return nil, ErrNotFound
+	}
+	b, err := whole(f)
+	if err != nil {
+		return nil, err
+	}
+	row := DocumentRow{Held: true, Attachment: chart.Attachment{ContentType: f.Type}}
+	p := &documentPage{Document: Document{Kind: f.Kind, Content: b, DocumentRow: row}}
+	if p.read(); p.Show != "frame" {
+		return nil, ErrNotFound
+	}
+	return p, nil
 }
 
 // stream sends a file piece by piece. One that cannot be read to its end breaks off, so
@@ -330,11 +420,7 @@ func (s *Server) stream(r *request, f *DocumentFile) error {
 // serveFile sends a document as it is, to be saved. The name is ours: what a record
 // calls a file is not to be trusted.
 func (s *Server) serveFile(r *request) error {
-	at, n, err := numbered(r)
-	if err != nil {
-		return err
-	}
-	f, err := s.o.Backend.DocumentFile(r.Context(), r.actor(), at, n, true)
+	f, err := s.opened(r, true)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package viewer_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"image"
 	"image/png"
@@ -57,6 +58,10 @@ func papers() []paper {
 		{"fax", "image/tiff", "II*\x00", nil},
 		{"empty", "application/pdf", "", nil},
 		{"missing", "application/pdf", "", func(d *viewer.Document) { d.Held, d.Why = false, "the EMR answered 404 "+script }},
+		{"clinical document with a picture", "text/xml", `<ClinicalDocument><title>Scan</title><component><nonXMLBody><text mediaType="application/pdf" representation="B64">` + base64.StdEncoding.EncodeToString(picture.Bytes()) +
+			`</text></nonXMLBody></component></ClinicalDocument>`, nil},
+		{"clinical document with a page", "text/xml", `<ClinicalDocument><component><nonXMLBody><text mediaType="image/png" representation="B64">` + base64.StdEncoding.EncodeToString([]byte("<html>"+evil)) +
+			`</text></nonXMLBody></component></ClinicalDocument>`, nil},
 		{"PDF of 3 pages", "application/pdf", leaflet(3, ""), nil},
 		{"locked PDF", "application/pdf", leaflet(1, "password"), nil},
 		{"broken PDF", "application/pdf", leaflet(2, "")[:900], nil},
@@ -167,10 +172,12 @@ func TestDocumentPages(t *testing.T) {
 		name      string
 		want, not []string
 	}{
-		{"PDF", []string{"a PDF; the record calls it <code>application/pdf</code>", "<dd>12 bytes</dd>", `id="pdf"`, "pdf.min.", "A PDF is shown here only with JavaScript", "abcdef", "File 1 of 16", "The next file", "Save the file", "Müller-Ötz"}, []string{"<iframe"}},
+		{"PDF", []string{"a PDF; the record calls it <code>application/pdf</code>", "<dd>12 bytes</dd>", `id="pdf"`, "pdf.min.", "A PDF is shown here only with JavaScript", "abcdef", "File 1 of 18", "The next file", "Save the file", "Müller-Ötz"}, []string{"<iframe"}},
 		{"web page", []string{`<iframe sandbox=""`, "a web page", "Not shown: 1 form field, 1 frame, 1 script, 2 pictures"}, []string{"Dear"}},
-		{"clinical document", []string{`<iframe sandbox=""`, "a clinical document (C-CDA)", "Summary of care &lt;script&gt;", "of 2026-03-01", "Otto Other", "The document names somebody else than this patient", `/content?asof=2026-03-01#s0" target="document">Allergies</a>`, `/content?asof=2026-03-01#s1"`, "1 picture"}, []string{"Latex"}},
+		{"clinical document", []string{`<iframe sandbox=""`, "a clinical document (C-CDA)", "Summary of care &lt;script&gt;", ">2026-03-01</span>", "Otto Other", "The document names somebody else than this patient", `/content?asof=2026-03-01#s0" target="document">Allergies</a>`, `/content?asof=2026-03-01#s1"`, "1 picture"}, []string{"Latex"}},
 		{"clinical document, not whole", []string{"Latex", "its sections could not be told apart", "<pre"}, []string{"<iframe"}},
+		{"clinical document with a picture", []string{"holds a PNG picture instead of text", `/inside?asof=2026-03-01"`, "30 by 20 dots"}, []string{"<iframe"}},
+		{"clinical document with a page", []string{"holds a web page instead of text", "<pre", "Dear Dr. Ötz"}, []string{"<iframe"}},
 		{"RTF", []string{"RTF text", "<pre", "Dear &lt;script&gt;alert(1)&lt;/script&gt;"}, []string{"evil", "<iframe"}},
 		{"text", []string{"plain text", "Dear &lt;script&gt;alert(1)&lt;/script&gt;␛[2J"}, nil},
 		{"picture", []string{"a PNG picture", `<div id="sheet" class="sheet"><img src="/document/`, "30 by 20 dots"}, nil},
@@ -259,6 +266,18 @@ func TestContentIsInert(t *testing.T) {
 	}
 }
 
+// TestInside: what a clinical document holds is served like any document.
+func TestInside(t *testing.T) {
+	o := newOffice(t, practice())
+	token := o.settle()[access.Staff]
+	for name, kind := range map[string]string{"clinical document with a picture": "image/png", "clinical document with a page": "", "clinical document": "", "web page": "", "picture": ""} {
+		res := o.ask(ask{path: fmt.Sprintf("/document/%s/%d/inside", paperRef(), number(t, name)), token: token})
+		if kind == "" && res.StatusCode != 404 || kind != "" && (res.Header.Get("Content-Type") != kind || !strings.Contains(res.Header.Get("Content-Security-Policy"), "'none'; sandbox")) {
+			t.Errorf("%s: %d %v", name, res.StatusCode, res.Header)
+		}
+	}
+}
+
 // TestSaveDocument: the bytes come unchanged, under a name of ours, as nothing that a
 // browser opens; only to who may take files out.
 func TestSaveDocument(t *testing.T) {
@@ -294,7 +313,7 @@ func TestDocumentList(t *testing.T) {
 	token := o.settle()[access.Doctor]
 	path := "/chart/" + patientRef() + "/documents"
 	text := o.page(path+"?asof=2026-03-01", token)
-	for _, w := range []string{"16 of 16; the copy holds 15 of 16.", "2 files belong to records that were entered in error", "1 file is labelled sensitive: not shown to your role", "PDF&lt;script&gt;",
+	for _, w := range []string{"18 of 18; the copy holds 17 of 18.", "2 files belong to records that were entered in error", "1 file is labelled sensitive: not shown to your role", "PDF&lt;script&gt;",
 		"<strong>NO</strong>: the EMR answered 404 &lt;script&gt;", fmt.Sprintf(`/document/%s/1?asof=2026-03-01"`, paperRef()), "Note &lt;script&gt;", "Visit &lt;script&gt;"} {
 		if !strings.Contains(text, w) {
 			t.Errorf("no %q in\n%s", w, text)
@@ -303,7 +322,7 @@ func TestDocumentList(t *testing.T) {
 	if strings.Contains(text, script) {
 		t.Errorf("a script in\n%s", text)
 	}
-	if text := o.page(path+"?type=1", token); !strings.Contains(text, "8 of 16 are of the type “Letter”; the copy holds 7 of 8.") || strings.Count(text, "<tr>") != 9 {
+	if text := o.page(path+"?type=1", token); !strings.Contains(text, "9 of 18 are of the type “Letter”; the copy holds 8 of 9.") || strings.Count(text, "<tr>") != 10 {
 		t.Errorf("one type:\n%s", text)
 	}
 	for _, bad := range []string{"?type=3", "?type=x", "?type=-1", "?page=2", "?page=x", "?asof=x"} {

@@ -41,6 +41,7 @@ function trouble(e) {
 }
 
 async function showPDF(from) {
+	document.getElementById("pdfstate").textContent = "Opening the PDF…";
 	const lib = await import(from.library);
 	lib.GlobalWorkerOptions.workerSrc = from.worker;
 	// No code of the PDF runs: there is no sandbox for it, and forms are only drawn.
