@@ -238,17 +238,20 @@ func Visit(raw []byte) string {
 var dates = []string{"date", "effectiveDateTime", "occurrenceDateTime", "performedDateTime", "createdDateTime",
 	"onsetDateTime", "authoredOn", "start", "issued", "recordedDate", "created", "birthDate"}
 
-// dateOf returns the date of a record as it is given.
-func dateOf(n *node) string {
+// dateOf returns the date of a record as it is shown.
+func dateOf(n *node) string { return showDate(dateGiven(n)) }
+
+// dateGiven returns the date of a record as it stands there; "" if it has none.
+func dateGiven(n *node) string {
 	for _, m := range dates {
 		if d := n.str(m); d != "" {
-			return showDate(d)
+			return d
 		}
 	}
 	for _, m := range []string{"period", "effectivePeriod", "performedPeriod", "context"} {
 		if p := n.get(m); p != nil {
 			if d := p.str("start"); d != "" {
-				return showDate(d)
+				return d
 			}
 		}
 	}
