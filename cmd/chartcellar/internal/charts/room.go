@@ -36,6 +36,7 @@ type Room struct {
 	m         *store.Mirror
 	addresses address
 	roster    roster
+	searches  searches
 
 	// mu covers what follows.
 	mu     sync.Mutex
@@ -44,7 +45,10 @@ type Room struct {
 	recent map[string][]viewer.Ref // by account, the last first
 }
 
-var _ viewer.Charts = (*Room)(nil)
+var (
+	_ viewer.Charts   = (*Room)(nil)
+	_ viewer.Searches = (*Room)(nil)
+)
 
 // New makes a Room. It reads nothing.
 func New(o Options) (*Room, error) {
@@ -59,6 +63,7 @@ func New(o Options) (*Room, error) {
 
 // Forget drops everything that was read: nobody who may see charts is signed in.
 func (r *Room) Forget() {
+	r.searches.forget()
 	r.roster.forget()
 	r.mu.Lock()
 	defer r.mu.Unlock()
