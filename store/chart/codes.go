@@ -29,15 +29,15 @@ type CodeKind string
 
 // The kinds.
 const (
-	AnyCode      CodeKind = "" // wherever a record has one
-	HasCondition CodeKind = "condition"
-	HasMedicine  CodeKind = "medicine"
-	HasVaccine   CodeKind = "vaccine"
+	AnyCode     CodeKind = "" // wherever a record has one
+	HasProblem  CodeKind = "problem"
+	HasMedicine CodeKind = "medicine"
+	HasVaccine  CodeKind = "vaccine"
 )
 
 // codePlaces are the types of a kind, and the members in which these name what it is.
 var codePlaces = map[CodeKind]struct{ types, members []string }{
-	HasCondition: {[]string{"Condition"}, []string{"code"}},
+	HasProblem: {[]string{"Condition"}, []string{"code"}},
 	HasMedicine: {[]string{"MedicationRequest", "MedicationStatement", "MedicationAdministration", "MedicationDispense"},
 		[]string{"medicationCodeableConcept", "medicationReference", "contained"}},
 	HasVaccine: {[]string{"Immunization"}, []string{"vaccineCode"}},

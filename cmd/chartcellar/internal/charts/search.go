@@ -84,6 +84,14 @@ var (
 	errTooLong = errors.New("the search takes too long")
 )
 
+// EMRs implements viewer.Searches.
+func (r *Room) EMRs() []string {
+	if list := r.o.Sources(); len(list) > 1 {
+		return list
+	}
+	return nil
+}
+
 // StartSearch implements viewer.Searches.
 func (r *Room) StartSearch(ctx context.Context, a viewer.Actor, ask viewer.SearchAsk) (string, error) {
 	if r.m.Locked() {
@@ -305,7 +313,7 @@ func (s *search) due() error {
 }
 
 // Search implements viewer.Searches.
-func (r *Room) Search(ctx context.Context, a viewer.Actor, id string, from, rows int) (viewer.SearchResult, error) {
+func (r *Room) Search(ctx context.Context, a viewer.Actor, id string, from int, rows func(viewer.SearchKind) int) (viewer.SearchResult, error) {
 	s, err := r.findSearch(a, id)
 	if err != nil {
 		return viewer.SearchResult{}, err
@@ -314,7 +322,7 @@ func (r *Room) Search(ctx context.Context, a viewer.Actor, id string, from, rows
 	defer s.showing.Unlock()
 	out := s.result()
 	out.From = from
-	list, err := s.finds.page(ctx, a, &out, rows)
+	list, err := s.finds.page(ctx, a, &out, rows(s.ask.Kind))
 	if err != nil {
 		return viewer.SearchResult{}, locked(err)
 	}

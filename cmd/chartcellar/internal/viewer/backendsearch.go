@@ -12,12 +12,15 @@ import (
 // it. It ends when nobody looks at it any more, and is forgotten when the copy is locked:
 // then the error is ErrNotFound.
 type Searches interface {
+	// EMRs returns the names of the EMRs if there are several.
+	EMRs() []string
 	// StartSearch journals a search and begins it. An earlier one of the same account
 	// that still goes on is stopped.
 	StartSearch(context.Context, Actor, SearchAsk) (id string, err error)
-	// Search returns what was found so far: a page of it, from a row on. What is shown for
-	// the first time is journalled before it is returned.
-	Search(ctx context.Context, a Actor, id string, from, rows int) (SearchResult, error)
+	// Search returns what was found so far: a page of it, from a row on, with as many rows
+	// as there are on a page of that kind. What is shown for the first time is journalled
+	// before it is returned.
+	Search(ctx context.Context, a Actor, id string, from int, rows func(SearchKind) int) (SearchResult, error)
 	// StopSearch ends a search; what was found can still be looked at.
 	StopSearch(ctx context.Context, a Actor, id string) error
 	// CohortCSV writes the patients that a search of the kind SearchCohort found as a
