@@ -113,14 +113,7 @@ func (s *searcher) scan(ctx context.Context, q *chart.Search) error {
 	if err := scan.Count(ctx); err != nil {
 		return err
 	}
-	for _, typ := range s.end.Types {
-		sealed, err := s.r.Snap.Hidden(s.r.Source, typ)
-		if err != nil {
-			return err
-		}
-		s.end.Sealed += sealed
-	}
-	notes := scan.Notes(q)
+	notes := scan.Notes(q, true)
 	err := scan.Run(ctx, func(w int, r chart.Resource) error {
 		hit, ok := notes.Look(ctx, w, r)
 		if !ok {
@@ -128,7 +121,7 @@ func (s *searcher) scan(ctx context.Context, q *chart.Search) error {
 		}
 		return s.show(ctx, searchHit{Patient: charts.PatientOf(r.Raw), Record: r.Ref(), Date: chart.DateOf(r.Raw), Hit: hit})
 	})
-	s.end.Looked, s.end.Of, s.end.Unread = scan.Looked(), scan.Of(), scan.Unread()
+	s.end.Looked, s.end.Of, s.end.Unread, s.end.Sealed = scan.Looked(), scan.Of(), scan.Unread(), scan.Sealed()
 	if errors.Is(err, errLimit) {
 		s.end.Limited = true
 		return nil

@@ -58,8 +58,8 @@ type Scan struct {
 	*Reading
 	Named []string // types, as Reading.Types has them
 
-	looked, of, unread atomic.Int64
-	counted            atomic.Bool
+	looked, of, unread, sealed atomic.Int64
+	counted                    atomic.Bool
 }
 
 // Looked is how many records were looked at.
@@ -76,6 +76,10 @@ func (s *Scan) Of() int {
 	}
 	return int(s.of.Load())
 }
+
+// Sealed is how many of these are of patients who are sealed, and so not looked at, as
+// far as they were counted.
+func (s *Scan) Sealed() int { return int(s.sealed.Load()) }
 
 // AtOnce is how many goroutines look at records.
 func (s *Scan) AtOnce() int { return workers() }
@@ -110,6 +114,10 @@ func (s *Scan) Count(ctx context.Context) error {
 			return err
 		}
 		s.of.Add(int64(n))
+		if n, err = s.Snap.Hidden(s.Source, typ); err != nil {
+			return err
+		}
+		s.sealed.Add(int64(n))
 	}
 	s.counted.Store(true)
 	return nil
@@ -117,13 +125,15 @@ func (s *Scan) Count(ctx context.Context) error {
 
 // Notes looks for words in the records of a scan, and in the files that they name.
 type Notes struct {
-	scan     *Scan
-	matchers []*chart.Matcher
+	scan      *Scan
+	sensitive bool
+	matchers  []*chart.Matcher
 }
 
-// Notes returns what looks for the words of a search.
-func (s *Scan) Notes(search *chart.Search) *Notes {
-	n := &Notes{scan: s}
+// Notes returns what looks for the words of a search; unless sensitive it looks into no
+// file that is labelled so.
+func (s *Scan) Notes(search *chart.Search, sensitive bool) *Notes {
+	n := &Notes{scan: s, sensitive: sensitive}
 	for range s.AtOnce() {
 		n.matchers = append(n.matchers, search.Matcher())
 	}
@@ -132,7 +142,7 @@ func (s *Scan) Notes(search *chart.Search) *Notes {
 
 // Look tells whether a record has the words, and where; worker is that of Run.
 func (n *Notes) Look(ctx context.Context, worker int, r chart.Resource) (chart.Hit, bool) {
-	files, unread := n.scan.files(ctx, r)
+	files, unread := n.files(ctx, r)
 	n.scan.unread.Add(int64(unread))
 	m := n.matchers[worker]
 	if !m.May(r.Raw, files...) {
@@ -146,7 +156,7 @@ const maxSearched = 8 << 20
 
 // files returns the files of a record that the copy keeps outside of it and that may be
 // text. A file that cannot be read is left out, and counted.
-func (r *Reading) files(ctx context.Context, rec chart.Resource) (files []chart.File, unread int) {
+func (n *Notes) files(ctx context.Context, rec chart.Resource) (files []chart.File, unread int) {
 	if !mayName(rec) {
 		return nil, 0
 	}
@@ -159,7 +169,7 @@ func (r *Reading) files(ctx context.Context, rec chart.Resource) (files []chart.
 		if a.Inline || a.URL == "" || !maybeText(a.ContentType) {
 			continue
 		}
-		b, err := r.text(ctx, a)
+		b, err := n.text(ctx, a)
 		switch {
 		case errors.Is(err, ErrNotHeld), errors.Is(err, errNoText):
 		case err != nil:
@@ -196,8 +206,13 @@ func maybeText(contentType string) bool {
 }
 
 // text reads the bytes of a document whole.
-func (r *Reading) text(ctx context.Context, a *chart.Attachment) ([]byte, error) {
-	body, err := r.Content(ctx, a)
+func (n *Notes) text(ctx context.Context, a *chart.Attachment) ([]byte, error) {
+	if id := a.BinaryID(); id != "" && !n.sensitive {
+		if raw, ok := n.scan.Finder(ctx).Find("Binary", id); ok && chart.Sensitive(raw) {
+			return nil, errNoText
+		}
+	}
+	body, err := n.scan.Content(ctx, a)
 	if err != nil {
 		return nil, err
 	}

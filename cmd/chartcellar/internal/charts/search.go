@@ -44,10 +44,11 @@ type search struct {
 	started     time.Time
 	sensitive   bool // finds what is labelled sensitive
 	now         func() time.Time
-	cancel      context.CancelFunc
+	cancel      context.CancelCauseFunc
 	scans       []*Scan
 	lacks       []string // types that are needed and that the copy does not have
 	finds       finds
+	looks       atomic.Int64
 	withheld    atomic.Int64
 
 	// showing is held while a page of it is journalled, so that nothing is twice.
@@ -80,6 +81,7 @@ type shown struct {
 
 // What ends a search before its end.
 var (
+	errStopped = errors.New("the search was cancelled")
 	errUnseen  = errors.New("nobody looks at the search")
 	errTooLong = errors.New("the search takes too long")
 )
@@ -112,7 +114,7 @@ func (r *Room) StartSearch(ctx context.Context, a viewer.Actor, ask viewer.Searc
 	if err := r.journal(a, "records.search", k, "", "search "+s.id, "for "+string(ask.Kind)+": "+s.words); err != nil {
 		return "", err
 	}
-	ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	r.searches.begin(ctx, s)
 	if r.m.Locked() { // it went meanwhile, and with it what was there to be forgotten
 		r.searches.forget()
@@ -192,7 +194,7 @@ func (l *searches) room(account string) error {
 	n := 0
 	for _, s := range l.list {
 		if s.account == account {
-			s.cancel()
+			s.cancel(errStopped)
 		} else if s.runs() {
 			n++
 		}
@@ -233,7 +235,7 @@ func (l *searches) find(account, id string) *search {
 func (l *searches) forget() {
 	l.mu.Lock()
 	for _, s := range l.list {
-		s.cancel()
+		s.cancel(errStopped)
 	}
 	l.list = nil
 	l.mu.Unlock()
@@ -254,7 +256,6 @@ func (s *search) lastSeen() time.Time {
 
 // run looks at everything, while what there is is counted.
 func (s *search) run(ctx context.Context) {
-	defer s.cancel()
 	var counting sync.WaitGroup
 	var uncounted error
 	counting.Go(func() {
@@ -265,32 +266,35 @@ func (s *search) run(ctx context.Context) {
 		}
 	})
 	err := s.finds.run(ctx, s)
+	ended := context.Cause(ctx)
 	if err != nil {
-		s.cancel()
+		s.cancel(err)
 	}
 	counting.Wait()
+	s.cancel(nil)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.over = true
 	switch {
-	case errors.Is(err, errUnseen):
-		s.why = "Nobody looked at it any more, so it was ended."
-	case errors.Is(err, errTooLong):
-		s.why = fmt.Sprintf("It took longer than %d minutes, so it was ended.", int(searchLongest.Minutes()))
-	case errors.Is(err, context.Canceled):
-		s.why = "It was cancelled."
-	default:
+	case err == nil || ended == nil:
 		s.err = locked(errors.Join(err, uncounted))
+	case errors.Is(ended, errUnseen):
+		s.why = "Nobody looked at it any more, so it was ended."
+	case errors.Is(ended, errTooLong):
+		s.why = fmt.Sprintf("It took longer than %d minutes, so it was ended.", int(searchLongest.Minutes()))
+	default:
+		s.why = "It was cancelled."
 	}
 }
 
 // through looks at every record of a scan that may be searched.
 func (s *search) through(ctx context.Context, scan *Scan, look func(w int, r chart.Resource) error) error {
 	return scan.Run(ctx, func(w int, r chart.Resource) error {
-		if scan.looked.Load()%128 == 0 {
-			if err := s.due(); err != nil {
-				return err
-			}
+		if s.looks.Add(1)%128 == 1 {
+			s.due()
+		}
+		if err := ctx.Err(); err != nil {
+			return err
 		}
 		if !s.sensitive && chart.Sensitive(r.Raw) {
 			s.withheld.Add(1)
@@ -300,16 +304,15 @@ func (s *search) through(ctx context.Context, scan *Scan, look func(w int, r cha
 	})
 }
 
-// due says whether a search is to end.
-func (s *search) due() error {
+// due ends a search that is to end by itself.
+func (s *search) due() {
 	now := s.now()
 	switch {
 	case now.Sub(s.lastSeen()) > searchUnseen:
-		return errUnseen
+		s.cancel(errUnseen)
 	case now.Sub(s.started) > searchLongest:
-		return errTooLong
+		s.cancel(errTooLong)
 	}
-	return nil
 }
 
 // Search implements viewer.Searches.
@@ -346,6 +349,7 @@ func (r *Room) findSearch(a viewer.Actor, id string) (*search, error) {
 	if s == nil {
 		return nil, viewer.ErrNotFound
 	}
+	s.due()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seen = s.now()
@@ -362,6 +366,7 @@ func (s *search) result() viewer.SearchResult {
 	for _, scan := range s.scans {
 		out.Looked += scan.Looked()
 		out.Unread += scan.Unread()
+		out.Sealed += scan.Sealed()
 		of := scan.Of()
 		out.Of, counted = out.Of+of, counted && of >= 0
 	}
@@ -371,28 +376,45 @@ func (s *search) result() viewer.SearchResult {
 	return out
 }
 
+// sealed returns who is sealed now: what was found of them before is not shown any more.
+func (r *Room) sealed() (map[patientID]bool, error) {
+	list, err := r.m.Sealed()
+	if err != nil {
+		return nil, err
+	}
+	in := map[patientID]bool{}
+	for _, s := range list {
+		in[patientID{s.Source, s.Patient}] = true
+	}
+	return in, nil
+}
+
 // StopSearch implements viewer.Searches.
 func (r *Room) StopSearch(_ context.Context, a viewer.Actor, id string) error {
 	s, err := r.findSearch(a, id)
 	if err != nil {
 		return err
 	}
-	s.cancel()
+	s.cancel(errStopped)
 	return nil
 }
 
-// person returns a patient as a list shows him; one without a record has only an id.
-func (r *Room) person(ctx context.Context, rd *Reading, id string) (viewer.PatientRow, error) {
+// person returns a patient as a list shows him to an actor; one without a record has only
+// an id.
+func (r *Room) person(ctx context.Context, a viewer.Actor, rd *Reading, id string) (viewer.PatientRow, error) {
 	if id == "" {
 		return viewer.PatientRow{Source: rd.Source}, nil
 	}
 	v, _, err := rd.Last(ctx, rd.Key("Patient", id))
 	switch {
-	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrDamaged), err == nil && v.Deleted:
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrSealed), err == nil && v.Deleted:
 		return r.row(&person{chart.Entry{ID: id}, rd.Source}, r.o.Now()), nil
 	case err != nil:
 		return viewer.PatientRow{}, err
 	}
 	en := chart.NewEntry(chart.Resource{Type: "Patient", ID: id, Raw: v.Raw})
+	if !a.Sensitive {
+		en = en.Withhold()
+	}
 	return r.row(&person{en, rd.Source}, r.o.Now()), nil
 }

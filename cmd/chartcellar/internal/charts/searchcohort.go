@@ -82,7 +82,11 @@ func (r *Room) newCohort(s *search) (finds, string, error) {
 		}
 		s.scans = append(s.scans, h.scans...)
 		f.has = append(f.has, h)
-		words = append(words, strings.TrimSpace("has "+string(ask.Kind)+" "+t.String()))
+		what := t.String()
+		if ask.Exact != "" && ask.Text != "" {
+			what = ask.Text + " in " + ask.Type
+		}
+		words = append(words, strings.Join(strings.Fields("has "+string(ask.Kind)+" "+what), " "))
 	}
 	for _, g := range viewer.AgeGroups() {
 		if g.Name == s.ask.Ages {
@@ -195,13 +199,37 @@ func unknown(found []map[patientID]times, known map[patientID]bool) (list []coho
 	return list
 }
 
+// open returns the places of those whom an actor may see, and how many others there are.
+// The caller holds mu.
+func (f *cohortFinds) open(a viewer.Actor) (places []int, withheld int, err error) {
+	sealed, err := f.r.sealed()
+	if err != nil {
+		return nil, 0, err
+	}
+	for i := range f.list {
+		p := &f.list[i]
+		switch {
+		case sealed[patientID{p.source, p.ID}]:
+		case closed(a, &p.person):
+			withheld++
+		default:
+			places = append(places, i)
+		}
+	}
+	return places, withheld, nil
+}
+
 // page implements finds.
-func (f *cohortFinds) page(_ context.Context, _ viewer.Actor, out *viewer.SearchResult, rows int) (views []shown, err error) {
+func (f *cohortFinds) page(_ context.Context, a viewer.Actor, out *viewer.SearchResult, rows int) (views []shown, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	out.Found, out.Void = len(f.list), f.void
+	places, withheld, err := f.open(a)
+	if err != nil {
+		return nil, err
+	}
+	out.Found, out.Void, out.Withheld = len(places), f.void, out.Withheld+withheld
 	at := f.r.o.Now()
-	for i := min(out.From, len(f.list)); i < min(out.From+rows, len(f.list)); i++ {
+	for _, i := range places[min(out.From, len(places)):min(out.From+rows, len(places))] {
 		p := &f.list[i]
 		out.People = append(out.People, viewer.CohortRow{PatientRow: f.r.row(&p.person, at), Records: p.records, First: p.first, Last: p.last})
 		if !p.shown {
@@ -230,15 +258,27 @@ func (r *Room) CohortCSV(_ context.Context, a viewer.Actor, id string) ([]byte, 
 	if res := s.result(); res.Running || res.Why != "" {
 		return nil, &viewer.Refusal{Words: "The search has not looked at everything, so the list is not whole. Let it come to its end, or start it again. Nothing was exported."}
 	}
-	f.mu.Lock()
-	list := slices.Clone(f.list)
-	f.mu.Unlock()
+	list, err := f.all(a)
+	if err != nil {
+		return nil, locked(err)
+	}
 	e := store.Event{Code: "cohort.export", Account: a.Account, Count: len(list),
 		Note: strings.Join([]string{"search " + s.id, fmt.Sprintf("%d patients: ", len(list)) + s.words, "from " + a.Address, "request " + a.Request}, "; ")}
 	if err := r.m.Journal(e); err != nil {
 		return nil, err
 	}
 	return cohortFile(list, r.o.Now().In(r.o.Zone()))
+}
+
+// all returns those whom an actor may see.
+func (f *cohortFinds) all(a viewer.Actor) (list []cohortPatient, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	places, _, err := f.open(a)
+	for _, i := range places {
+		list = append(list, f.list[i])
+	}
+	return list, err
 }
 
 // cohortFile writes patients as a file for a spreadsheet.

@@ -85,7 +85,7 @@ func (r *Room) newScans(emr string, types []string) (list []*Scan, lacks []strin
 // run implements finds.
 func (f *noteFinds) run(ctx context.Context, s *search) error {
 	for _, scan := range s.scans {
-		notes := scan.Notes(f.terms)
+		notes := scan.Notes(f.terms, s.sensitive)
 		err := s.through(ctx, scan, func(w int, rec chart.Resource) error {
 			if hit, ok := notes.Look(ctx, w, rec); ok {
 				f.add(scan.Reading, rec, hit)
@@ -122,10 +122,14 @@ func (f *noteFinds) add(rd *Reading, rec chart.Resource, hit chart.Hit) {
 
 // page implements finds.
 func (f *noteFinds) page(ctx context.Context, a viewer.Actor, out *viewer.SearchResult, rows int) ([]shown, error) {
-	list := f.take(a, out, rows)
+	sealed, err := f.r.sealed()
+	if err != nil {
+		return nil, err
+	}
+	list := f.take(a, sealed, out, rows)
 	var views []shown
 	for _, p := range list {
-		row, err := f.r.person(ctx, p.rd, p.id)
+		row, err := f.r.person(ctx, a, p.rd, p.id)
 		if err != nil {
 			return nil, err
 		}
@@ -142,7 +146,7 @@ func (f *noteFinds) page(ctx context.Context, a viewer.Actor, out *viewer.Search
 }
 
 // take returns copies of the patients of a page, with the records that the actor may see.
-func (f *noteFinds) take(a viewer.Actor, out *viewer.SearchResult, rows int) (list []foundPatient) {
+func (f *noteFinds) take(a viewer.Actor, sealed map[patientID]bool, out *viewer.SearchResult, rows int) (list []foundPatient) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	out.Hits, out.Kept = f.hits, f.kept
@@ -153,7 +157,7 @@ func (f *noteFinds) take(a viewer.Actor, out *viewer.SearchResult, rows int) (li
 			one.hits = slices.DeleteFunc(one.hits, func(h foundHit) bool { return h.sensitive })
 			out.Withheld += len(p.hits) - len(one.hits)
 		}
-		if len(one.hits) == 0 {
+		if len(one.hits) == 0 || sealed[p.patientID] {
 			continue
 		}
 		if out.Found >= out.From && len(list) < rows {

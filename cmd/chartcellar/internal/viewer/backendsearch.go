@@ -55,7 +55,7 @@ type SearchAsk struct {
 type CodeAsk struct {
 	Kind  chart.CodeKind
 	Text  string // as it was typed
-	Exact string // a chart.Coding's Term, in place of Text
+	Exact string // a chart.Coding's Term; Text then only says it in words
 	Type  string // only this type of record; "": any
 }
 
@@ -74,6 +74,7 @@ type SearchResult struct {
 	Looked, Of int // records; Of is -1 as long as they are being counted
 	Unread     int // of these could not be read
 	Withheld   int // of these are not shown to this role, and were not searched
+	Sealed     int // of these are of patients who are sealed: nobody's search looks at them
 
 	From  int // number of the first row, from 0
 	Found int // rows that there are: patients with hits, codes, or patients
