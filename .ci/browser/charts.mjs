@@ -5,6 +5,7 @@ import { existsSync } from "node:fs";
 import path from "node:path";
 import { write } from "./awkward.mjs";
 import { start, surroundings } from "./real.mjs";
+import { searching } from "./search.mjs";
 
 export function charts({ root, work, shots, context, watch, look, shot, want, signIn, reach }) {
 	const bin = path.join(work, "chartcellar");
@@ -151,6 +152,8 @@ export function charts({ root, work, shots, context, watch, look, shot, want, si
 		}
 	}
 
+	const search = (d) => searching({ ...d, look, want, shot, context, signIn });
+
 	async function pictures({ page }) {
 		if (!shots) return;
 		await page.setViewportSize({ width: 1100, height: 900 });
@@ -165,7 +168,7 @@ export function charts({ root, work, shots, context, watch, look, shot, want, si
 		const data = path.join(work, "awkward-data");
 		write(data);
 		await demo("awkward", data, async (d) => {
-			for (const step of [people, oddPatients, counted, besides, noScript, print, pictures]) await step(d);
+			for (const step of [people, oddPatients, counted, besides, noScript, print, search, pictures]) await step(d);
 		});
 	}
 
