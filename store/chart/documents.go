@@ -258,6 +258,16 @@ func dateGiven(n *node) string {
 	return ""
 }
 
+// KindOf is what a record says of its own kind or subject, such as the title of a note;
+// "" if it says nothing.
+func KindOf(raw []byte) string {
+	tree, err := parseTree(slim(raw))
+	if err != nil {
+		return ""
+	}
+	return kindOf(&tree)
+}
+
 // DateOf returns the date of a record as it is given; "" if it has none.
 func DateOf(raw []byte) string {
 	tree, err := parseTree(raw)

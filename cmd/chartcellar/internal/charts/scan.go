@@ -56,7 +56,8 @@ func (r *Reading) Types(named []string) ([]string, error) {
 // last first. Its numbers may be read while it runs.
 type Scan struct {
 	*Reading
-	Named []string // types, as Reading.Types has them
+	Named   []string // types, as Reading.Types has them
+	Patient string   // id of the only patient whose records are looked at; "": all records
 
 	looked, of, unread, sealed atomic.Int64
 	counted                    atomic.Bool
@@ -88,6 +89,9 @@ func (s *Scan) AtOnce() int { return workers() }
 // After an error of look, which it returns, it looks at no more. What cannot be read is
 // counted and passed over.
 func (s *Scan) Run(ctx context.Context, look func(worker int, r chart.Resource) error) error {
+	if s.Patient != "" {
+		return s.runPatient(ctx, look)
+	}
 	for _, typ := range s.Named {
 		err := s.Snap.EachParallel(ctx, s.Source, typ, s.AtOnce(), func(w int, id string, raw []byte) error {
 			s.looked.Add(1)
@@ -103,8 +107,31 @@ func (s *Scan) Run(ctx context.Context, look func(worker int, r chart.Resource) 
 	return nil
 }
 
-// Count counts the records there are. It may go on beside Run.
+// runPatient is Run for the records of one patient, one after the other.
+func (s *Scan) runPatient(ctx context.Context, look func(worker int, r chart.Resource) error) error {
+	unread, err := s.Snap.Readable(ctx, s.Source, s.Patient, func(v store.Version) error {
+		if !slices.Contains(s.Named, v.Type) {
+			return nil
+		}
+		s.looked.Add(1)
+		return look(0, chart.Resource{Type: v.Type, ID: v.ID, Raw: v.Raw})
+	})
+	for typ, n := range unread {
+		if slices.Contains(s.Named, typ) {
+			s.unread.Add(int64(n))
+		}
+	}
+	s.of.Store(s.looked.Load() + s.unread.Load())
+	s.counted.Store(err == nil)
+	return err
+}
+
+// Count counts the records there are. It may go on beside Run. Those of one patient are
+// counted by Run.
 func (s *Scan) Count(ctx context.Context) error {
+	if s.Patient != "" {
+		return nil
+	}
 	for _, typ := range s.Named {
 		if ctx.Err() != nil {
 			return ctx.Err()

@@ -46,6 +46,8 @@ type search struct {
 	now         func() time.Time
 	cancel      context.CancelCauseFunc
 	scans       []*Scan
+	several     bool // there are several sources
+	patient     patientID
 	lacks       []string // types that are needed and that the copy does not have
 	finds       finds
 	looks       atomic.Int64
@@ -100,6 +102,7 @@ func (r *Room) StartSearch(ctx context.Context, a viewer.Actor, ask viewer.Searc
 		return "", viewer.ErrLocked
 	}
 	s := &search{id: rand.Text(), account: a.Account, ask: ask, sensitive: a.Sensitive, started: r.o.Now(), seen: r.o.Now(), now: r.o.Now}
+	s.several = len(r.o.Sources()) > 1
 	var err error
 	if s.words, err = r.prepare(s); err != nil {
 		return "", askRefused(err)
@@ -110,8 +113,8 @@ func (r *Room) StartSearch(ctx context.Context, a viewer.Actor, ask viewer.Searc
 	if err := r.searches.room(a.Account); err != nil {
 		return "", err
 	}
-	k := store.Key{Source: ask.EMR}
-	if err := r.journal(a, "records.search", k, "", "search "+s.id, "for "+string(ask.Kind)+": "+s.words); err != nil {
+	k := store.Key{Source: s.patient.source}
+	if err := r.journal(a, "records.search", k, s.patient.id, "search "+s.id, "for "+string(ask.Kind)+": "+s.words); err != nil {
 		return "", err
 	}
 	ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
@@ -360,7 +363,7 @@ func (r *Room) findSearch(a viewer.Actor, id string) (*search, error) {
 func (s *search) result() viewer.SearchResult {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := viewer.SearchResult{ID: s.id, Ask: s.ask, Words: s.words, Copy: s.copy, Started: s.started, Running: !s.over, Why: s.why, Lacks: s.lacks,
+	out := viewer.SearchResult{ID: s.id, Ask: s.ask, Words: s.words, Copy: s.copy, Started: s.started, Running: !s.over, Why: s.why, Lacks: s.lacks, Several: s.several,
 		Withheld: int(s.withheld.Load())}
 	counted := true
 	for _, scan := range s.scans {

@@ -117,6 +117,11 @@ func TestSearchNotes(t *testing.T) {
 		{"in a type", viewer.SearchAsk{Text: "chest", Types: []string{"Condition"}}, []string{"Stone, Ben Condition 2019-05-01; code › coding › display: [Chest] pain, unspecified"}},
 		{"as typed, in small letters, and between days", viewer.SearchAsk{Text: "x-ray type:documentreference from:2026", To: "2026-02"}, []string{
 			"Stone, Ben DocumentReference 2026-02-01; content › attachment › data: Chest [x-ray]: PAIN-free."}},
+		{"in one chart", viewer.SearchAsk{Text: "pain", Patient: d.Refer("main", "Patient/ben")}, []string{
+			"Stone, Ben Condition 2019-05-01; code › coding › display: Chest [pain], unspecified",
+			"Stone, Ben DocumentReference 2026-02-01; content › attachment › data: Chest x-ray: [PAIN]-free."}},
+		{"in one chart, of one type", viewer.SearchAsk{Text: "pain", Patient: d.Refer("main", "Patient/ben"), Types: []string{"Condition"}}, []string{
+			"Stone, Ben Condition 2019-05-01; code › coding › display: Chest [pain], unspecified"}},
 		{"nothing", viewer.SearchAsk{Text: "cholera"}, nil},
 		{"a type that the copy does not have", viewer.SearchAsk{Text: "chest", Types: []string{"Composition"}}, nil},
 	}
@@ -142,8 +147,11 @@ func TestSearchNotes(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	_, err := d.StartSearch(t.Context(), doctor, viewer.SearchAsk{Kind: viewer.SearchNotes, Text: "x", EMR: "other"})
-	is(t, err, viewer.ErrNotFound)
+	for _, ask := range []viewer.SearchAsk{{Text: "x", EMR: "other"}, {Text: "x", Patient: "@@"}, {Text: "x", Patient: d.Refer("main", "Condition/c1")}} {
+		ask.Kind = viewer.SearchNotes
+		_, err := d.StartSearch(t.Context(), doctor, ask)
+		is(t, err, viewer.ErrNotFound)
+	}
 }
 
 // TestSearchIsRecorded: a search is in the journal before it begins, with its words sealed,

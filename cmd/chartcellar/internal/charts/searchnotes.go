@@ -42,8 +42,8 @@ type foundPatient struct {
 
 // A foundHit is a record that was found.
 type foundHit struct {
-	typ, id, date, label string
-	sensitive            bool
+	typ, id, title, date, label string
+	sensitive                   bool
 	chart.Hit
 }
 
@@ -54,10 +54,21 @@ func (r *Room) newNotes(s *search) (finds, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
+	words := t.String()
+	if s.ask.Patient != "" {
+		source, typ, id, err := r.Open(s.ask.Patient)
+		if err != nil || typ != "Patient" {
+			return nil, "", viewer.ErrNotFound
+		}
+		s.ask.EMR, s.patient, words = source, patientID{source, id}, words+"; in one chart"
+	}
 	if s.scans, s.lacks, err = r.newScans(s.ask.EMR, terms.Types()); err != nil {
 		return nil, "", err
 	}
-	return &noteFinds{r: r, terms: terms, byID: map[patientID]*foundPatient{}}, t.String(), nil
+	for _, scan := range s.scans {
+		scan.Patient = s.patient.id
+	}
+	return &noteFinds{r: r, terms: terms, byID: map[patientID]*foundPatient{}}, words, nil
 }
 
 // newScans makes a scan of each source for those of the types that the copy has; lacks
@@ -102,7 +113,7 @@ func (f *noteFinds) run(ctx context.Context, s *search) error {
 // add keeps a record that was found, as long as there is room.
 func (f *noteFinds) add(rd *Reading, rec chart.Resource, hit chart.Hit) {
 	labels := chart.Labels(rec.Raw)
-	one := foundHit{rec.Type, rec.ID, chart.DateOf(rec.Raw), chart.LabelWords(labels), chart.AnySensitive(labels), hit}
+	one := foundHit{rec.Type, rec.ID, chart.KindOf(rec.Raw), chart.DateOf(rec.Raw), chart.LabelWords(labels), chart.AnySensitive(labels), hit}
 	id := patientID{rd.Source, PatientOf(rec.Raw)}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -187,7 +198,7 @@ func typeOf(hits []foundHit) string {
 
 // hit makes what a page shows of a record.
 func (f *noteFinds) hit(source string, h foundHit) viewer.SearchHit {
-	out := viewer.SearchHit{Ref: f.r.Refer(source, h.typ+"/"+h.id), Type: h.typ, Date: h.date, Label: h.label}
+	out := viewer.SearchHit{Ref: f.r.Refer(source, h.typ+"/"+h.id), Type: h.typ, Title: h.title, Date: h.date, Label: h.label}
 	for _, one := range append([]chart.Hit{h.Hit}, h.More...) {
 		out.Found = append(out.Found, viewer.FoundText{Where: one.Where, Text: f.terms.Pieces(one.Snippet)})
 	}

@@ -45,6 +45,7 @@ type SearchAsk struct {
 	Types    []string // only these types of record; none: all
 	From, To string   // days between which a record must lie; "": open
 	EMR      string   // source; "": all
+	Patient  Ref      // only the records of this patient; "": of all. Of SearchNotes
 
 	// Of SearchCohort: all must fit.
 	Has              []CodeAsk
@@ -65,6 +66,7 @@ type SearchResult struct {
 	Ask     SearchAsk
 	Words   string // what is looked for, in words
 	Copy    string // in which copy
+	Several bool   // there are several EMRs
 	Started time.Time
 	Running bool
 	Why     string // why it ended before it had looked at everything; "": it did not
@@ -102,6 +104,7 @@ type SearchPatient struct {
 type SearchHit struct {
 	Ref   Ref
 	Type  string
+	Title string // what the record says of its kind; "": nothing
 	Date  string // as given; "": it has none
 	Label string // its security labels, in words
 	Found []FoundText

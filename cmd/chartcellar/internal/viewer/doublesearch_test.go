@@ -19,9 +19,9 @@ import (
 // goes on. Their ids are their names.
 func searched() map[string]viewer.SearchResult {
 	row := viewer.PatientRow{Entry: chartOf(0).Banner.Entry, Ref: "p1", Source: "main", Age: "76 y"}
-	hit := viewer.SearchHit{Ref: "r1", Type: "DocumentReference", Date: "2026-05-05", Label: "mental health", Found: []viewer.FoundText{
+	hit := viewer.SearchHit{Ref: "r1", Type: "DocumentReference", Title: "Referral", Date: "2026-05-05", Label: "mental health", Found: []viewer.FoundText{
 		{Where: "content › attachment", Text: []chart.Piece{{Text: "no " + script + " "}, {Text: "ZZEXAMPLE pain", Hit: true}, {Text: " today"}}}}}
-	notes := viewer.SearchResult{ID: "notes", Ask: viewer.SearchAsk{Kind: viewer.SearchNotes}, Words: `"ZZEXAMPLE pain"`, Copy: "Copy of today, complete.", Started: now,
+	notes := viewer.SearchResult{ID: "notes", Ask: viewer.SearchAsk{Kind: viewer.SearchNotes, Text: "chest pain", Types: []string{"Condition"}, Patient: "p1"}, Words: `"ZZEXAMPLE pain"`, Copy: "Copy of today, complete.", Started: now,
 		Looked: 48210, Of: 48210, Unread: 2, Withheld: 3, Hits: 2500, Kept: 2000, Found: 45}
 	for range 15 {
 		p := viewer.SearchPatient{PatientRow: row, All: 12}
@@ -37,7 +37,7 @@ func searched() map[string]viewer.SearchResult {
 	codes := viewer.SearchResult{ID: "codes", Ask: viewer.SearchAsk{Kind: viewer.SearchCodes}, Words: "diabetes", Looked: 48210, Of: 48210, Found: 2, More: 7,
 		Codes: []viewer.CodeRow{{Coding: chart.Coding{System: "http://snomed.info/sct", Code: "44054006", Words: "Diabetes " + script}, Type: "Condition", Records: 1412, Patients: 1033},
 			{Coding: chart.Coding{Words: "sugar"}, Type: "Condition", Records: 1, Patients: 1}}}
-	cohort := viewer.SearchResult{ID: "cohort", Ask: viewer.SearchAsk{Kind: viewer.SearchCohort, Has: []viewer.CodeAsk{{Kind: chart.HasProblem, Text: "diabetes"}}}, Words: "has problem diabetes; female",
+	cohort := viewer.SearchResult{ID: "cohort", Ask: viewer.SearchAsk{Kind: viewer.SearchCohort, Has: []viewer.CodeAsk{{Kind: chart.HasProblem, Text: "diabetes"}}, Ages: "old"}, Words: "has problem diabetes; female",
 		Looked: 900, Of: 900, Found: 51, Void: 4, Lacks: []string{"MedicationRequest"}}
 	for range 50 {
 		cohort.People = append(cohort.People, viewer.CohortRow{PatientRow: row, Records: 3, First: "2019", Last: "2026-05-05"})
@@ -79,10 +79,11 @@ func (d *double) CohortCSV(_ context.Context, a viewer.Actor, id string) ([]byte
 // TestSearchForms: each form asks for what was filled in, and its words are in no address.
 func TestSearchForms(t *testing.T) {
 	tests := []struct{ name, form, did, to, says string }{
-		{"words", "kind=notes&text=chest+pain&group=problems&from=2026-01-01&to=2026-02-01", "search owner {Kind:notes Text:chest pain Types:[Condition] From:2026-01-01 To:2026-02-01 EMR: Has:[] Sex: Ages: State:}", "/search/notes", ""},
-		{"codes", "kind=codes&text=diabetes&problem=x", "search owner {Kind:codes Text:diabetes Types:[] From: To: EMR: Has:[] Sex: Ages: State:}", "/search/codes", ""},
-		{"a group", "kind=cohort&problem=diabetes&medicine=metformin&vaccine=flu&code=|9&sex=female&ages=old&state=active", "search owner {Kind:cohort Text: Types:[] From: To: EMR: Has:[{Kind:problem Text:diabetes Exact: Type:} {Kind:medicine Text:metformin Exact: Type:} {Kind:vaccine Text:flu Exact: Type:} {Kind: Text:|9 Exact: Type:}] Sex:female Ages:old State:active}", "/search/cohort", ""},
-		{"a code that was found", "kind=cohort&exact=http://snomed.info/sct|44054006&type=Condition&emr=main", "search owner {Kind:cohort Text: Types:[] From: To: EMR:main Has:[{Kind: Text: Exact:http://snomed.info/sct|44054006 Type:Condition}] Sex: Ages: State:}", "/search/cohort", ""},
+		{"words", "kind=notes&text=chest+pain&group=problems&from=2026-01-01&to=2026-02-01", "search owner {Kind:notes Text:chest pain Types:[Condition] From:2026-01-01 To:2026-02-01 EMR: Patient: Has:[] Sex: Ages: State:}", "/search/notes", ""},
+		{"codes", "kind=codes&text=diabetes&problem=x", "search owner {Kind:codes Text:diabetes Types:[] From: To: EMR: Patient: Has:[] Sex: Ages: State:}", "/search/codes", ""},
+		{"a group", "kind=cohort&problem=diabetes&medicine=metformin&vaccine=flu&code=|9&sex=female&ages=old&state=active", "search owner {Kind:cohort Text: Types:[] From: To: EMR: Patient: Has:[{Kind:problem Text:diabetes Exact: Type:} {Kind:medicine Text:metformin Exact: Type:} {Kind:vaccine Text:flu Exact: Type:} {Kind: Text:|9 Exact: Type:}] Sex:female Ages:old State:active}", "/search/cohort", ""},
+		{"a code that was found", "kind=cohort&exact=http://snomed.info/sct|44054006&type=Condition&emr=main", "search owner {Kind:cohort Text: Types:[] From: To: EMR:main Patient: Has:[{Kind: Text: Exact:http://snomed.info/sct|44054006 Type:Condition}] Sex: Ages: State:}", "/search/cohort", ""},
+		{"in one chart", "kind=notes&text=pain&patient=p1", "search owner {Kind:notes Text:pain Types:[] From: To: EMR: Patient:p1 Has:[] Sex: Ages: State:}", "/search/notes", ""},
 		{"nothing", "kind=notes&text=&group=problems", "", "", "Nothing was searched"},
 	}
 	for _, tt := range tests {
@@ -113,7 +114,7 @@ func TestFoundPages(t *testing.T) {
 		path      string
 		want, not []string
 	}{
-		{"/search/notes", []string{"1–15 of 45", "only the first 2,000", "<mark>ZZEXAMPLE pain</mark>", "no &lt;script&gt;", `href="/record/r1"`, `href="/chart/p1"`, "8 more of 12", "10 of 12", "mental health", "Records that name no patient", "Could not be read: 2", "3 records are labelled sensitive", `href="/search/notes?from=15"`, "All 48,210 records were looked at; 2,500 records have"},
+		{"/search/notes", []string{"1–15 of 45", "only the first 2,000", "<mark>ZZEXAMPLE pain</mark>", "no &lt;script&gt;", "Referral</bdi> (Document reference)", `href="/record/r1"`, `href="/chart/p1"`, "8 more of 12", "10 of 12", "mental health", "Records that name no patient", "Could not be read: 2", "3 records are labelled sensitive", `href="/search/notes?from=15"`, "All 48,210 records were looked at; 2,500 records have"},
 			[]string{script, "hx-get=\"/search", "http-equiv=\"refresh\" content=\"3;"}},
 		{"/search/notes?from=40", []string{"41–45 of 45", `href="/search/notes?from=25"`}, []string{">More<"}},
 		{"/search/running", []string{"Looked at 12,400 records; 12 records have", `hx-get="/search/running/part?from=0&amp;have=1.12.true"`, `content="3;url=/search/running/watch"`, "/search/running/stop", "so far"}, []string{"<progress"}},
@@ -123,7 +124,12 @@ func TestFoundPages(t *testing.T) {
 		{"/search/codes", []string{"1–2 of 2", "SNOMED 44054006", "Diabetes &lt;script&gt;", "1,412", "1,033", "no code, only words", `name="exact" value="http://snomed.info/sct|44054006"`, "There are more, in 7 records"}, []string{script}},
 		{"/search/cohort", []string{"1–50 of 51", "Müller-Ötz", "2019", "2026-05-05", "/search/cohort/patients.csv", "4 records that fit were left out", "Not included in the copy, so not searched: Medication request", `?from=50"`}, nil},
 		{"/search", []string{`name="problem"`, "LOINC|4548-4", `type="search"`}, []string{`value="<no`}},
+		{"/search?again=cohort", []string{`name="problem" value="diabetes"`, `value="old" selected`}, nil},
+		{"/search?again=notes", []string{`name="text" type="search" value="chest pain"`, `value="problems" selected`, "Only in one chart", `name="patient" value="p1"`}, nil},
+		{"/search?again=none", []string{`name="problem" value=""`}, []string{"Only in one chart"}},
 		{"/patients", []string{`href="/search"`}, nil},
+		{"/chart/" + patientRef(), []string{`action="/search"`, `name="patient" value="` + patientRef()}, nil},
+		{"/chart/" + patientRef() + "?asof=2026-03-01", nil, []string{`action="/search"`}},
 	}
 	for _, tt := range tests {
 		text := o.page(tt.path, token)

@@ -1,10 +1,12 @@
 package viewer
 
 import (
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -56,13 +58,42 @@ type searchPage struct {
 }
 
 // searchFields are those of all three forms.
-var searchFields = []string{"kind", "text", "group", "from", "to", "emr", "problem", "medicine", "vaccine", "code", "exact", "type", "sex", "ages", "state"}
+var searchFields = []string{"kind", "text", "group", "from", "to", "emr", "problem", "medicine", "vaccine", "code", "exact", "type", "sex", "ages", "state", "patient"}
 
 // Ages are the age groups.
 func (p *searchPage) Ages() []AgeGroup { return AgeGroups() }
 
 func (s *Server) serveSearch(r *request) error {
-	return s.searchAnswer(r, http.StatusOK, searchPage{Fields: map[string]string{}})
+	p := searchPage{Fields: map[string]string{}}
+	if id := r.URL.Query().Get("again"); id != "" {
+		res, err := s.o.Backend.Search(r.Context(), r.actor(), id, 0, func(SearchKind) int { return 0 })
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		p.fill(res.Ask)
+	}
+	return s.searchAnswer(r, http.StatusOK, p)
+}
+
+// fill fills in what was asked for before.
+func (p *searchPage) fill(ask SearchAsk) {
+	p.Kind = ask.Kind
+	p.Fields = map[string]string{"text": ask.Text, "from": ask.From, "to": ask.To, "emr": ask.EMR, "patient": string(ask.Patient),
+		"sex": ask.Sex, "ages": ask.Ages, "state": ask.State}
+	for _, g := range p.TypeGroups() {
+		if slices.Equal(g.Types, ask.Types) {
+			p.Fields["group"] = g.Name
+		}
+	}
+	for _, h := range ask.Has {
+		name := string(h.Kind)
+		if name == "" {
+			name = "code"
+		}
+		if p.Fields[name] = h.Text; h.Exact != "" {
+			p.Fields[name] = chart.Terms{Words: []string{h.Exact}}.String()
+		}
+	}
 }
 
 func (s *Server) searchAnswer(r *request, status int, p searchPage) error {
@@ -89,7 +120,7 @@ func (s *Server) doSearch(r *request) error {
 // ask puts together what a form asks for.
 func (p *searchPage) ask() SearchAsk {
 	t := p.Fields
-	ask := SearchAsk{Kind: p.Kind, Text: t["text"], From: t["from"], To: t["to"], EMR: t["emr"]}
+	ask := SearchAsk{Kind: p.Kind, Text: t["text"], From: t["from"], To: t["to"], EMR: t["emr"], Patient: Ref(t["patient"])}
 	for _, g := range p.TypeGroups() {
 		if g.Name == t["group"] {
 			ask.Types = g.Types
