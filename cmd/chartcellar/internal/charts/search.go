@@ -189,16 +189,29 @@ func askRefused(err error) error {
 	return &viewer.Refusal{Words: string(unicode.ToUpper(first)) + words[n:] + ". Nothing was searched."}
 }
 
+// StopSearches implements viewer.Searches.
+func (r *Room) StopSearches(a viewer.Actor) { r.searches.stop(a.Account) }
+
+// stop stops what an account searches for.
+func (l *searches) stop(account string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.list {
+		if s.account == account {
+			s.cancel(errStopped)
+		}
+	}
+}
+
 // room stops what an account searches for already, and tells whether there is room for
 // one more search.
 func (l *searches) room(account string) error {
+	l.stop(account)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := 0
 	for _, s := range l.list {
-		if s.account == account {
-			s.cancel(errStopped)
-		} else if s.runs() {
+		if s.account != account && s.runs() {
 			n++
 		}
 	}

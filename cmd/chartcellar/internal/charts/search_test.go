@@ -361,6 +361,7 @@ func TestSearchEnds(t *testing.T) {
 	}{
 		"cancelled":   {func(id string) { is(t, d.StopSearch(t.Context(), doctor, id), nil) }, "It was cancelled."},
 		"not seen":    {func(string) { d.pass(2 * time.Minute) }, "Nobody looked at it any more, so it was ended."},
+		"left":        {func(string) { d.StopSearches(doctor) }, "It was cancelled."},
 		"another one": {func(string) { d.start(doctor, ask) }, "It was cancelled."},
 	} {
 		release := d.hold()

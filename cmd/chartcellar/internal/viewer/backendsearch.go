@@ -9,8 +9,8 @@ import (
 
 // Searches look through all records of the practice. A search goes on by itself once it
 // was started, and is known by an id that says nothing; only who started it can look at
-// it. It ends when nobody looks at it any more, and is forgotten when the copy is locked:
-// then the error is ErrNotFound.
+// it. It ends when nobody looks at it for a minute, and is forgotten when the copy is locked,
+// or after a time: then the error is ErrNotFound.
 type Searches interface {
 	// EMRs returns the names of the EMRs if there are several.
 	EMRs() []string
@@ -23,6 +23,8 @@ type Searches interface {
 	Search(ctx context.Context, a Actor, id string, from int, rows func(SearchKind) int) (SearchResult, error)
 	// StopSearch ends a search; what was found can still be looked at.
 	StopSearch(ctx context.Context, a Actor, id string) error
+	// StopSearches ends what an account still searches for: it leaves.
+	StopSearches(a Actor)
 	// CohortCSV writes the patients that a search of the kind SearchCohort found as a
 	// file, once the journal has it.
 	CohortCSV(ctx context.Context, a Actor, id string) ([]byte, error)

@@ -69,6 +69,12 @@ func (d *double) StopSearch(_ context.Context, a viewer.Actor, id string) error 
 	return d.do("stop search %s %s", a.Account, id)
 }
 
+func (d *double) StopSearches(a viewer.Actor) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.left = append(d.left, a.Account)
+}
+
 func (d *double) CohortCSV(_ context.Context, a viewer.Actor, id string) ([]byte, error) {
 	if _, ok := d.searches[id]; !ok {
 		return nil, viewer.ErrNotFound
@@ -182,6 +188,18 @@ func TestCohortFile(t *testing.T) {
 	if text := body(t, res); res.StatusCode != http.StatusOK || !strings.HasPrefix(text, "name\r\n") || res.Header.Get("Content-Disposition") != `attachment; filename=patients-2026-11-25.csv` ||
 		strings.Join(d.did, "; ") != "csv the doctor cohort" {
 		t.Errorf("%d %v %v\n%s", res.StatusCode, res.Header, d.did, text)
+	}
+}
+
+// TestLeavingStopsSearches: who locks the screen or signs out searches no more.
+func TestLeavingStopsSearches(t *testing.T) {
+	d := practice()
+	o := newOffice(t, d)
+	token := o.settle()[access.Doctor]
+	o.ask(ask{method: http.MethodPost, path: "/lock", token: token, form: url.Values{}})
+	o.ask(ask{method: http.MethodPost, path: "/sign-out", token: token, form: url.Values{}})
+	if got := strings.Join(d.left, ", "); got != "the doctor, the doctor" {
+		t.Errorf("stopped for %s", got)
 	}
 }
 
