@@ -258,9 +258,9 @@ func dateGiven(n *node) string {
 	return ""
 }
 
-// KindOf is what a record says of its own kind or subject, such as the title of a note;
+// TitleOf is what a record says of its own kind or subject, such as the title of a note;
 // "" if it says nothing.
-func KindOf(raw []byte) string {
+func TitleOf(raw []byte) string {
 	tree, err := parseTree(slim(raw))
 	if err != nil {
 		return ""

@@ -113,7 +113,7 @@ func (f *noteFinds) run(ctx context.Context, s *search) error {
 // add keeps a record that was found, as long as there is room.
 func (f *noteFinds) add(rd *Reading, rec chart.Resource, hit chart.Hit) {
 	labels := chart.Labels(rec.Raw)
-	one := foundHit{rec.Type, rec.ID, chart.KindOf(rec.Raw), chart.DateOf(rec.Raw), chart.LabelWords(labels), chart.AnySensitive(labels), hit}
+	one := foundHit{rec.Type, rec.ID, chart.TitleOf(rec.Raw), chart.DateOf(rec.Raw), chart.LabelWords(labels), chart.AnySensitive(labels), hit}
 	id := patientID{rd.Source, PatientOf(rec.Raw)}
 	f.mu.Lock()
 	defer f.mu.Unlock()
