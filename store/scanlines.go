@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"chartcellar/store/archive"
@@ -14,7 +15,7 @@ import (
 
 // EachParallel calls fn for the newest version of every record of one type of one
 // source, tombstones left out, from several goroutines at once: worker says which,
-// from 0. The order is that of frames, roughly. It is for reading very much: every
+// from 0. Those that were stored last come first, roughly. It is for reading very much: every
 // frame is checked against its leaf of the log and every line to be a record of
 // the key that the index says (I5), but no fingerprint is computed. raw and id are
 // valid during the call. After an error of fn it is called no more. Damaged frames
@@ -55,7 +56,7 @@ func (s *Snapshot) EachParallel(ctx context.Context, source, typ string, workers
 			}
 		})
 	}
-	for _, w := range work {
+	for _, w := range slices.Backward(work) {
 		if ctx.Err() != nil {
 			break
 		}

@@ -7,6 +7,7 @@ import { write } from "./awkward.mjs";
 import { labs } from "./labs.mjs";
 import { documents } from "./documents.mjs";
 import { start, surroundings } from "./real.mjs";
+import { searching } from "./search.mjs";
 
 export function charts({ root, work, shots, context, watch, look, shot, want, signIn, reach }) {
 	const bin = path.join(work, "chartcellar");
@@ -153,6 +154,8 @@ export function charts({ root, work, shots, context, watch, look, shot, want, si
 		}
 	}
 
+	const search = (d) => searching({ ...d, look, want, shot, context, signIn });
+
 	async function pictures({ page }) {
 		if (!shots) return;
 		await page.setViewportSize({ width: 1100, height: 900 });
@@ -167,7 +170,7 @@ export function charts({ root, work, shots, context, watch, look, shot, want, si
 		const data = path.join(work, "awkward-data");
 		write(data);
 		await demo("awkward", data, async (d) => {
-			for (const step of [people, oddPatients, counted, ...labs({ work, shots, look, shot, want, open, text }), besides, noScript, print, pictures]) await step(d);
+			for (const step of [people, oddPatients, counted, ...labs({ work, shots, look, shot, want, open, text }), besides, noScript, print, search, pictures]) await step(d);
 			await documents({ ...d, open, text, look, want, shot, shots, context, signIn });
 		});
 	}

@@ -178,7 +178,7 @@ async function reach(page, selector, steps = 60) {
 
 const pages = ["/", "/backups", "/backups/progress", "/backups/runs", "/backups/runs/412", "/backups/schedule", "/backups/gaps", "/backups/held",
 	"/backups/copies", "/backups/copies/new", "/backups/drill", "/backups/holdings", "/backups/runs/390", "/backups/changes", "/backups/coverage", "/backups/storage", "/reports", "/reports/2026-11", "/settings", "/settings/password",
-	"/settings/accounts", "/log", "/confirm", "/nowhere"];
+	"/settings/accounts", "/log", "/confirm", "/nowhere", "/search", "/search/notes", "/search/codes", "/search/cohort"];
 
 async function practicePages() {
 	for (const [name, site] of [["practice", sites.practice], ["empty", sites.empty]]) {

@@ -36,6 +36,8 @@ func logWords() map[string]logWord {
 		"record.view":     {"looked at a record", false},
 		"record.take":     {"took a record out as a file", false},
 		"records.search":  {"searched the text of records", false},
+		"search.shown":    {"saw what a search had found of a patient", false},
+		"cohort.export":   {"saved a list of patients that a search had found", false},
 		"removed.list":    {"looked at what the EMR has removed", false},
 		"export":          {"exported records", false},
 		"evidence.export": {"exported the evidence", false},

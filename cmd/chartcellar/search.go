@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -21,10 +19,11 @@ func searchCommand(e *env) *cobra.Command {
 	var o searchOptions
 	c := command("search TEXT...", "Find words and codes in all records and notes",
 		`search reads every record of the copy and shows those that hold the words: in coded
-names, in remarks, in notes and other text inside the records (accents and capitals
-do not count; a picture or a PDF cannot be searched). Several words in quotes are one
-phrase; several phrases must all occur. A code is found by itself (4548-4) or with its
-system (LOINC|4548-4). Records that the EMR has removed, and older versions, are not
+names, in remarks, in notes and other text in the records and in the files that they
+name (accents and capitals do not count; a picture or a PDF cannot be searched).
+Several words in quotes are one phrase; several phrases must all occur, those of --not
+must not. A code is found by itself (4548-4) or with its system (LOINC|4548-4). With
+--from and --to only records that lie between by their own date are shown. Records that the EMR has removed, and older versions, are not
 searched. Hits are shown as they are found. Each search is a line in the journal.
 
 Exit codes: 0 good (also without a hit), 2 usage, 12 failed, 13 damage: what could not
@@ -32,14 +31,18 @@ be read is counted, 15 locked.`,
 		cobra.MinimumNArgs(1), func(ctx context.Context, a []string) error { return e.search(ctx, a, o) })
 	o.add(c)
 	c.Flags().StringSliceVar(&o.types, "type", nil, "only these types: Condition,DocumentReference")
+	c.Flags().StringArrayVar(&o.not, "not", nil, "a phrase that must not occur; may be given several times")
+	c.Flags().StringVar(&o.from, "from", "", "only records of this day (2026-03-01), month or year, or later")
+	c.Flags().StringVar(&o.to, "to", "", "only records of this day, month or year, or earlier")
 	c.Flags().IntVar(&o.limit, "limit", 0, "stop after so many hits; 0: none")
 	return c
 }
 
 type searchOptions struct {
 	readFlags
-	types []string
-	limit int
+	types, not []string
+	from, to   string
+	limit      int
 }
 
 // A searchHit is one record that was found.
@@ -66,56 +69,38 @@ type searchEnd struct {
 var errLimit = errors.New("enough hits")
 
 func (e *env) search(ctx context.Context, phrases []string, o searchOptions) error {
-	q, err := chart.NewSearch(phrases)
+	terms := chart.Terms{Words: phrases, Not: o.not, Types: o.types, From: o.from, To: o.to}
+	q, err := terms.Search()
 	if err != nil {
 		return usage(err.Error())
 	}
 	return e.read(ctx, "search", o.readFlags, func(ctx context.Context, r *reading) error {
-		types, err := r.searched(o.types)
+		types, err := r.Types(q.Types())
+		var unknown *charts.TypeError
+		if errors.As(err, &unknown) {
+			return usage(err.Error())
+		}
 		if err != nil {
 			return err
 		}
-		err = r.M.Journal(store.Event{Code: "records.search", Account: "owner", Key: store.Key{Source: r.Source},
-			Note: strings.Join(append(slices.Clone(phrases), o.types...), " / ")})
+		err = r.M.Journal(store.Event{Code: "records.search", Account: "owner", Key: store.Key{Source: r.Source}, Note: terms.String()})
 		if err != nil {
 			return err
 		}
-		s := &searcher{e: e, r: r, limit: o.limit, all: len(o.types) == 0,
-			names: map[string]string{}, end: searchEnd{Types: types}}
-		for range workers() {
-			s.matchers = append(s.matchers, q.Matcher())
-		}
-		for _, t := range types {
-			if err := s.scan(ctx, t); err != nil {
-				return err
-			}
+		s := &searcher{e: e, r: r, limit: o.limit, all: len(o.types) == 0, names: map[string]string{}, end: searchEnd{Types: types}}
+		if err := s.scan(ctx, q); err != nil {
+			return err
 		}
 		return s.finish()
 	})
 }
 
-// searched returns the types to look through: those named, else all.
-func (r *reading) searched(named []string) ([]string, error) {
-	types, err := r.Snap.Types()
-	if err != nil || len(named) == 0 {
-		return types, err
-	}
-	for _, t := range named {
-		if !slices.Contains(types, t) {
-			return nil, usage(fmt.Sprintf("the copy has no records of the type %s; it has %s", t, strings.Join(types, ", ")))
-		}
-	}
-	return named, nil
-}
-
 // A searcher shows hits as they come.
 type searcher struct {
-	e        *env
-	r        *reading
-	limit    int
-	all      bool // no type was named
-	matchers []*chart.Matcher
-	looked   atomic.Int64
+	e     *env
+	r     *reading
+	limit int
+	all   bool // no type was named
 
 	// mu covers what follows, and the output.
 	mu    sync.Mutex
@@ -123,40 +108,25 @@ type searcher struct {
 	names map[string]string // of patients, by id
 }
 
-func (s *searcher) scan(ctx context.Context, typ string) error {
-	n, err := s.r.Snap.CountOf(s.r.Source, typ)
-	if err != nil {
+func (s *searcher) scan(ctx context.Context, q *chart.Search) error {
+	scan := &charts.Scan{Reading: &s.r.Reading, Named: s.end.Types}
+	if err := scan.Count(ctx); err != nil {
 		return err
 	}
-	sealed, err := s.r.Snap.Hidden(s.r.Source, typ)
-	if err != nil {
-		return err
-	}
-	s.end.Of, s.end.Sealed = s.end.Of+n, s.end.Sealed+sealed
-	if s.end.Limited {
-		return nil
-	}
-	err = s.r.Snap.EachParallel(ctx, s.r.Source, typ, len(s.matchers), func(w int, id string, raw []byte) error {
-		s.looked.Add(1)
-		if !s.matchers[w].May(raw) {
-			return nil
-		}
-		hit, ok := s.matchers[w].Match(chart.Resource{Type: typ, ID: id, Raw: raw})
+	notes := scan.Notes(q, true)
+	err := scan.Run(ctx, func(w int, r chart.Resource) error {
+		hit, ok := notes.Look(ctx, w, r)
 		if !ok {
 			return nil
 		}
-		return s.show(ctx, searchHit{Patient: charts.PatientOf(raw), Record: typ + "/" + id, Date: chart.DateOf(raw), Hit: hit})
+		return s.show(ctx, searchHit{Patient: charts.PatientOf(r.Raw), Record: r.Ref(), Date: chart.DateOf(r.Raw), Hit: hit})
 	})
-	var damage *store.DamagedError
-	switch {
-	case errors.Is(err, errLimit):
+	s.end.Looked, s.end.Of, s.end.Unread, s.end.Sealed = scan.Looked(), scan.Of(), scan.Unread(), scan.Sealed()
+	if errors.Is(err, errLimit) {
 		s.end.Limited = true
-	case errors.As(err, &damage):
-		s.end.Unread += damage.Records
-	default:
-		return err
+		return nil
 	}
-	return nil
+	return err
 }
 
 // show prints one hit at once.
@@ -180,7 +150,9 @@ func (s *searcher) show(ctx context.Context, h searchHit) error {
 		date = "no date"
 	}
 	_, err := fmt.Fprintf(s.e.Stdout, "%s  %s  %s\n", chart.CleanLine(h.Record), date, chart.CleanLine(who))
-	s.e.lines("    ", h.Where+": "+h.Snippet)
+	for _, one := range append([]chart.Hit{h.Hit}, h.More...) {
+		s.e.lines("    ", one.Where+": "+one.Snippet)
+	}
 	return err
 }
 
@@ -208,7 +180,6 @@ func (s *searcher) line(v any) error {
 }
 
 func (s *searcher) finish() error {
-	s.end.Looked = int(s.looked.Load())
 	if s.e.json {
 		if err := s.line(s.end); err != nil {
 			return err

@@ -238,21 +238,34 @@ func Visit(raw []byte) string {
 var dates = []string{"date", "effectiveDateTime", "occurrenceDateTime", "performedDateTime", "createdDateTime",
 	"onsetDateTime", "authoredOn", "start", "issued", "recordedDate", "created", "birthDate"}
 
-// dateOf returns the date of a record as it is given.
-func dateOf(n *node) string {
+// dateOf returns the date of a record as it is shown.
+func dateOf(n *node) string { return showDate(dateGiven(n)) }
+
+// dateGiven returns the date of a record as it stands there; "" if it has none.
+func dateGiven(n *node) string {
 	for _, m := range dates {
 		if d := n.str(m); d != "" {
-			return showDate(d)
+			return d
 		}
 	}
 	for _, m := range []string{"period", "effectivePeriod", "performedPeriod", "context"} {
 		if p := n.get(m); p != nil {
 			if d := p.str("start"); d != "" {
-				return showDate(d)
+				return d
 			}
 		}
 	}
 	return ""
+}
+
+// TitleOf is what a record says of its own kind or subject, such as the title of a note;
+// "" if it says nothing.
+func TitleOf(raw []byte) string {
+	tree, err := parseTree(slim(raw))
+	if err != nil {
+		return ""
+	}
+	return kindOf(&tree)
 }
 
 // DateOf returns the date of a record as it is given; "" if it has none.

@@ -17,7 +17,7 @@ func appendFolded(dst, src []byte, isJSON bool) []byte {
 	for i := 0; i < len(src); {
 		for i+8 <= len(src) {
 			x := binary.LittleEndian.Uint64(src[i:])
-			if x&highs != 0 || isJSON && hasByte(x, '\\') {
+			if x&highs != 0 || hasByte(x, 0x7f) || isJSON && hasByte(x, '\\') || !isJSON && hasControl(x) {
 				break
 			}
 			dst = binary.LittleEndian.AppendUint64(dst, lower(x))
@@ -29,6 +29,12 @@ func appendFolded(dst, src []byte, isJSON bool) []byte {
 		switch c := src[i]; {
 		case c == '\\' && isJSON:
 			dst, i = appendEscape(dst, src, i)
+		case c == '\n':
+			dst = append(dst, c)
+			i++
+		case c < 0x20 || c == 0x7f:
+			dst = appendShown(dst, src[i:i+1])
+			i++
 		case c < utf8.RuneSelf:
 			if c >= 'A' && c <= 'Z' {
 				c |= 0x20
@@ -40,11 +46,14 @@ func appendFolded(dst, src []byte, isJSON bool) []byte {
 			for i < len(src) && src[i] >= utf8.RuneSelf {
 				i++
 			}
-			dst = append(dst, Fold(string(src[from:i]))...)
+			dst = appendShown(dst, src[from:i])
 		}
 	}
 	return dst
 }
+
+// appendShown appends text as it is shown, folded: see Clean.
+func appendShown(dst, text []byte) []byte { return append(dst, Fold(Clean(string(text)))...) }
 
 // lower makes the capitals among eight ASCII bytes small.
 func lower(x uint64) uint64 {
@@ -59,6 +68,9 @@ func hasByte(x uint64, c byte) bool {
 	return (x-ones)&^x&highs != 0
 }
 
+// hasControl reports whether one of eight ASCII bytes is less than a blank.
+func hasControl(x uint64) bool { return (x-ones*0x20)&^x&highs != 0 }
+
 // appendEscape appends what the escape at i stands for and returns the place
 // behind it.
 func appendEscape(dst, src []byte, i int) ([]byte, int) {
@@ -66,15 +78,21 @@ func appendEscape(dst, src []byte, i int) ([]byte, int) {
 		return append(dst, ' '), i + 1
 	}
 	switch c := src[i+1]; c {
-	case 'n', 'r', 't', 'b', 'f':
+	case 'n', 't':
 		return append(dst, ' '), i + 2
+	case 'r':
+		return dst, i + 2 // see Clean
+	case 'b':
+		return append(dst, "\u2408"...), i + 2
+	case 'f':
+		return append(dst, "\u240c"...), i + 2
 	case 'u':
 		from := i
 		for i+6 <= len(src) && src[i] == '\\' && src[i+1] == 'u' {
 			i += 6
 		}
 		if s, err := strconv.Unquote(`"` + string(src[from:i]) + `"`); err == nil && i > from {
-			return append(dst, Fold(s)...), i
+			return appendShown(dst, []byte(s)), i
 		}
 		return appendSurrogates(dst, src, from, i)
 	default:
@@ -89,5 +107,5 @@ func appendSurrogates(dst, src []byte, from, to int) ([]byte, int) {
 		return append(dst, ' '), from + 2
 	}
 	s := stringOf(append(append([]byte{'"'}, src[from:to]...), '"'))
-	return append(dst, Fold(s)...), to
+	return appendShown(dst, []byte(s)), to
 }

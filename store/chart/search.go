@@ -3,50 +3,9 @@ package chart
 import (
 	"bytes"
 	"encoding/base64"
-	"errors"
-	"slices"
 	"strings"
 	"unicode/utf8"
 )
-
-// A Search is what somebody looks for in records: phrases, which must all occur,
-// and codes. Accents, capitals and the length of white space do not count.
-type Search struct {
-	terms []term
-	words []string // each must stand somewhere, for a record to be looked at
-}
-
-type term struct {
-	folded string
-	system string // of system|code; only with bar
-	code   string
-	bar    bool
-}
-
-// NewSearch returns a search for all of these phrases; one of the form
-// system|code is a code, and so is |code of any system.
-func NewSearch(phrases []string) (*Search, error) {
-	s := &Search{}
-	for _, p := range phrases {
-		t := term{folded: Fold(CleanLine(p))}
-		if t.folded == "" {
-			continue
-		}
-		if system, code, ok := strings.Cut(t.folded, "|"); ok && code != "" {
-			t.system, t.code, t.bar = system, code, true
-			s.words = append(s.words, code)
-		} else {
-			s.words = append(s.words, strings.Fields(t.folded)...)
-		}
-		s.terms = append(s.terms, t)
-	}
-	if len(s.terms) == 0 {
-		return nil, errors.New("there is nothing to look for")
-	}
-	// Long words are rare words: they are looked for first.
-	slices.SortFunc(s.words, func(a, b string) int { return len(b) - len(a) })
-	return s, nil
-}
 
 // A Matcher looks at records, one after the other. It is used by one goroutine at
 // a time; each gets its own from Search.Matcher.
@@ -56,6 +15,7 @@ type Matcher struct {
 	decoded []byte
 	words   [][]byte
 	missing []bool
+	latin   bool // the record names an old code page somewhere
 }
 
 // Matcher returns a new Matcher.
@@ -67,28 +27,55 @@ func (s *Search) Matcher() *Matcher {
 	return m
 }
 
-// May reports whether a record may match: it never says no to one that does. It
-// looks at bytes, and is quick.
-func (m *Matcher) May(raw []byte) bool {
+// A File is a file that a record names and that is kept outside of it.
+type File struct {
+	Where       string // the element that names it, in words
+	ContentType string
+	Data        []byte
+}
+
+// May reports whether a record with its files may match: it never says no to one that
+// does. It looks at bytes, and is quick.
+func (m *Matcher) May(raw []byte, files ...File) bool {
+	if escapedLetter(raw) {
+		return true // a name may be written otherwise
+	}
 	for i := range m.missing {
 		m.missing[i] = true
 	}
 	left := len(m.words)
 	m.folded = m.folded[:0]
+	m.latin = bytes.Contains(raw, []byte("8859"))
+	rest := raw
 	for {
-		from, to := nextData(raw)
+		from, to := nextData(rest)
 		if from < 0 {
 			break
 		}
-		m.folded = appendFolded(m.folded, raw[:from], true)
+		m.folded = appendFolded(m.folded, rest[:from], true)
 		var sure bool
-		if left, sure = m.inData(raw[from:to], left); sure {
+		if left, sure = m.inData(rest[from:to], left); sure {
 			return true
 		}
-		raw = raw[to:]
+		rest = rest[to:]
 	}
-	m.folded = appendFolded(m.folded, raw, true)
-	return m.look(m.folded, left) == 0
+	m.folded = appendFolded(m.folded, rest, true)
+	if left = m.look(m.folded, left); left == 0 {
+		return true
+	}
+	for _, f := range files {
+		m.latin = strings.Contains(f.ContentType, "8859")
+		var sure bool
+		if left, sure = m.inFile(f.Data, left); sure {
+			return true
+		}
+	}
+	return left == 0 || m.inNarrative(raw, left)
+}
+
+// escapedLetter reports whether JSON writes a plain letter as an escape.
+func escapedLetter(raw []byte) bool {
+	return bytes.Contains(raw, []byte(`\u006`)) || bytes.Contains(raw, []byte(`\u007`))
 }
 
 // look crosses off the words that stand in text and returns how many are left.
@@ -102,17 +89,21 @@ func (m *Matcher) look(text []byte, left int) int {
 	return left
 }
 
-var dataName = []byte(`"data"`)
+var dataName, divName = []byte(`"data"`), []byte(`"div"`)
 
 // nextData returns where the next base64 of a member named data is, between its
 // quotes; -1 if there is none.
-func nextData(raw []byte) (from, to int) {
+func nextData(raw []byte) (from, to int) { return nextString(raw, dataName) }
+
+// nextString returns where the next string of a member of that name is, between its
+// quotes; -1 if there is none. An empty one is passed over.
+func nextString(raw, name []byte) (from, to int) {
 	for at := 0; ; {
-		i := bytes.Index(raw[at:], dataName)
+		i := bytes.Index(raw[at:], name)
 		if i < 0 {
 			return -1, -1
 		}
-		at += i + len(dataName)
+		at += i + len(name)
 		from = blanks(raw, at)
 		if from >= len(raw) || raw[from] != ':' {
 			continue
@@ -121,16 +112,15 @@ func nextData(raw []byte) (from, to int) {
 		if from >= len(raw) || raw[from] != '"' {
 			continue
 		}
-		n := bytes.IndexByte(raw[from+1:], '"')
-		if n > 0 {
-			return from + 1, from + 1 + n
+		if end := pastString(raw, from); end > from+2 {
+			return from + 1, end - 1
 		}
 	}
 }
 
 // binaries are how the base64 of files begins that hold no text to look at.
-var binaries = [][]byte{[]byte("JVBERi"), []byte("/9j/"), []byte("iVBORw"), []byte("UEsDB"), []byte("R0lGOD"),
-	[]byte("SUkq"), []byte("TU0A")}
+var binaries = [][]byte{[]byte("JVBERi0"), []byte("/9j/"), []byte("iVBORw0KGgo"), []byte("UEsDB"), []byte("R0lGODdh"),
+	[]byte("R0lGODlh"), []byte("SUkqAA"), []byte("TU0AKg")}
 
 // inData looks into one file inside a record; sure says that it must be read to
 // know.
@@ -148,17 +138,22 @@ func (m *Matcher) inData(data []byte, left int) (rest int, sure bool) {
 	if err != nil {
 		return left, true // line breaks, or no padding: rare
 	}
-	text := buf[:n]
+	return m.inFile(buf[:n], left)
+}
+
+// inFile looks into the bytes of a file.
+func (m *Matcher) inFile(text []byte, left int) (rest int, sure bool) {
 	if bytes.HasPrefix(text, []byte(`{\rtf`)) || bytes.HasPrefix(text, []byte{0xff, 0xfe}) ||
-		bytes.HasPrefix(text, []byte{0xfe, 0xff}) || !utf8.Valid(text) {
+		bytes.HasPrefix(text, []byte{0xfe, 0xff}) || !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 ||
+		m.latin && bytes.ContainsFunc(text, func(r rune) bool { return r >= utf8.RuneSelf }) {
 		return left, true
 	}
-	left = m.inText(text, left)
-	if text = bytes.TrimSpace(bytes.TrimPrefix(text, []byte("\ufeff"))); len(text) > 0 && text[0] == '<' && left > 0 {
-		if strangeEntity(text) {
+	if left = m.inText(text, left); left > 0 && bytes.ContainsAny(text, "<&") {
+		plain, odd := untagged(string(text))
+		if odd {
 			return left, true
 		}
-		left = m.inText(dropTags(text), left)
+		left = m.inText(plain, left)
 	}
 	return left, false
 }
@@ -172,166 +167,59 @@ func (m *Matcher) inText(text []byte, left int) int {
 	return left
 }
 
-// strangeEntity reports whether markup writes letters as entities.
-func strangeEntity(b []byte) bool {
+// inNarrative reports whether the words that are still missing stand in the narrative
+// of a record, where tags and entities are in between.
+func (m *Matcher) inNarrative(raw []byte, left int) bool {
 	for {
-		i := bytes.IndexByte(b, '&')
+		from, to := nextString(raw, divName)
+		if from < 0 {
+			return false
+		}
+		if div := raw[from:to]; splitsWords(div) {
+			plain, odd := untagged(stringOf(raw[from-1 : to+1]))
+			if left = m.inText(plain, left); odd || left == 0 {
+				return true
+			}
+		}
+		raw = raw[to:]
+	}
+}
+
+// splitsWords reports whether markup, as JSON writes it, has entities, or tags within
+// words: of all other markup the words stand in the bytes as they are.
+func splitsWords(div []byte) bool {
+	if bytes.IndexByte(div, '&') >= 0 || bytes.Contains(div, []byte(`\u00`)) || bytes.Contains(div, []byte("<!")) {
+		return true
+	}
+	for {
+		i := bytes.IndexByte(div, '<')
 		if i < 0 {
 			return false
 		}
-		b = b[i+1:]
-		known := false
-		for _, e := range []string{"amp;", "lt;", "gt;", "quot;", "apos;", "nbsp;", "#39;", "#34;", "#160;"} {
-			known = known || bytes.HasPrefix(b, []byte(e))
+		apart := i == 0 || div[i-1] <= ' '
+		for div = div[i:]; len(div) > 0 && div[0] == '<'; {
+			if len(div) < 2 || !tagBegins(div[1]) {
+				return true // not a tag: rare
+			}
+			tag, rest, closed := bytes.Cut(div[1:], []byte(">"))
+			if !closed {
+				return !apart
+			}
+			if q := bytes.Count(tag, []byte(`"`)); q%2 != 0 || bytes.IndexByte(tag, '\'') >= 0 {
+				return true
+			}
+			name := strings.TrimPrefix(strings.ToLower(string(tag)), "/")
+			if end := strings.IndexAny(name, ` /\`); end >= 0 {
+				name = name[:end]
+			}
+			apart = apart || breaking[name] || len(tag) > 0 && tag[0] == '/' && (name == "td" || name == "th")
+			if silent[name] || name == "title" || name == "textarea" {
+				return true
+			}
+			div = rest
 		}
-		if !known {
+		if !apart && len(div) > 0 && div[0] != ' ' {
 			return true
 		}
 	}
-}
-
-// dropTags takes everything between < and > out, in place.
-func dropTags(b []byte) []byte {
-	out := b[:0]
-	for len(b) > 0 {
-		i := bytes.IndexByte(b, '<')
-		if i < 0 {
-			return append(out, b...)
-		}
-		out = append(out, b[:i]...)
-		end := bytes.IndexByte(b[i:], '>')
-		if end < 0 {
-			return append(out, b[i:]...)
-		}
-		b = b[i+end+1:]
-	}
-	return out
-}
-
-// A Hit says where a record holds what was looked for.
-type Hit struct {
-	Where   string `json:"where"` // the element, in words
-	Snippet string `json:"snippet"`
-}
-
-// Match reports whether a record holds every phrase, and where the first is.
-func (m *Matcher) Match(r Resource) (Hit, bool) {
-	tree, err := parseTree(r.Raw)
-	if err != nil {
-		return Hit{}, false
-	}
-	var first Hit
-	for i, t := range m.s.terms {
-		hit, ok := t.in(&tree, "", r.Type)
-		if !ok {
-			return Hit{}, false
-		}
-		if i == 0 {
-			first = hit
-		}
-	}
-	return first, true
-}
-
-// unsearched are members that hold no words of a person.
-var unsearched = map[string]bool{"resourceType": true, "id": true, "reference": true, "system": true, "url": true,
-	"meta": true, "status": true, "use": true, "contentType": true, "language": true, "hash": true}
-
-// in looks for a term in a value and all below it. name is the member's, or the
-// record's type at the root.
-func (t term) in(n *node, path, name string) (Hit, bool) {
-	if n.kind == object && t.bar {
-		if t.isCoding(n) {
-			return Hit{path, join(" ", CleanLine(n.str("display")), CleanLine(systemName(n.str("system"))),
-				CleanLine(n.str("code")))}, true
-		}
-	}
-	if n.kind == object {
-		if data := n.str("data"); data != "" && !t.bar {
-			if hit, ok := t.inFile(n, data, below(path, "data")); ok {
-				return hit, true
-			}
-		}
-	}
-	if n.kind == text && !t.bar {
-		return t.inString(n.text, path, name)
-	}
-	for i := range n.kids {
-		kid, step := name, path
-		if n.kind == object {
-			if kid = n.names[i]; unsearched[kid] || kid == "data" {
-				continue
-			}
-			step = below(path, kid)
-		}
-		if hit, ok := t.in(&n.kids[i], step, kid); ok {
-			return hit, true
-		}
-	}
-	return Hit{}, false
-}
-
-func (t term) isCoding(n *node) bool {
-	return Fold(n.str("code")) == t.code && (t.system == "" || Fold(n.str("system")) == t.system ||
-		Fold(systemName(n.str("system"))) == t.system)
-}
-
-// inString looks for a phrase; a code must be the whole phrase.
-func (t term) inString(s, path, name string) (Hit, bool) {
-	if name == "code" {
-		if Fold(s) == t.folded {
-			return Hit{path, CleanLine(s)}, true
-		}
-		return Hit{}, false
-	}
-	if name == "div" && strings.HasPrefix(s, "<") {
-		s = htmlText(s)
-	}
-	line := CleanLine(s)
-	if at := strings.Index(Fold(line), t.folded); at >= 0 {
-		return Hit{path, snippet(line, t.folded)}, true
-	}
-	return Hit{}, false
-}
-
-func (t term) inFile(n *node, data, path string) (Hit, bool) {
-	b, err := decode64(data)
-	if err != nil {
-		return Hit{}, false
-	}
-	s, ok := Text(n.str("contentType"), b)
-	if !ok {
-		return Hit{}, false
-	}
-	return t.inString(s, path, "")
-}
-
-// around is how many letters of a snippet stand on each side.
-const around = 60
-
-// snippet returns the words around the first place of a folded phrase in a line.
-func snippet(line, phrase string) string {
-	// Each letter of the line and where it stands in the folded text.
-	var folded strings.Builder
-	var at []int
-	runes := []rune(line)
-	for _, r := range runes {
-		at = append(at, folded.Len())
-		folded.WriteString(Fold(string(r)))
-	}
-	i := strings.Index(folded.String(), phrase)
-	if i < 0 {
-		i = 0 // a letter that folds only beside another
-	}
-	from, _ := slices.BinarySearch(at, i)
-	to, _ := slices.BinarySearch(at, i+len(phrase))
-	start, end := max(0, from-around), min(len(runes), to+around)
-	out := string(runes[start:end])
-	if start > 0 {
-		out = "…" + out
-	}
-	if end < len(runes) {
-		out += "…"
-	}
-	return out
 }

@@ -14,6 +14,7 @@ import (
 	"chartcellar/cmd/chartcellar/internal/viewer"
 	"chartcellar/store"
 	"chartcellar/store/access"
+	"chartcellar/store/disk"
 	"chartcellar/store/index"
 	"chartcellar/store/journal"
 	"chartcellar/store/keys"
@@ -28,6 +29,7 @@ type desk struct {
 	t   testing.TB
 	m   *store.Mirror
 	key age.Identity
+	fs  gatedFS
 
 	// mu covers now.
 	mu  sync.Mutex
@@ -55,7 +57,7 @@ func newDesk(t testing.TB, lines ...string) *desk {
 		t.Fatal(err)
 	}
 	d.key = made.Office
-	d.m, err = store.Open(context.Background(), store.Options{Dir: dir, Box: box, Ballast: -1, Reserve: 1, Identity: made.Office, Now: d.clock})
+	d.m, err = store.Open(context.Background(), store.Options{Dir: dir, Box: box, Ballast: -1, Reserve: 1, Identity: made.Office, Now: d.clock, FS: &d.fs})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,6 +70,28 @@ func newDesk(t testing.TB, lines ...string) *desk {
 	}
 	d.pull("main", lines...)
 	return d
+}
+
+// A gatedFS opens no file of records while somebody holds its gate.
+type gatedFS struct {
+	disk.OS
+	gate sync.RWMutex
+}
+
+// Open implements disk.FS.
+func (f *gatedFS) Open(name string) (disk.File, error) {
+	if strings.Contains(name, "parts") {
+		f.gate.RLock()
+		defer f.gate.RUnlock()
+	}
+	return f.OS.Open(name)
+}
+
+// hold makes whoever reads records wait until release is called.
+func (d *desk) hold() (release func()) {
+	d.m.DropCache()
+	d.fs.gate.Lock()
+	return d.fs.gate.Unlock
 }
 
 func (d *desk) clock() time.Time {

@@ -36,6 +36,7 @@ type Room struct {
 	m         *store.Mirror
 	addresses address
 	roster    roster
+	searches  searches
 
 	// mu covers what follows.
 	mu     sync.Mutex
@@ -45,7 +46,10 @@ type Room struct {
 	leaves map[leaf]time.Time      // pages of documents that were written down
 }
 
-var _ viewer.Charts = (*Room)(nil)
+var (
+	_ viewer.Charts   = (*Room)(nil)
+	_ viewer.Searches = (*Room)(nil)
+)
 
 // New makes a Room. It reads nothing.
 func New(o Options) (*Room, error) {
@@ -60,6 +64,7 @@ func New(o Options) (*Room, error) {
 
 // Forget drops everything that was read: nobody who may see charts is signed in.
 func (r *Room) Forget() {
+	r.searches.forget()
 	r.roster.forget()
 	r.mu.Lock()
 	defer r.mu.Unlock()

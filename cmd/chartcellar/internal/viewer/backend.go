@@ -61,6 +61,7 @@ type Backend interface {
 	Scheduler
 	SecondCopies
 	Holdings
+	Searches
 	Months
 	Administration
 	AccessLog

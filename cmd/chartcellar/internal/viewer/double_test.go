@@ -37,6 +37,7 @@ type double struct {
 	restored viewer.Restored
 	holdings []viewer.Holding
 	found    viewer.HoldingFiles
+	searches map[string]viewer.SearchResult
 	owner    func(ctx context.Context, code string, o viewer.NewOwner) error
 	broken   error // what every question is answered with
 
@@ -47,6 +48,7 @@ type double struct {
 	did      []string
 	seen     viewer.Seen
 	actor    viewer.Actor // who opened a chart last
+	left     []string // accounts whose searches were stopped
 }
 
 func (d *double) do(format string, a ...any) error {
@@ -316,6 +318,7 @@ func practice() *double {
 		Connections: []viewer.Connection{{Source: "main", Base: "https://emr.example/fhir", Auth: "backend-services", ClientID: "cc-1204", Level: "group", SignIn: health.Check{Answer: health.Yes, At: now.Add(-17 * time.Hour)}}}}
 	d.keepsCopies()
 	d.wasSeen()
+	d.searches = searched()
 	d.log = viewer.LogPage{All: 2, Chain: health.Check{Answer: health.Yes, At: now, Words: "All 2 lines."}, Lines: []viewer.LogLine{
 		{Number: 2, At: now, Account: "m.reyes", Address: "127.0.0.1", Code: "access.session.in", What: "Signed in"}, {Number: 1, At: now, Code: "run.start", What: "A backup began"}}}
 	return d

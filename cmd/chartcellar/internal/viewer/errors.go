@@ -186,6 +186,10 @@ func pageOf(path string) string {
 		return path
 	case strings.HasPrefix(path, "/backups/holdings"):
 		return "/backups/holdings"
+	case strings.HasPrefix(path, "/search/"): // what was found, of which something was asked for
+		return path[:strings.LastIndexByte(path, '/')]
+	case path == "/search":
+		return path
 	case strings.HasPrefix(path, "/backups/copies"):
 		return "/backups/copies"
 	case strings.HasPrefix(path, "/backups"):

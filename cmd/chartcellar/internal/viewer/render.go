@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"path"
 	"slices"
 	"strconv"
@@ -256,9 +257,21 @@ func (v *view) Ago(t time.Time) string {
 	}
 }
 
-// Refresh is after how many seconds a browser without JavaScript asks for the lock
-// page: when the session has locked.
-func (v *view) Refresh() int { return v.Left + 2 }
+// A reloading page changes by itself.
+type reloading interface {
+	Reload() (seconds int, address string)
+}
+
+// Refresh is after how many seconds a browser without JavaScript asks again, and where:
+// the page itself as long as it changes, else the lock page when the session has locked.
+func (v *view) Refresh() string {
+	if p, ok := v.Data.(reloading); ok {
+		if seconds, address := p.Reload(); seconds > 0 && seconds < v.Left {
+			return fmt.Sprintf("%d;url=%s", seconds, address)
+		}
+	}
+	return fmt.Sprintf("%d;url=/lock?next=%s", v.Left+2, url.QueryEscape(v.Path))
+}
 
 // Zone names the time zone of the page.
 func (v *view) Zone() string { return v.now.In(v.zone).Format("MST (UTC-07:00)") }

@@ -21,6 +21,7 @@ func routes() []Route {
 		labRoutes(),
 		recordRoutes(),
 		documentRoutes(),
+		searchRoutes(),
 		copyRoutes(),
 		settingRoutes(),
 		privacyRoutes(),

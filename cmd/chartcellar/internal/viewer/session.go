@@ -169,6 +169,7 @@ func (s *Server) serveLock(r *request) error {
 
 func (s *Server) doLock(r *request) error {
 	next := safeNext(r.PostFormValue("next"))
+	s.o.Backend.StopSearches(r.actor())
 	if err := s.o.Access.Lock(r.token); err != nil && !errors.Is(err, access.ErrNoSession) {
 		return err
 	}
@@ -192,6 +193,7 @@ func (s *Server) doUnlock(r *request) error {
 }
 
 func (s *Server) doSignOut(r *request) error {
+	s.o.Backend.StopSearches(r.actor())
 	s.o.Access.SignOut(r.token)
 	s.setCookie(r, "")
 	r.w.Header().Set("Clear-Site-Data", `"cache", "storage"`)

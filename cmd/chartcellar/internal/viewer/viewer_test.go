@@ -12,7 +12,9 @@ var samples = map[string]string{"/{$}": "/", "/static/{name}": "/static/none.css
 	"/backups/runs/{run}/report.pdf": "/backups/runs/412/report.pdf", "/reports/{month}": "/reports/2026-11",
 	"/reports/{month}/report.json": "/reports/2026-11/report.json", "/reports/{month}/report.pdf": "/reports/2026-11/report.pdf",
 	"/settings/accounts/{id}": "/settings/accounts/none", "/emergency/review/{id}": "/emergency/review/none",
-	"/log/patient/{ref}": "/log/patient/" + patientRef(), "/log/patient/{ref}/report.csv": "/log/patient/" + patientRef() + "/report.csv"}
+	"/log/patient/{ref}": "/log/patient/" + patientRef(), "/log/patient/{ref}/report.csv": "/log/patient/" + patientRef() + "/report.csv",
+	"/search/{job}": "/search/notes", "/search/{job}/watch": "/search/codes/watch", "/search/{job}/part": "/search/cohort/part",
+	"/search/{job}/stop": "/search/notes/stop", "/search/{job}/patients.csv": "/search/cohort/patients.csv"}
 
 // oneRef fills other patterns with a record or a patient of the double.
 var oneRef = strings.NewReplacer("/record/{ref}", "/record/"+recordRef("Observation/o1"), "/chart/{ref}/timeline", "/chart/"+patientRef()+"/timeline",
