@@ -91,10 +91,6 @@ func (o *office) opened(id age.Identity) error {
 		return nil
 	}
 	o.key, o.unlock = id, release
-	o.e.limitMemory(lookedMemory)
-	if o.Room != nil {
-		o.Wake()
-	}
 	return nil
 }
 
@@ -109,7 +105,6 @@ func (o *office) closed() {
 	if o.Room != nil {
 		o.Forget()
 	}
-	o.e.limitMemory(memoryLimit)
 }
 
 // openRoom makes what answers the pages of patients.
