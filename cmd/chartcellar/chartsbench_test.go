@@ -64,9 +64,11 @@ func (k practiceMaker) export(typ string, give func([]byte)) {
 			add(i, visit)
 		}
 	}
-	for visit := 0; visit < k.p.Visits(storetest.Heavy) && *chartsByTime; visit++ {
+	steps := k.p.Visits(storetest.Heavy)
+	for step := 0; step < steps && *chartsByTime; step++ {
 		for i := range k.p.Patients {
-			if visit < k.p.Visits(i) {
+			n := k.p.Visits(i)
+			for visit := (step*n + steps - 1) / steps; visit*steps < (step+1)*n; visit++ {
 				add(i, visit)
 			}
 		}

@@ -33,7 +33,7 @@ func (d *DB) Merge(ctx context.Context) error {
 	d.write.Lock()
 	defer d.write.Unlock()
 	d.stateMu.Lock()
-	files := d.fileList(true)
+	files := d.fileList()
 	d.stateMu.Unlock()
 	if len(files) == 0 {
 		return nil
@@ -362,7 +362,7 @@ func (h *mergeHeap[T]) advance() error {
 // up counted too often.
 func (d *DB) Twice(ctx context.Context) (map[byte]int, error) {
 	d.stateMu.Lock()
-	files := d.fileList(true)
+	files := d.fileList()
 	d.stateMu.Unlock()
 	count := map[byte]int{}
 	if len(files) < 2 {
