@@ -174,7 +174,8 @@ type frameWork struct {
 // are read and checked by several workers; fn is called by one goroutine at a
 // time.
 func (s *Snapshot) Each(ctx context.Context, source, typ string, fn func(id string, raw []byte) error) error {
-	work, err := s.plan(typ)
+	own := s.m.runsOf(source)
+	work, err := s.plan(typ, func(e *index.Entry) bool { return own[e.Run] })
 	if err != nil {
 		return err
 	}
@@ -226,14 +227,14 @@ func (s *Snapshot) Each(ctx context.Context, source, typ string, fn func(id stri
 }
 
 // plan lists the wanted lines by frame, in the order of the archive.
-func (s *Snapshot) plan(typ string) ([]*frameWork, error) {
+func (s *Snapshot) plan(typ string, wanted func(*index.Entry) bool) ([]*frameWork, error) {
 	in, err := s.seals()
 	if err != nil {
 		return nil, err
 	}
 	var list []index.Entry
 	err = s.m.index.EachCurrent(index.TypeByte(typ), s.part, s.states, func(e *index.Entry) error {
-		if _, sealed := in[e.Patient]; !sealed && e.Flags&index.Tombstone == 0 {
+		if _, sealed := in[e.Patient]; !sealed && e.Flags&index.Tombstone == 0 && wanted(e) {
 			list = append(list, *e)
 		}
 		return nil

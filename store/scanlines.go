@@ -21,7 +21,27 @@ import (
 // are passed over: all others are read, and the error is then a *DamagedError.
 func (s *Snapshot) EachParallel(ctx context.Context, source, typ string, workers int,
 	fn func(worker int, id string, raw []byte) error) error {
-	work, err := s.plan(typ)
+	return s.EachNew(ctx, source, typ, workers, func(Mark) bool { return true },
+		func(worker int, _ Mark, id string, raw []byte) error { return fn(worker, id, raw) })
+}
+
+// A Mark stands for one version of one record: two are equal if they stand for the same.
+type Mark struct {
+	key index.Key
+	loc index.Loc
+	of  index.Patient
+}
+
+// Patient stands for the patient that the record belongs to; zero for none. Patients of
+// two sources are never the same.
+func (m Mark) Patient() [8]byte { return m.of }
+
+// EachNew is EachParallel for those records of which fresh says so. It is called before
+// any of them is read, by one goroutine, with the newest version of every record.
+func (s *Snapshot) EachNew(ctx context.Context, source, typ string, workers int, fresh func(Mark) bool,
+	fn func(worker int, m Mark, id string, raw []byte) error) error {
+	own := s.m.runsOf(source)
+	work, err := s.plan(typ, func(e *index.Entry) bool { return own[e.Run] && fresh(Mark{e.Key, e.Loc, e.Patient}) })
 	if err != nil {
 		return err
 	}
@@ -42,7 +62,7 @@ func (s *Snapshot) EachParallel(ctx context.Context, source, typ string, workers
 				if ctx.Err() != nil {
 					continue
 				}
-				err := r.frame(w, func(id string, raw []byte) error { return fn(i, id, raw) })
+				err := r.frame(w, func(m Mark, id string, raw []byte) error { return fn(i, m, id, raw) })
 				if errors.Is(err, errFrame) {
 					damage.Lock()
 					damage.Records += len(w.want)
@@ -97,7 +117,7 @@ func newLineReader(s *Snapshot, source, typ string) *lineReader {
 }
 
 // frame calls fn for the wanted lines of one frame.
-func (r *lineReader) frame(w *frameWork, fn func(id string, raw []byte) error) error {
+func (r *lineReader) frame(w *frameWork, fn func(m Mark, id string, raw []byte) error) error {
 	p, err := r.s.m.usePart(w.part)
 	if err != nil {
 		return damaged(err)
@@ -127,7 +147,7 @@ func (r *lineReader) frame(w *frameWork, fn func(id string, raw []byte) error) e
 		if err != nil || len(raw) != int(e.Length) || r.hash.Key([]byte(r.typ), id) != e.Key {
 			return badEntry(Key{Type: r.typ})
 		}
-		if err := fn(string(id), raw); err != nil {
+		if err := fn(Mark{e.Key, e.Loc, e.Patient}, string(id), raw); err != nil {
 			return err
 		}
 	}

@@ -232,11 +232,15 @@ func (b *Builder) Join(o *Builder) {
 	for t, ids := range o.others {
 		b.others[t] = append(b.others[t], ids...)
 	}
+	for t, n := range o.withheld {
+		b.withheld[t] += n
+	}
 	for t, n := range o.unread {
 		b.unread[t] += n
 	}
 	for i := range b.plans {
 		b.made[i] = append(b.made[i], o.made[i]...)
+		b.sections[i].Withheld += o.sections[i].Withheld
 		b.sections[i].Plain = append(b.sections[i].Plain, o.sections[i].Plain...)
 	}
 }

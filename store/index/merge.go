@@ -61,11 +61,13 @@ func (d *DB) swap(temp string) error {
 	if err := d.fs.Point("before index swap"); err != nil {
 		return err
 	}
+	generation := d.Generation()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.db.Close(); err != nil {
 		return err
 	}
+	d.before = generation
 	swapErr := disk.Swap(d.fs, temp, d.path)
 	if err := d.open(d.path, false); err != nil {
 		return err
