@@ -32,9 +32,16 @@ type Mark struct {
 	of  index.Patient
 }
 
-// Patient stands for the patient that the record belongs to; zero for none. Patients of
-// two sources are never the same.
-func (m Mark) Patient() [8]byte { return m.of }
+// A PatientMark stands for a patient of one source; zero for none.
+type PatientMark [8]byte
+
+// Patient stands for the patient that the record belongs to.
+func (m Mark) Patient() PatientMark { return PatientMark(m.of) }
+
+// PatientMark stands for the patient with this id.
+func (m *Mirror) PatientMark(source, id string) PatientMark {
+	return PatientMark(m.index.Hasher(source).Patient([]byte(id)))
+}
 
 // EachNew is EachParallel for those records of which fresh says so. It is called before
 // any of them is read, by one goroutine, with the newest version of every record.

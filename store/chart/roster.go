@@ -95,9 +95,12 @@ func newEntry(r Resource) Entry {
 		e.digits.add(digitsOf(str(t.Value)))
 	}
 	e.readIdentifiers(p.Identifier)
-	e.ids.add(ofRecord + Fold(CleanLine(e.ID)))
+	e.addID()
 	return e
 }
+
+// addID adds the id of the record to what is searched.
+func (e *Entry) addID() { e.ids.add(ofRecord + Fold(CleanLine(e.ID))) }
 
 // readIdentifiers takes the MRN: the first identifier that says it is one.
 func (e *Entry) readIdentifiers(list []fhir.Identifier) {
@@ -116,7 +119,7 @@ func (e *Entry) readIdentifiers(list []fhir.Identifier) {
 // plainEntry makes an entry from the strings of a record that no model reads.
 func plainEntry(r Resource) Entry {
 	e := Entry{ID: r.ID, Plain: true}
-	e.ids.add(ofRecord + Fold(CleanLine(e.ID)))
+	e.addID()
 	tree, err := parseTree(r.Raw)
 	if err != nil {
 		return e

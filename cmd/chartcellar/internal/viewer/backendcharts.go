@@ -67,6 +67,7 @@ type Patients struct {
 	All    int      // patients in the copy; "n of n"
 	Hidden int      // of these, labelled sensitive and not shown to this role
 	Sealed int      // of these, sealed and shown to nobody
+	Unread int      // of these, whose records could not be read
 	EMRs   []string // if there are several
 	Recent []PatientRow
 	Copy   string // which copy, in words
