@@ -16,13 +16,15 @@ import (
 
 func main() { os.Exit(start(nil)) }
 
+// memoryLimit is a soft limit: the collector works harder before a long line or a swollen
+// file takes half of a small box.
+const memoryLimit = 128 << 20
+
 // start runs the program on a disk, nil for the real one; a test puts one in its
 // place on which the process dies.
 func start(fsys disk.FS) int {
 	if os.Getenv("GOMEMLIMIT") == "" {
-		// A soft limit: the collector works harder before a long line or a swollen
-		// file takes half of a small box.
-		debug.SetMemoryLimit(128 << 20)
+		debug.SetMemoryLimit(memoryLimit)
 	}
 	args := os.Args[1:]
 	if own, err := os.Executable(); err == nil {
