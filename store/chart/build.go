@@ -238,6 +238,7 @@ func (b *Builder) Join(o *Builder) {
 	for t, n := range o.unread {
 		b.unread[t] += n
 	}
+	b.results, b.panels = append(b.results, o.results...), append(b.panels, o.panels...)
 	for i := range b.plans {
 		b.made[i] = append(b.made[i], o.made[i]...)
 		b.sections[i].Withheld += o.sections[i].Withheld
