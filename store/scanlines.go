@@ -32,15 +32,15 @@ type Mark struct {
 	of  index.Patient
 }
 
-// A PatientMark stands for a patient of one source; zero for none.
-type PatientMark [8]byte
+// A Whose stands for a patient of one source; zero for none.
+type Whose [8]byte
 
-// Patient stands for the patient that the record belongs to.
-func (m Mark) Patient() PatientMark { return PatientMark(m.of) }
+// Whose stands for the patient that the record belongs to.
+func (m Mark) Whose() Whose { return Whose(m.of) }
 
-// PatientMark stands for the patient with this id.
-func (m *Mirror) PatientMark(source, id string) PatientMark {
-	return PatientMark(m.index.Hasher(source).Patient([]byte(id)))
+// Whose stands for the patient with this id.
+func (m *Mirror) Whose(source, id string) Whose {
+	return Whose(m.index.Hasher(source).Patient([]byte(id)))
 }
 
 // EachNew is EachParallel for those records of which fresh says so. It is called before
@@ -212,4 +212,23 @@ func (s *Snapshot) CountOf(source, typ string) (n int, err error) {
 		return nil
 	})
 	return n, err
+}
+
+// ChangedBy calls fn for every patient of whom a run has brought or removed a record, and
+// no later one has changed it, as the snapshot shows it; once for each record.
+func (s *Snapshot) ChangedBy(ctx context.Context, run uint32, fn func(Whose)) error {
+	return s.m.index.EachGroup(ctx, s.states, func(list []index.Entry) {
+		for len(list) > 0 && list[len(list)-1].Part > s.part {
+			list = list[:len(list)-1]
+		}
+		if len(list) == 0 || list[len(list)-1].Run != run {
+			return
+		}
+		for i := len(list) - 1; i >= 0; i-- { // a tombstone is of the patient of the version before it
+			if list[i].Flags&index.Tombstone == 0 {
+				fn(Whose(list[i].Patient))
+				return
+			}
+		}
+	})
 }

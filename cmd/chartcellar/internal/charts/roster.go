@@ -25,24 +25,31 @@ type roster struct {
 // people are the patients as they stood. They are not changed once they are made.
 type people struct {
 	generation uint64
-	list       []person // by their keys
-	at         map[store.PatientMark]int32
+	list       []kept // by their keys
+	at         map[store.Whose]int32
 	replaced   []int32 // those that have been replaced by others
 	sealed     int     // patients who are not in the list because they are sealed
 	unread     int     // and because their records cannot be read
 }
 
-// A person takes about 300 bytes with its place in people.at.
-type person struct {
-	chart.Packed
+// A kept person takes about 300 bytes, with its place in people.at.
+type kept struct {
+	packed chart.Packed
 	mark   store.Mark
 	source string
 }
 
+type person struct {
+	chart.Entry
+	source string
+}
+
+func (k *kept) person() person { return person{k.packed.Entry(), k.source} }
+
 // key is what the list is in the order of.
-func (p *person) key() string {
-	e := p.Entry()
-	return nameKey(e.Name) + p.source + "\x00" + e.ID
+func (k *kept) key() string {
+	e := k.packed.Entry()
+	return nameKey(e.Name) + k.source + "\x00" + e.ID
 }
 
 func nameKey(name string) string { return chart.Fold(name) + "\x00" }
@@ -87,14 +94,14 @@ func (r *Room) gather(ctx context.Context, asOf string, before *people) (*people
 	if before == nil {
 		before = p
 	}
-	stays, found := make([]bool, len(before.list)), make([][]person, workers())
+	stays, found := make([]bool, len(before.list)), make([][]kept, workers())
 	for _, source := range r.o.Sources() {
 		rd, _, _, err := r.reading(source, asOf)
 		if err != nil {
 			return nil, err
 		}
 		fresh := func(m store.Mark) bool {
-			i, known := before.at[m.Patient()]
+			i, known := before.at[m.Whose()]
 			known = known && before.list[i].mark == m
 			if known {
 				stays[i] = true
@@ -103,7 +110,7 @@ func (r *Room) gather(ctx context.Context, asOf string, before *people) (*people
 		}
 		err = rd.Snap.EachNew(ctx, source, "Patient", len(found), fresh, func(worker int, m store.Mark, id string, raw []byte) error {
 			e := chart.NewEntry(chart.Resource{Type: "Patient", ID: id, Raw: raw})
-			found[worker] = append(found[worker], person{e.Pack(), m, source})
+			found[worker] = append(found[worker], kept{e.Pack(), m, source})
 			return nil
 		})
 		var damage *store.DamagedError
@@ -123,14 +130,14 @@ func (r *Room) gather(ctx context.Context, asOf string, before *people) (*people
 }
 
 // fill makes the list of those that stay, who are in order, and of new ones.
-func (p *people) fill(old []person, stays []bool, more []person) {
+func (p *people) fill(old []kept, stays []bool, more []kept) {
 	keys := make([]string, len(more))
 	order := make([]int, len(more))
 	for i := range more {
 		keys[i], order[i] = more[i].key(), i
 	}
 	slices.SortFunc(order, func(a, b int) int { return strings.Compare(keys[a], keys[b]) })
-	p.list = make([]person, 0, len(old)+len(more))
+	p.list = make([]kept, 0, len(old)+len(more))
 	take := func(to int) {
 		for i := range to {
 			if stays[i] {
@@ -144,10 +151,10 @@ func (p *people) fill(old []person, stays []bool, more []person) {
 		p.list = append(p.list, more[i])
 	}
 	take(len(old))
-	p.at = make(map[store.PatientMark]int32, len(p.list))
+	p.at = make(map[store.Whose]int32, len(p.list))
 	for i := range p.list {
-		p.at[p.list[i].mark.Patient()] = int32(i)
-		if e := p.list[i].Entry(); e.ReplacedBy != "" {
+		p.at[p.list[i].mark.Whose()] = int32(i)
+		if e := p.list[i].packed.Entry(); e.ReplacedBy != "" {
 			p.replaced = append(p.replaced, int32(i))
 		}
 	}
@@ -186,16 +193,16 @@ func (r *Room) Patients(ctx context.Context, a viewer.Actor, q viewer.PatientQue
 	fits := fitting(q, at)
 	from, to := q.Page*q.Rows, (q.Page+1)*q.Rows
 	for i := range p.list {
-		e := p.list[i].Entry()
-		if closed(a, &e) {
+		one := p.list[i].person()
+		if closed(a, &one) {
 			out.Hidden++ // whether or not the query fits: that would tell who it is
 			continue
 		}
-		if !fits(&e, p.list[i].source) {
+		if !fits(&one) {
 			continue
 		}
 		if out.Found >= from && out.Found < to {
-			out.List = append(out.List, r.row(e, p.list[i].source, at))
+			out.List = append(out.List, r.row(&one, at))
 		}
 		out.Found++
 	}
@@ -233,16 +240,16 @@ func (r *Room) copyWords(asOf string) (string, error) {
 }
 
 // fitting tells whether a patient is one of those asked for.
-func fitting(q viewer.PatientQuery, at time.Time) func(p *chart.Entry, source string) bool {
+func fitting(q viewer.PatientQuery, at time.Time) func(*person) bool {
 	text := chart.ParseQuery(q.Text)
 	groups := viewer.AgeGroups()
 	group := slices.IndexFunc(groups, func(g viewer.AgeGroup) bool { return g.Name == q.Ages })
-	return func(p *chart.Entry, source string) bool {
+	return func(p *person) bool {
 		switch {
-		case q.EMR != "" && source != q.EMR, q.Sex != "" && p.Sex != q.Sex,
+		case q.EMR != "" && p.source != q.EMR, q.Sex != "" && p.Sex != q.Sex,
 			q.State == "active" && (p.Inactive || p.Deceased != ""), q.State == "inactive" && !p.Inactive,
 			q.State == "deceased" && p.Deceased == "",
-			!text.Fits(p),
+			!text.Fits(&p.Entry),
 			group >= 0 && !chart.AgedBetween(p.Born, at, groups[group].From, groups[group].To):
 			return false
 		}
@@ -252,10 +259,10 @@ func fitting(q viewer.PatientQuery, at time.Time) func(p *chart.Entry, source st
 
 // closed reports whether a patient's record is labelled sensitive, and who asks may not see
 // that.
-func closed(a viewer.Actor, p *chart.Entry) bool { return p.Sensitive && !a.Sensitive }
+func closed(a viewer.Actor, p *person) bool { return p.Sensitive && !a.Sensitive }
 
-func (r *Room) row(p chart.Entry, source string, at time.Time) viewer.PatientRow {
-	return viewer.PatientRow{Entry: p, Ref: r.Refer(source, "Patient/"+p.ID), Source: source, Age: chart.Age(p.Born, at)}
+func (r *Room) row(p *person, at time.Time) viewer.PatientRow {
+	return viewer.PatientRow{Entry: p.Entry, Ref: r.Refer(p.source, "Patient/"+p.ID), Source: p.source, Age: chart.Age(p.Born, at)}
 }
 
 // recentRows are the patients that an account opened last.
@@ -268,12 +275,12 @@ func (r *Room) recentRows(a viewer.Actor, p *people, at time.Time) (rows []viewe
 		if err != nil {
 			continue
 		}
-		i, ok := p.at[r.m.PatientMark(source, id)]
+		i, ok := p.at[r.m.Whose(source, id)]
 		if !ok {
 			continue
 		}
-		if e := p.list[i].Entry(); !closed(a, &e) {
-			rows = append(rows, r.row(e, source, at))
+		if one := p.list[i].person(); !closed(a, &one) {
+			rows = append(rows, r.row(&one, at))
 		}
 	}
 	return rows
@@ -291,28 +298,28 @@ func (r *Room) same(ctx context.Context, a viewer.Actor, source string, e *chart
 	}
 	places := append(p.named(e.Name), p.replaced...)
 	if id, ok := strings.CutPrefix(e.ReplacedBy, "Patient/"); ok {
-		if i, known := p.at[r.m.PatientMark(source, id)]; known {
+		if i, known := p.at[r.m.Whose(source, id)]; known {
 			places = append(places, i)
 		}
 	}
 	slices.Sort(places)
 	for _, i := range slices.Compact(places) {
-		o, of := p.list[i].Entry(), p.list[i].source
-		if of == source && o.ID == e.ID || len(list) == shownSame || closed(a, &o) {
+		o := p.list[i].person()
+		if o.source == source && o.ID == e.ID || len(list) == shownSame || closed(a, &o) {
 			continue
 		}
 		why := ""
 		switch {
-		case of == source && e.ReplacedBy == "Patient/"+o.ID:
+		case o.source == source && e.ReplacedBy == "Patient/"+o.ID:
 			why = "The EMR says that another record has taken the place of this one:"
-		case of == source && o.ReplacedBy == "Patient/"+e.ID:
+		case o.source == source && o.ReplacedBy == "Patient/"+e.ID:
 			why = "The EMR says that this record has taken the place of another one:"
 		case e.Born != "" && o.Born == e.Born && e.Name != "" && chart.Fold(o.Name) == chart.Fold(e.Name):
 			why = "There are two patient records of this name and birth date:"
 		default:
 			continue
 		}
-		list = append(list, viewer.SamePerson{PatientRow: r.row(o, of, r.o.Now()), Why: why})
+		list = append(list, viewer.SamePerson{PatientRow: r.row(&o, r.o.Now()), Why: why})
 	}
 	return list, nil
 }
