@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"chartcellar/store/archive"
 	"chartcellar/store/index"
 	"chartcellar/store/scan"
 )
@@ -128,7 +127,7 @@ func (s *Snapshot) lineOf(e *index.Entry) (raw []byte, id string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	raw, ok := archive.Line(f.plain, int(e.Line))
+	raw, ok := f.line(int(e.Line))
 	if !ok {
 		return nil, "", fmt.Errorf("the index points to no line: %w", index.ErrBad)
 	}
@@ -272,7 +271,7 @@ func (s *Snapshot) load(sc *scan.Scanner, source, typ string, w *frameWork) erro
 	}
 	for i := range w.want {
 		e := &w.want[i]
-		raw, ok := archive.Line(f.plain, int(e.Line))
+		raw, ok := f.line(int(e.Line))
 		if !ok {
 			return fmt.Errorf("the index points to no line: %w", index.ErrBad)
 		}
@@ -308,7 +307,7 @@ func (s *Snapshot) Removed(ctx context.Context, source, typ string, fn func(Vers
 		if err != nil {
 			return err
 		}
-		raw, _ := archive.Line(f.plain, int(list[i].Line))
+		raw, _ := f.line(int(list[i].Line))
 		t, ok := parseTombstone(raw)
 		if !ok || t.Type != typ {
 			return badEntry(Key{Type: typ})
@@ -426,7 +425,7 @@ func (m *Mirror) Fingerprint(resource []byte) ([16]byte, error) {
 
 // matches reports whether the line of an entry is what the index says.
 func matches(sc *scan.Scanner, f *cachedFrame, e *index.Entry) bool {
-	raw, ok := archive.Line(f.plain, int(e.Line))
+	raw, ok := f.line(int(e.Line))
 	if !ok || len(raw) != int(e.Length) {
 		return false
 	}

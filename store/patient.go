@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -182,14 +181,10 @@ func (r *patientReader) look(f *cachedFrame, lines []index.Line) error {
 	if f.source != r.source || f.kind == archive.Deleted { // a tombstone belongs to nobody
 		return fmt.Errorf("the index points to no record: %w", index.ErrBad)
 	}
-	rest, raw, at := f.plain, []byte(nil), -1
 	for _, l := range lines {
-		for at < int(l.Line) {
-			var ok bool
-			if raw, rest, ok = bytes.Cut(rest, []byte{'\n'}); !ok {
-				return fmt.Errorf("the index points to no line: %w", index.ErrBad)
-			}
-			at++
+		raw, ok := f.line(int(l.Line))
+		if !ok {
+			return fmt.Errorf("the index points to no line: %w", index.ErrBad)
 		}
 		facts, err := r.scan.Line(raw)
 		if err != nil {

@@ -197,7 +197,7 @@ func (s *Snapshot) read(k Key, e *index.Entry) (Version, error) {
 
 // readFrom is read for a frame that is at hand.
 func (s *Snapshot) readFrom(f *cachedFrame, k Key, e *index.Entry) (Version, error) {
-	raw, ok := archive.Line(f.plain, int(e.Line))
+	raw, ok := f.line(int(e.Line))
 	if !ok || len(raw) != int(e.Length) {
 		return Version{}, badEntry(k)
 	}
@@ -269,7 +269,7 @@ func (s *Snapshot) keyAt(sc *scan.Scanner, source string, l index.Line) (Key, *c
 	if err != nil {
 		return k, nil, err
 	}
-	raw, ok := archive.Line(f.plain, int(l.Line))
+	raw, ok := f.line(int(l.Line))
 	if !ok || f.source != source {
 		return k, nil, fmt.Errorf("the index points to no line: %w", index.ErrBad)
 	}

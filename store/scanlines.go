@@ -217,6 +217,10 @@ func (s *Snapshot) CountOf(source, typ string) (n int, err error) {
 // ChangedBy calls fn for every patient of whom a run has brought or removed a record, and
 // no later one has changed it, as the snapshot shows it; once for each record.
 func (s *Snapshot) ChangedBy(ctx context.Context, run uint32, fn func(Whose)) error {
+	in, err := s.seals()
+	if err != nil {
+		return err
+	}
 	return s.m.index.EachGroup(ctx, s.states, func(list []index.Entry) {
 		for len(list) > 0 && list[len(list)-1].Part > s.part {
 			list = list[:len(list)-1]
@@ -225,6 +229,9 @@ func (s *Snapshot) ChangedBy(ctx context.Context, run uint32, fn func(Whose)) er
 			return
 		}
 		for i := len(list) - 1; i >= 0; i-- { // a tombstone is of the patient of the version before it
+			if _, sealed := in[list[i].Patient]; sealed {
+				return
+			}
 			if list[i].Flags&index.Tombstone == 0 {
 				fn(Whose(list[i].Patient))
 				return
