@@ -132,7 +132,7 @@ func BenchmarkCharts(b *testing.B) {
 		dir = b.TempDir()
 	}
 	practiceIn(b, dir)
-	defer debug.SetMemoryLimit(debug.SetMemoryLimit(memoryLimit))
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(lookedMemory))
 	s := serveIn(b, dir)
 	s.entersAsOwner()
 	c := chartsBench{served: s, o: s.e.daemon.get().office.Load(), rand: rand.New(rand.NewPCG(1, 2))}

@@ -238,6 +238,7 @@ func (b *Builder) Join(o *Builder) {
 	for t, n := range o.unread {
 		b.unread[t] += n
 	}
+	b.events = append(b.events, o.events...)
 	b.results, b.panels = append(b.results, o.results...), append(b.panels, o.panels...)
 	for i := range b.plans {
 		b.made[i] = append(b.made[i], o.made[i]...)

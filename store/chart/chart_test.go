@@ -37,6 +37,7 @@ func build(t testing.TB, o chart.Options, lines ...string) *chart.Chart {
 	if o.At.IsZero() {
 		o.At = day
 	}
+	o.Timeline = true
 	b := chart.New(o)
 	for _, l := range lines {
 		b.Add(res(t, l))

@@ -178,6 +178,10 @@ func (r *Room) Patients(ctx context.Context, a viewer.Actor, q viewer.PatientQue
 	if err := r.journal(a, "patients.search", store.Key{Type: "Patient"}, "", "for: "+q.Text); err != nil {
 		return viewer.Patients{}, err
 	}
+	of, err := r.activityFor(ctx, q)
+	if err != nil {
+		return viewer.Patients{}, err
+	}
 	p, err := r.people(ctx, q.AsOf)
 	if err != nil {
 		return viewer.Patients{}, err
@@ -188,6 +192,10 @@ func (r *Room) Patients(ctx context.Context, a viewer.Actor, q viewer.PatientQue
 	}
 	if out.Copy, err = r.copyWords(q.AsOf); err != nil {
 		return out, err
+	}
+	out.Reading = of == nil && q.AsOf == ""
+	if of != nil {
+		out.VisitsUnread = of.unread
 	}
 	at := r.at(q.AsOf)
 	fits := fitting(q, at)
@@ -201,8 +209,14 @@ func (r *Room) Patients(ctx context.Context, a viewer.Actor, q viewer.PatientQue
 		if !fits(&one) {
 			continue
 		}
+		v := of.visits(a, p.list[i].mark)
+		if !v.fit(q) {
+			continue
+		}
 		if out.Found >= from && out.Found < to {
-			out.List = append(out.List, r.row(&one, at))
+			row := r.row(&one, at)
+			row.LastVisit, row.NextVisit, row.Changed = dayOf(v.last[0]), dayOf(v.next[0]), v.changed
+			out.List = append(out.List, row)
 		}
 		out.Found++
 	}
