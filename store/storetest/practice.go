@@ -125,7 +125,7 @@ func (v practiceVisit) observation(dst []byte, k int) []byte {
 	test := mix(v.h, k) % 60
 	return v.line(dst, "Observation", k, fmt.Sprintf(`"status":"final","category":[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":%q}]}],"code":%s,`+
 		`"encounter":{"reference":"Encounter/Enc-%d-%d-0"},"effectiveDateTime":%q,"performer":[{"reference":"Practitioner/prac-%d"}],`+
-		`"valueQuantity":{"value":%d.5,"unit":"mg/dL","system":"http://unitsofmeasure.org","code":"mg/dL"},"referenceRange":[{"low":{"value":10,"unit":"mg/dL"},"high":{"value":70,"unit":"mg/dL"}}]`,
+		`"valueQuantity":{"value":%d.5,"unit":"mg/dL"},"referenceRange":[{"low":{"value":10,"unit":"mg/dL"},"high":{"value":70,"unit":"mg/dL"}}]`,
 		category, coding("http://loinc.org", fmt.Sprintf("%d-4", 1000+test), fmt.Sprintf("Test number %d", test)), v.i, v.visit+1, v.clock(9), v.h%8, mix(v.h, k+50)%97))
 }
 
