@@ -70,7 +70,7 @@ func (m *Mirror) smallBlob(b index.Blob) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, ok := archive.Line(f.plain, int(b.Line))
+	raw, ok := f.line(int(b.Line))
 	if !ok || f.kind != archive.Ours {
 		return nil, fmt.Errorf("the index points to no attachment: %w", index.ErrBad)
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"container/list"
 	"errors"
 	"fmt"
@@ -45,6 +46,33 @@ type cachedFrame struct {
 	source  string
 	fetched string
 	plain   []byte
+	ends    []int32 // of the lines in plain, each with its newline
+}
+
+func newCachedFrame(id frameID, info archive.FrameInfo, foot archive.Footer, plain []byte) *cachedFrame {
+	f := &cachedFrame{id: id, kind: info.Kind, typ: info.Type, source: foot.Source, fetched: foot.Fetched, plain: plain,
+		ends: make([]int32, 0, info.Lines)}
+	for at := 0; at < len(plain); {
+		n := bytes.IndexByte(plain[at:], '\n')
+		if n < 0 {
+			break
+		}
+		at += n + 1
+		f.ends = append(f.ends, int32(at))
+	}
+	return f
+}
+
+// line returns line n, from 0, without its newline.
+func (f *cachedFrame) line(n int) ([]byte, bool) {
+	if n < 0 || n >= len(f.ends) {
+		return nil, false
+	}
+	from := int32(0)
+	if n > 0 {
+		from = f.ends[n-1]
+	}
+	return f.plain[from : f.ends[n]-1], true
 }
 
 // An openPart is closed when it has left the cache and nobody reads it.
@@ -79,8 +107,7 @@ func (m *Mirror) frame(part uint32, n int) (*cachedFrame, error) {
 	if err != nil {
 		return nil, err
 	}
-	info := p.Footer.Frames[n]
-	f := &cachedFrame{id, info.Kind, info.Type, p.Footer.Source, p.Footer.Fetched, plain}
+	f := newCachedFrame(id, p.Footer.Frames[n], p.Footer, plain)
 	m.cache.put(f)
 	return f, nil
 }

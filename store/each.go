@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"chartcellar/store/archive"
 	"chartcellar/store/index"
 	"chartcellar/store/scan"
 )
@@ -128,7 +127,7 @@ func (s *Snapshot) lineOf(e *index.Entry) (raw []byte, id string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	raw, ok := archive.Line(f.plain, int(e.Line))
+	raw, ok := f.line(int(e.Line))
 	if !ok {
 		return nil, "", fmt.Errorf("the index points to no line: %w", index.ErrBad)
 	}
@@ -174,7 +173,8 @@ type frameWork struct {
 // are read and checked by several workers; fn is called by one goroutine at a
 // time.
 func (s *Snapshot) Each(ctx context.Context, source, typ string, fn func(id string, raw []byte) error) error {
-	work, err := s.plan(typ)
+	own := s.m.runsOf(source)
+	work, err := s.plan(typ, func(e *index.Entry) bool { return own[e.Run] })
 	if err != nil {
 		return err
 	}
@@ -226,14 +226,14 @@ func (s *Snapshot) Each(ctx context.Context, source, typ string, fn func(id stri
 }
 
 // plan lists the wanted lines by frame, in the order of the archive.
-func (s *Snapshot) plan(typ string) ([]*frameWork, error) {
+func (s *Snapshot) plan(typ string, wanted func(*index.Entry) bool) ([]*frameWork, error) {
 	in, err := s.seals()
 	if err != nil {
 		return nil, err
 	}
 	var list []index.Entry
 	err = s.m.index.EachCurrent(index.TypeByte(typ), s.part, s.states, func(e *index.Entry) error {
-		if _, sealed := in[e.Patient]; !sealed && e.Flags&index.Tombstone == 0 {
+		if _, sealed := in[e.Patient]; !sealed && e.Flags&index.Tombstone == 0 && wanted(e) {
 			list = append(list, *e)
 		}
 		return nil
@@ -271,7 +271,7 @@ func (s *Snapshot) load(sc *scan.Scanner, source, typ string, w *frameWork) erro
 	}
 	for i := range w.want {
 		e := &w.want[i]
-		raw, ok := archive.Line(f.plain, int(e.Line))
+		raw, ok := f.line(int(e.Line))
 		if !ok {
 			return fmt.Errorf("the index points to no line: %w", index.ErrBad)
 		}
@@ -307,7 +307,7 @@ func (s *Snapshot) Removed(ctx context.Context, source, typ string, fn func(Vers
 		if err != nil {
 			return err
 		}
-		raw, _ := archive.Line(f.plain, int(list[i].Line))
+		raw, _ := f.line(int(list[i].Line))
 		t, ok := parseTombstone(raw)
 		if !ok || t.Type != typ {
 			return badEntry(Key{Type: typ})
@@ -425,7 +425,7 @@ func (m *Mirror) Fingerprint(resource []byte) ([16]byte, error) {
 
 // matches reports whether the line of an entry is what the index says.
 func matches(sc *scan.Scanner, f *cachedFrame, e *index.Entry) bool {
-	raw, ok := archive.Line(f.plain, int(e.Line))
+	raw, ok := f.line(int(e.Line))
 	if !ok || len(raw) != int(e.Length) {
 		return false
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 
-	"chartcellar/store/archive"
 	"chartcellar/store/index"
 )
 
@@ -90,7 +89,7 @@ func (s *Snapshot) waiting(e *index.Entry) (HeldRecord, error) {
 	if err != nil {
 		return HeldRecord{}, err
 	}
-	raw, _ := archive.Line(f.plain, int(e.Line))
+	raw, _ := f.line(int(e.Line))
 	t, ok := parseTombstone(raw)
 	if !ok {
 		return HeldRecord{}, badEntry(Key{Type: index.TypeName(e.Key.Type())})

@@ -162,11 +162,27 @@ func (s *Snapshot) versions(k Key) ([]index.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.seen(list), nil
+}
+
+// seen returns those of the versions of a record, marked, that the snapshot sees.
+func (s *Snapshot) seen(list []index.Entry) []index.Entry {
 	list = slices.DeleteFunc(list, func(e index.Entry) bool { return e.Part > s.part })
 	if s.m.index.NeedsMerge() {
 		index.Mark(list)
 	}
-	return list, nil
+	return list
+}
+
+// newest returns the newest of the versions that counts; nil if there is none.
+func (s *Snapshot) newest(list []index.Entry) *index.Entry {
+	list = s.seen(list)
+	for i := len(list) - 1; i >= 0; i-- {
+		if s.states.Counts(&list[i]) {
+			return &list[i]
+		}
+	}
+	return nil
 }
 
 // read returns the version behind an entry, checked to be the record that was
@@ -181,16 +197,11 @@ func (s *Snapshot) read(k Key, e *index.Entry) (Version, error) {
 
 // readFrom is read for a frame that is at hand.
 func (s *Snapshot) readFrom(f *cachedFrame, k Key, e *index.Entry) (Version, error) {
-	raw, ok := archive.Line(f.plain, int(e.Line))
+	raw, ok := f.line(int(e.Line))
 	if !ok || len(raw) != int(e.Length) {
 		return Version{}, badEntry(k)
 	}
-	v := Version{Key: k, Raw: raw, Run: e.Run, Part: e.Part, Fetched: f.fetched,
-		Deleted: e.Flags&index.Tombstone != 0, Subsetted: e.Flags&index.Subsetted != 0,
-		Counts: s.states.Counts(e), Aside: s.aside(e)}
-	if e.Updated != 0 {
-		v.LastUpdated = time.UnixMilli(e.Updated).UTC()
-	}
+	v := s.version(f, k, raw, e)
 	if f.source != k.Source {
 		return Version{}, badEntry(k)
 	}
@@ -210,6 +221,17 @@ func (s *Snapshot) readFrom(f *cachedFrame, k Key, e *index.Entry) (Version, err
 	return v, nil
 }
 
+// version makes the version of the line of an entry.
+func (s *Snapshot) version(f *cachedFrame, k Key, raw []byte, e *index.Entry) Version {
+	v := Version{Key: k, Raw: raw, Run: e.Run, Part: e.Part, Fetched: f.fetched,
+		Deleted: e.Flags&index.Tombstone != 0, Subsetted: e.Flags&index.Subsetted != 0,
+		Counts: s.states.Counts(e), Aside: s.aside(e)}
+	if e.Updated != 0 {
+		v.LastUpdated = time.UnixMilli(e.Updated).UTC()
+	}
+	return v
+}
+
 func badEntry(k Key) error {
 	return fmt.Errorf("the index points to another record of type %s: %w", k.Type, index.ErrBad)
 }
@@ -221,47 +243,21 @@ func IsBadIndex(err error) bool { return errors.Is(err, index.ErrBad) }
 // Patient first, then by type. Records that the source removed are left out, and
 // those whose newest version was declared lost.
 func (s *Snapshot) Compartment(ctx context.Context, source, patient string, fn func(Version) error) error {
-	lines, err := s.patientLines(source, patient)
+	work, err := s.patientFrames(source, patient)
 	if err != nil {
 		return err
 	}
-	sc, lost := scan.New(index.FingerprintKey(s.m.mirrorKey)), s.m.index.Lost()
-	for _, l := range lines {
-		if lost[l.Part] {
+	r, lost := newPatientReader(s, source), s.m.index.Lost()
+	for _, lines := range work {
+		if lost[lines[0].Part] {
 			continue
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err := s.compartmentLine(sc, source, l, fn); err != nil {
+		if err := r.frame(lines, fn); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// compartmentLine passes the line on if it is the newest version of its record.
-func (s *Snapshot) compartmentLine(sc *scan.Scanner, source string, l index.Line, fn func(Version) error) error {
-	k, f, err := s.keyAt(sc, source, l)
-	if err != nil {
-		return err
-	}
-	list, err := s.versions(k)
-	if err != nil {
-		return err
-	}
-	for i := len(list) - 1; i >= 0; i-- {
-		if !s.states.Counts(&list[i]) {
-			continue
-		}
-		if list[i].Loc != l.Loc {
-			return nil
-		}
-		v, err := s.readFrom(f, k, &list[i])
-		if err != nil {
-			return err
-		}
-		return fn(v)
 	}
 	return nil
 }
@@ -273,7 +269,7 @@ func (s *Snapshot) keyAt(sc *scan.Scanner, source string, l index.Line) (Key, *c
 	if err != nil {
 		return k, nil, err
 	}
-	raw, ok := archive.Line(f.plain, int(l.Line))
+	raw, ok := f.line(int(l.Line))
 	if !ok || f.source != source {
 		return k, nil, fmt.Errorf("the index points to no line: %w", index.ErrBad)
 	}

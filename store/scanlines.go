@@ -22,7 +22,34 @@ import (
 // are passed over: all others are read, and the error is then a *DamagedError.
 func (s *Snapshot) EachParallel(ctx context.Context, source, typ string, workers int,
 	fn func(worker int, id string, raw []byte) error) error {
-	work, err := s.plan(typ)
+	return s.EachNew(ctx, source, typ, workers, func(Mark) bool { return true },
+		func(worker int, _ Mark, id string, raw []byte) error { return fn(worker, id, raw) })
+}
+
+// A Mark stands for one version of one record: two are equal if they stand for the same.
+type Mark struct {
+	key index.Key
+	loc index.Loc
+	of  index.Patient
+}
+
+// A Whose stands for a patient of one source; zero for none.
+type Whose [8]byte
+
+// Whose stands for the patient that the record belongs to.
+func (m Mark) Whose() Whose { return Whose(m.of) }
+
+// Whose stands for the patient with this id.
+func (m *Mirror) Whose(source, id string) Whose {
+	return Whose(m.index.Hasher(source).Patient([]byte(id)))
+}
+
+// EachNew is EachParallel for those records of which fresh says so. It is called before
+// any of them is read, by one goroutine, with the newest version of every record.
+func (s *Snapshot) EachNew(ctx context.Context, source, typ string, workers int, fresh func(Mark) bool,
+	fn func(worker int, m Mark, id string, raw []byte) error) error {
+	own := s.m.runsOf(source)
+	work, err := s.plan(typ, func(e *index.Entry) bool { return own[e.Run] && fresh(Mark{e.Key, e.Loc, e.Patient}) })
 	if err != nil {
 		return err
 	}
@@ -43,7 +70,7 @@ func (s *Snapshot) EachParallel(ctx context.Context, source, typ string, workers
 				if ctx.Err() != nil {
 					continue
 				}
-				err := r.frame(w, func(id string, raw []byte) error { return fn(i, id, raw) })
+				err := r.frame(w, func(m Mark, id string, raw []byte) error { return fn(i, m, id, raw) })
 				if errors.Is(err, errFrame) {
 					damage.Lock()
 					damage.Records += len(w.want)
@@ -98,7 +125,7 @@ func newLineReader(s *Snapshot, source, typ string) *lineReader {
 }
 
 // frame calls fn for the wanted lines of one frame.
-func (r *lineReader) frame(w *frameWork, fn func(id string, raw []byte) error) error {
+func (r *lineReader) frame(w *frameWork, fn func(m Mark, id string, raw []byte) error) error {
 	p, err := r.s.m.usePart(w.part)
 	if err != nil {
 		return damaged(err)
@@ -128,7 +155,7 @@ func (r *lineReader) frame(w *frameWork, fn func(id string, raw []byte) error) e
 		if err != nil || len(raw) != int(e.Length) || r.hash.Key([]byte(r.typ), id) != e.Key {
 			return badEntry(Key{Type: r.typ})
 		}
-		if err := fn(string(id), raw); err != nil {
+		if err := fn(Mark{e.Key, e.Loc, e.Patient}, string(id), raw); err != nil {
 			return err
 		}
 	}
@@ -186,4 +213,30 @@ func (s *Snapshot) CountOf(source, typ string) (n int, err error) {
 		return nil
 	})
 	return n, err
+}
+
+// ChangedBy calls fn for every patient of whom a run has brought or removed a record, and
+// no later one has changed it, as the snapshot shows it; once for each record.
+func (s *Snapshot) ChangedBy(ctx context.Context, run uint32, fn func(Whose)) error {
+	in, err := s.seals()
+	if err != nil {
+		return err
+	}
+	return s.m.index.EachGroup(ctx, s.states, func(list []index.Entry) {
+		for len(list) > 0 && list[len(list)-1].Part > s.part {
+			list = list[:len(list)-1]
+		}
+		if len(list) == 0 || list[len(list)-1].Run != run {
+			return
+		}
+		for i := len(list) - 1; i >= 0; i-- { // a tombstone is of the patient of the version before it
+			if _, sealed := in[list[i].Patient]; sealed {
+				return
+			}
+			if list[i].Flags&index.Tombstone == 0 {
+				fn(Whose(list[i].Patient))
+				return
+			}
+		}
+	})
 }

@@ -147,6 +147,40 @@ var readers = map[string]func(context.Context, *store.Mirror, *store.Snapshot, [
 		}
 		return got, err
 	},
+	"EachNew": func(ctx context.Context, _ *store.Mirror, s *store.Snapshot, _ []string) (got []string, err error) {
+		types, err := s.Types()
+		for _, typ := range types {
+			fresh := func(m store.Mark) bool { return true }
+			err = errors.Join(err, s.EachNew(ctx, "emr", typ, 1, fresh, func(_ int, _ store.Mark, id string, _ []byte) error {
+				got = append(got, typ+"/"+id)
+				return nil
+			}))
+		}
+		return got, err
+	},
+	"ReadableParallel": func(ctx context.Context, _ *store.Mirror, s *store.Snapshot, _ []string) (got []string, err error) {
+		var mu sync.Mutex
+		for _, id := range []string{"p1", "p2"} {
+			_, rerr := s.ReadableParallel(ctx, "emr", id, 2, func(_ int, v store.Version) error {
+				mu.Lock()
+				defer mu.Unlock()
+				got = append(got, v.Key.String())
+				return nil
+			})
+			if !errors.Is(rerr, store.ErrSealed) {
+				err = errors.Join(err, rerr)
+			}
+		}
+		return got, err
+	},
+	"ChangedBy": func(ctx context.Context, m *store.Mirror, s *store.Snapshot, _ []string) (got []string, err error) {
+		err = s.ChangedBy(ctx, 1, func(w store.Whose) {
+			if w == m.Whose("emr", "p2") {
+				got = append(got, "Patient/p2")
+			}
+		})
+		return append(got, openRecord), err
+	},
 	"Removed": func(ctx context.Context, _ *store.Mirror, s *store.Snapshot, _ []string) (got []string, err error) {
 		err = s.Removed(ctx, "emr", "Condition", func(v store.Version) error { got = append(got, v.Key.String()); return nil })
 		return append(got, openRecord), err

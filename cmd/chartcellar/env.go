@@ -61,6 +61,7 @@ type env struct {
 	input  *bufio.Reader // of Stdin, once a line was read there
 	ring   *ring         // who has the mirror open, in such a call
 	daemon *daemonSlot   // in the process that runs by itself, and in calls to it
+	apart  bool          // it has a process of its own: not in a call for another, not in a test
 }
 
 // now returns the time.

@@ -255,6 +255,7 @@ func (e *env) showLooked(ctx context.Context, l lookedAt, s config.Settings) err
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return o.front.run(ctx) })
 	g.Go(func() error { return door.run(ctx) })
+	g.Go(func() error { return o.Room.Run(ctx) })
 	err = g.Wait()
 	o.Forget() // a search may still go on
 	if errors.Is(err, context.Canceled) {

@@ -16,14 +16,25 @@ import (
 
 func main() { os.Exit(start(nil)) }
 
+// memoryLimit is a soft limit: the collector works harder before a long line or a swollen
+// file takes half of a small box. With lookedMemory, while somebody looks at charts, the
+// patients of a large practice fit beside that.
+const (
+	memoryLimit  = 128 << 20
+	lookedMemory = 224 << 20
+)
+
+// limitMemory sets the soft limit of a program of its own, unless who started it has set
+// one.
+func (e *env) limitMemory(bytes int64) {
+	if e.apart && e.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(bytes)
+	}
+}
+
 // start runs the program on a disk, nil for the real one; a test puts one in its
 // place on which the process dies.
 func start(fsys disk.FS) int {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		// A soft limit: the collector works harder before a long line or a swollen
-		// file takes half of a small box.
-		debug.SetMemoryLimit(128 << 20)
-	}
 	args := os.Args[1:]
 	if own, err := os.Executable(); err == nil {
 		args = onCopy(own, args)
@@ -31,10 +42,12 @@ func start(fsys disk.FS) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	return asService(ctx, func(ctx context.Context) int {
-		return run(ctx, &env{
+		e := &env{
 			disk: fsys, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv,
-			Terminal: isTerminal(os.Stdout), AskTerminal: isTerminal(os.Stdin),
-		}, args)
+			Terminal: isTerminal(os.Stdout), AskTerminal: isTerminal(os.Stdin), apart: true,
+		}
+		e.limitMemory(memoryLimit)
+		return run(ctx, e, args)
 	})
 }
 

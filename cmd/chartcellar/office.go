@@ -91,6 +91,10 @@ func (o *office) opened(id age.Identity) error {
 		return nil
 	}
 	o.key, o.unlock = id, release
+	o.e.limitMemory(lookedMemory)
+	if o.Room != nil {
+		o.Wake()
+	}
 	return nil
 }
 
@@ -105,6 +109,7 @@ func (o *office) closed() {
 	if o.Room != nil {
 		o.Forget()
 	}
+	o.e.limitMemory(memoryLimit)
 }
 
 // openRoom makes what answers the pages of patients.

@@ -132,6 +132,24 @@ func (noSyncFile) Sync() error { return nil }
 // decade makes a mirror with ten years of runs in dir, if there is none.
 func decade(t testing.TB, dir string) {
 	t.Helper()
+	madeOnce(t, dir, func(e *env) {
+		usb := filepath.Join(dir, "usb")
+		if err := os.MkdirAll(usb, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if code := run(t.Context(), e, []string{"copy", "add", "usb", "--folder", usb, "--disks", "2"}); code != exitGood {
+			t.Fatalf("the place of the copies was not added: %d", code)
+		}
+		d := &decadeMaker{t: t, now: time.Now().AddDate(0, 0, -*pagesDays), here: map[string]int{}}
+		d.m = unwaited(t, e, func() time.Time { return d.now })
+		defer func() { d.must(d.m.Close()) }()
+		d.fill()
+	})
+}
+
+// madeOnce sets up a mirror in dir and has it filled, if that was not done before.
+func madeOnce(t testing.TB, dir string, fill func(*env)) {
+	t.Helper()
 	if _, err := os.Stat(filepath.Join(dir, "made")); err == nil {
 		return
 	}
@@ -152,22 +170,35 @@ func decade(t testing.TB, dir string) {
 	}}
 	steps := setUp(dir, ca, emr)
 	steps[0] = []string{"init", "--data", filepath.Join(dir, "m"), "--practice", "Harbour Street", "--reserve-mb", "1"}
-	disk := filepath.Join(dir, "usb")
-	if err := os.MkdirAll(disk, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	steps = append(steps, []string{"copy", "add", "usb", "--folder", disk, "--disks", "2"})
 	for _, args := range steps {
 		if code := run(t.Context(), e, args); code != exitGood {
 			t.Fatalf("%v ended with %d", args, code)
 		}
 	}
-	d := &decadeMaker{t: t, now: time.Now().AddDate(0, 0, -*pagesDays)}
-	d.fill(e)
+	fill(e)
 	if err := os.WriteFile(filepath.Join(dir, "made"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d records and %d runs were made in %v", *pagesRecords, 2**pagesDays, time.Since(began).Round(time.Second))
+	t.Logf("the mirror was made in %v", time.Since(began).Round(time.Second))
+}
+
+// unwaited opens the mirror for writing on a disk that is not waited for.
+func unwaited(t testing.TB, e *env, now func() time.Time) *store.Mirror {
+	t.Helper()
+	s, err := e.settings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := e.storeOptions(s, access{doing: "sync"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.FS, o.Now = noSync{}, now
+	m, err := store.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
 
 // decadeTypes are how many of a thousand records are of each type.
@@ -194,15 +225,7 @@ func (d *decadeMaker) must(err error) {
 	}
 }
 
-func (d *decadeMaker) fill(e *env) {
-	s, err := e.settings()
-	d.must(err)
-	o, err := e.storeOptions(s, access{doing: "sync"}, "")
-	d.must(err)
-	o.FS, o.Now, d.here = noSync{}, func() time.Time { return d.now }, map[string]int{}
-	d.m, err = store.Open(d.t.Context(), o)
-	d.must(err)
-	defer func() { d.must(d.m.Close()) }()
+func (d *decadeMaker) fill() {
 	const daily = 50
 	first := d.now
 	for day := range *pagesDays {

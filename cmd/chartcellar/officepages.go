@@ -99,6 +99,7 @@ func (o *office) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return o.front.run(ctx) })
 	g.Go(func() error { return o.accounts.Run(ctx) })
+	g.Go(func() error { return o.Room.Run(ctx) })
 	return errors.Join(g.Wait(), o.accounts.Close())
 }
 

@@ -102,18 +102,6 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-func TestLine(t *testing.T) {
-	frame := []byte("a\nbb\nccc\n")
-	for n, want := range []string{"a", "bb", "ccc"} {
-		if got, ok := archive.Line(frame, n); !ok || string(got) != want {
-			t.Errorf("Line(%d) = %q, %v", n, got, ok)
-		}
-	}
-	if got, ok := archive.Line(frame, 3); ok {
-		t.Errorf("Line(3) = %q", got)
-	}
-}
-
 // FuzzFooter: no input makes the footer parser panic or accept a table that does
 // not fit its part.
 func FuzzFooter(f *testing.F) {

@@ -140,18 +140,3 @@ func (c *Codec) trim() {
 		c.check = nil
 	}
 }
-
-// Line returns line n (from 0) of a decoded frame, without its newline.
-func Line(frame []byte, n int) ([]byte, bool) {
-	for ; n > 0; n-- {
-		i := bytes.IndexByte(frame, '\n')
-		if i < 0 {
-			return nil, false
-		}
-		frame = frame[i+1:]
-	}
-	if i := bytes.IndexByte(frame, '\n'); i >= 0 {
-		return frame[:i], true
-	}
-	return nil, false
-}

@@ -221,6 +221,32 @@ func (b *Builder) addPlain(section int, r Resource, label string) {
 	s.Plain = append(s.Plain, Plain{r.Ref(), lines, label})
 }
 
+// Join takes over what was added to another Builder with the same Options, which must not
+// be used any more: several goroutines make one chart.
+func (b *Builder) Join(o *Builder) {
+	if o.seen {
+		b.seen, b.banner = true, o.banner
+	}
+	b.records += o.records
+	b.plain += o.plain
+	for t, ids := range o.others {
+		b.others[t] = append(b.others[t], ids...)
+	}
+	for t, n := range o.withheld {
+		b.withheld[t] += n
+	}
+	for t, n := range o.unread {
+		b.unread[t] += n
+	}
+	b.events = append(b.events, o.events...)
+	b.results, b.panels = append(b.results, o.results...), append(b.panels, o.panels...)
+	for i := range b.plans {
+		b.made[i] = append(b.made[i], o.made[i]...)
+		b.sections[i].Withheld += o.sections[i].Withheld
+		b.sections[i].Plain = append(b.sections[i].Plain, o.sections[i].Plain...)
+	}
+}
+
 // Unreadable says that n records of a type are in the copy and could not be read.
 func (b *Builder) Unreadable(typ string, n int) {
 	b.unread[typ] += n
@@ -235,6 +261,7 @@ func (b *Builder) Chart() *Chart {
 	}
 	for i := range b.plans {
 		p, s := &b.plans[i], &b.sections[i]
+		slices.SortFunc(s.Plain, func(x, y Plain) int { return strings.Compare(x.Ref, y.Ref) })
 		if p.key == "other" {
 			b.otherRecords(s)
 		} else {
@@ -362,6 +389,7 @@ func (b *Builder) otherRecords(s *Section) {
 	g := Group{}
 	for _, t := range types {
 		ids := b.others[t]
+		slices.Sort(ids)
 		s.Records += len(ids)
 		for _, id := range ids {
 			g.Rows = append(g.Rows, Row{Cells: []string{t, t + "/" + id}, Ref: t + "/" + id, Records: 1})

@@ -3,6 +3,7 @@ package chart_test
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -36,11 +37,15 @@ func build(t testing.TB, o chart.Options, lines ...string) *chart.Chart {
 	if o.At.IsZero() {
 		o.At = day
 	}
+	o.Timeline = true
 	b := chart.New(o)
 	for _, l := range lines {
 		b.Add(res(t, l))
 	}
 	c := b.Chart()
+	if two := joined(t, o, lines...); !reflect.DeepEqual(two, c) {
+		t.Errorf("two builders made %+v, one made %+v", two, c)
+	}
 	sum := 1
 	for _, s := range c.Sections {
 		sum += s.Records
@@ -61,6 +66,17 @@ func build(t testing.TB, o chart.Options, lines ...string) *chart.Chart {
 		t.Errorf("sections stand for %d records, want %d", sum, c.Records)
 	}
 	return c
+}
+
+// joined makes the chart with two builders, the later records first.
+func joined(t testing.TB, o chart.Options, lines ...string) *chart.Chart {
+	t.Helper()
+	b := [2]*chart.Builder{chart.New(o), chart.New(o)}
+	for i := range lines {
+		b[i%2].Add(res(t, lines[len(lines)-1-i]))
+	}
+	b[0].Join(b[1])
+	return b[0].Chart()
 }
 
 func section(t testing.TB, c *chart.Chart, key string) *chart.Section {

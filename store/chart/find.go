@@ -12,15 +12,32 @@ import (
 // a birth date in one of several forms, a record number, the end of a phone
 // number; all of them must fit.
 type Query struct {
-	phone string // the whole query is one phone number
-	parts []queryPart
+	number string // the whole query is one phone number: its digits, between separators
+	phone  digits // likewise
+	parts  []queryPart
 }
 
 type queryPart struct {
-	name   []string // pieces that each must begin a part of a name
-	folded string
-	digits string // "": not only digits
-	date   string // FHIR date, or the beginning of one
+	name   []string // pieces that each must begin a part of a name, behind a separator
+	id     string   // folded, between separators
+	record string   // of the id of the record, likewise
+	prefix string   // of an identifier; "": too short for one
+	digits digits   // "": not only digits
+	date   string   // FHIR date, or the beginning of one
+}
+
+// digits are those of a phone number, with the separator behind them.
+type digits string
+
+// newDigits leaves out the 0 that stands for a country.
+func newDigits(s string) digits {
+	if len(s) < 4 {
+		return ""
+	}
+	if local := strings.TrimLeft(s, "0"); len(local) >= 7 {
+		s = local
+	}
+	return digits(s + separator)
 }
 
 // phonePattern is a query that is nothing but a phone number.
@@ -29,17 +46,23 @@ var phonePattern = regexp.MustCompile(`^[+(]?[0-9][0-9()+./ -]{3,}$`)
 // ParseQuery reads what somebody typed. An empty query fits everybody.
 func ParseQuery(s string) Query {
 	var q Query
-	for _, w := range strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == ',' || r == '\t' }) {
+	for _, w := range strings.FieldsFunc(CleanLine(s), func(r rune) bool { return r == ' ' || r == ',' }) {
 		f := Fold(w)
-		p := queryPart{folded: f, name: strings.FieldsFunc(f, mark), date: dateIn(w)}
+		p := queryPart{id: separator + f + separator, record: separator + ofRecord + f + separator, date: dateIn(w)}
+		for _, piece := range strings.FieldsFunc(f, mark) {
+			p.name = append(p.name, separator+piece)
+		}
+		if len(f) >= 3 {
+			p.prefix = separator + f
+		}
 		if digitsOf(w) == w {
-			p.digits = w
+			p.digits = newDigits(w)
 		}
 		q.parts = append(q.parts, p)
 	}
-	one := len(q.parts) == 1 && (q.parts[0].date != "" || q.parts[0].digits != "")
+	one := len(q.parts) == 1 && (q.parts[0].date != "" || digitsOf(s) == strings.TrimSpace(s))
 	if phonePattern.MatchString(strings.TrimSpace(s)) && !one {
-		q.phone = digitsOf(s)
+		q.number, q.phone = separator+digitsOf(s)+separator, newDigits(digitsOf(s))
 	}
 	return q
 }
@@ -64,8 +87,8 @@ func dateIn(w string) string {
 
 // Fits reports whether the patient is one of those asked for.
 func (q Query) Fits(e *Entry) bool {
-	if q.phone != "" {
-		return e.hasPhone(q.phone) || slices.Contains(e.ids, q.phone)
+	if q.number != "" {
+		return e.hasPhone(q.phone) || e.ids.contains(q.number)
 	}
 	for i := range q.parts {
 		if !q.parts[i].fits(e) {
@@ -78,14 +101,10 @@ func (q Query) Fits(e *Entry) bool {
 func (p *queryPart) fits(e *Entry) bool {
 	switch {
 	case p.date != "" && strings.HasPrefix(e.Born, p.date),
-		p.digits != "" && e.hasPhone(p.digits),
-		Fold(e.ID) == p.folded:
+		e.hasPhone(p.digits),
+		e.ids.contains(p.id), e.ids.contains(p.record),
+		p.prefix != "" && e.ids.contains(p.prefix):
 		return true
-	}
-	for _, id := range e.ids {
-		if id == p.folded || len(p.folded) >= 3 && strings.HasPrefix(id, p.folded) {
-			return true
-		}
 	}
 	return p.date == "" && p.named(e)
 }
@@ -93,29 +112,30 @@ func (p *queryPart) fits(e *Entry) bool {
 // named reports whether each piece begins a part of a name, or stands in it if it
 // is three letters or longer.
 func (p *queryPart) named(e *Entry) bool {
-	for _, piece := range p.name {
-		found := slices.ContainsFunc(e.names, func(part string) bool {
-			return strings.HasPrefix(part, piece) || len(piece) >= 3 && strings.Contains(part, piece)
-		})
-		if !found {
+	for _, begin := range p.name {
+		piece := begin[len(separator):]
+		if len(piece) < 3 && !e.names.contains(begin) || len(piece) >= 3 && !e.names.contains(piece) {
 			return false
 		}
 	}
 	return len(p.name) > 0
 }
 
-// hasPhone reports whether a phone number ends in these digits, four or more; a
-// number typed with its country, or with the 0 that stands for it, fits too.
-func (e *Entry) hasPhone(digits string) bool {
-	if len(digits) < 4 {
+// hasPhone reports whether a phone number ends in these digits; a number typed with its
+// country fits too.
+func (e *Entry) hasPhone(d digits) bool {
+	if d == "" || e.digits == "" {
 		return false
 	}
-	if local := strings.TrimLeft(digits, "0"); len(local) >= 7 {
-		digits = local
+	if e.digits.contains(string(d)) {
+		return true
 	}
-	return slices.ContainsFunc(e.digits, func(d string) bool {
-		return strings.HasSuffix(d, digits) || len(d) >= 7 && strings.HasSuffix(digits, d)
-	})
+	for number := range strings.SplitSeq(string(e.digits), separator) {
+		if len(number) >= 7 && strings.HasSuffix(string(d[:len(d)-len(separator)]), number) {
+			return true
+		}
+	}
+	return false
 }
 
 // Roster is the patients of a practice.
@@ -177,5 +197,5 @@ func (e *Entry) State() string {
 
 // Has reports whether a patient has this identifier, all of it.
 func (e *Entry) Has(identifier string) bool {
-	return slices.Contains(e.ids, Fold(CleanLine(identifier)))
+	return e.ids.has(Fold(CleanLine(identifier)))
 }

@@ -36,7 +36,7 @@ func TestRosterSearch(t *testing.T) {
 		{"13/1/1970", ""}, {"1970", "c e a b"}, {"1970 anna", "a"},
 		{"000123", "a"}, {"00012", "a"}, {"0001", "a"}, {"ssn-9", "a"}, {"123", ""},
 		{"9999", "a"}, {"0101970", "a"}, {"(555) 010-1970", "a"}, {"+1 555 010 1970", "a"}, {"970", ""},
-		{"vendor", "f"}, {"v1", "f"}, {"nobody", ""}, {"anna nobody", ""}, {" anna ", "a"}, {"g", "g"},
+		{"vendor", "f"}, {"v1", "f"}, {"nobody", ""}, {"anna nobody", ""}, {" anna ", "a"}, {"g", "g"}, {"+1--2", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.query, func(t *testing.T) {

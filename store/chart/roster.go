@@ -25,10 +25,33 @@ type Entry struct {
 	Sensitive  bool     `json:"sensitive,omitempty"`  // the record is labelled sensitive
 	Withheld   bool     `json:"withheld,omitempty"`   // see Withhold
 
-	died          string   // as given
-	names, digits []string // folded parts of all names; all phone numbers
-	ids           []string // every identifier, folded
+	died   string // as given
+	names  terms  // folded parts of all names
+	digits terms  // all phone numbers
+	ids    terms  // every identifier, folded; and the id
 }
+
+// terms are what a query is compared with, each between two separators; none has a
+// separator in it.
+type terms string
+
+const (
+	separator = "\x00"
+	ofRecord  = "\x01" // before the id of the record, which is no identifier
+)
+
+func (t *terms) add(term string) {
+	if *t == "" {
+		*t = separator
+	}
+	if term != "" && !t.has(term) {
+		*t += terms(term + separator)
+	}
+}
+
+func (t terms) has(term string) bool { return t.contains(separator + term + separator) }
+
+func (t terms) contains(s string) bool { return strings.Contains(string(t), s) }
 
 // NewEntry reads a Patient. A record that the model refuses gives an entry with
 // its id and what can be searched in its bytes, marked Plain.
@@ -59,7 +82,7 @@ func newEntry(r Resource) Entry {
 		if name != "" && name != e.Name && !slices.Contains(e.Others, name) {
 			e.Others = append(e.Others, name)
 		}
-		e.names = append(e.names, nameParts(join(" ", name, str(p.Name[i].Text)))...)
+		e.addNames(join(" ", name, str(p.Name[i].Text)))
 	}
 	for _, t := range p.Telecom {
 		if t.System == nil || *t.System != fhir.ContactPointSystemPhone &&
@@ -69,11 +92,15 @@ func newEntry(r Resource) Entry {
 		if e.Phone == "" && (t.Use == nil || *t.Use != fhir.ContactPointUseOld) {
 			e.Phone = CleanLine(str(t.Value))
 		}
-		e.digits = append(e.digits, digitsOf(str(t.Value)))
+		e.digits.add(digitsOf(str(t.Value)))
 	}
 	e.readIdentifiers(p.Identifier)
+	e.addID()
 	return e
 }
+
+// addID adds the id of the record to what is searched.
+func (e *Entry) addID() { e.ids.add(ofRecord + Fold(CleanLine(e.ID))) }
 
 // readIdentifiers takes the MRN: the first identifier that says it is one.
 func (e *Entry) readIdentifiers(list []fhir.Identifier) {
@@ -82,7 +109,7 @@ func (e *Entry) readIdentifiers(list []fhir.Identifier) {
 		if v == "" {
 			continue
 		}
-		e.ids = append(e.ids, Fold(v))
+		e.ids.add(Fold(v))
 		if code, _ := codeIn(list[i].Type, "MR"); code != "" && e.MRN == "" {
 			e.MRN = v
 		}
@@ -92,6 +119,7 @@ func (e *Entry) readIdentifiers(list []fhir.Identifier) {
 // plainEntry makes an entry from the strings of a record that no model reads.
 func plainEntry(r Resource) Entry {
 	e := Entry{ID: r.ID, Plain: true}
+	e.addID()
 	tree, err := parseTree(r.Raw)
 	if err != nil {
 		return e
@@ -106,14 +134,12 @@ func plainEntry(r Resource) Entry {
 			})
 		}
 	}
-	e.names = nameParts(strings.Join(words, " "))
+	e.addNames(strings.Join(words, " "))
 	e.Name = CleanLine(strings.Join(words, " "))
 	e.Born = CleanLine(tree.str("birthDate"))
 	if list := tree.get("identifier"); list != nil {
 		for i := range list.kids {
-			if v := list.kids[i].str("value"); v != "" {
-				e.ids = append(e.ids, Fold(v))
-			}
+			e.ids.add(Fold(CleanLine(list.kids[i].str("value"))))
 		}
 	}
 	return e
@@ -168,18 +194,16 @@ func replacedBy(raw []byte) string {
 	return ""
 }
 
-// nameParts returns the parts of a name, folded; parts with a hyphen or an
-// apostrophe in them both whole and in pieces.
-func nameParts(name string) []string {
-	var parts []string
-	for _, w := range strings.FieldsFunc(Fold(name), func(r rune) bool { return r == ' ' || r == ',' || r == '.' }) {
+// addNames adds the parts of a name, folded; parts with a hyphen or an apostrophe in them
+// both whole and in pieces.
+func (e *Entry) addNames(name string) {
+	for _, w := range strings.FieldsFunc(Fold(CleanLine(name)), func(r rune) bool { return r == ' ' || r == ',' || r == '.' }) {
 		pieces := strings.FieldsFunc(w, mark)
-		parts = append(parts, pieces...)
-		if len(pieces) > 1 {
-			parts = append(parts, strings.Join(pieces, ""))
+		for _, p := range pieces {
+			e.names.add(p)
 		}
+		e.names.add(strings.Join(pieces, ""))
 	}
-	return parts
 }
 
 // mark reports whether a character joins the pieces of a name.

@@ -198,5 +198,7 @@ func (e Entry) Withhold() Entry {
 	if !e.Sensitive {
 		return e
 	}
-	return Entry{ID: e.ID, Name: NotShown, Sensitive: true, Withheld: true}
+	out := Entry{ID: e.ID, Name: NotShown, Sensitive: true, Withheld: true}
+	out.addID()
+	return out
 }

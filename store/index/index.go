@@ -100,8 +100,9 @@ type DB struct {
 
 	// mu covers db, which Merge replaces. It is held for reading during each
 	// transaction.
-	mu sync.RWMutex
-	db *bolt.DB
+	mu     sync.RWMutex
+	db     *bolt.DB
+	before uint64 // generation of the file that was replaced last
 
 	// stateMu covers what is kept in memory beside the file.
 	stateMu sync.Mutex
@@ -318,10 +319,10 @@ func (d *DB) view(fn func(*bolt.Tx) error) error {
 	return d.db.View(fn)
 }
 
-// Generation grows with every transaction that changed the index; 0 if it cannot be
-// read.
+// Generation grows with every transaction that changed the index, and with a merge; 0 if
+// it cannot be read.
 func (d *DB) Generation() (n uint64) {
-	err := d.view(func(tx *bolt.Tx) error { n = uint64(tx.ID()); return nil })
+	err := d.view(func(tx *bolt.Tx) error { n = d.before + uint64(tx.ID()); return nil })
 	if err != nil {
 		return 0
 	}

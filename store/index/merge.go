@@ -33,7 +33,7 @@ func (d *DB) Merge(ctx context.Context) error {
 	d.write.Lock()
 	defer d.write.Unlock()
 	d.stateMu.Lock()
-	files := d.fileList(true)
+	files := d.fileList()
 	d.stateMu.Unlock()
 	if len(files) == 0 {
 		return nil
@@ -61,11 +61,13 @@ func (d *DB) swap(temp string) error {
 	if err := d.fs.Point("before index swap"); err != nil {
 		return err
 	}
+	generation := d.Generation()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.db.Close(); err != nil {
 		return err
 	}
+	d.before = generation
 	swapErr := disk.Swap(d.fs, temp, d.path)
 	if err := d.open(d.path, false); err != nil {
 		return err
@@ -362,7 +364,7 @@ func (h *mergeHeap[T]) advance() error {
 // up counted too often.
 func (d *DB) Twice(ctx context.Context) (map[byte]int, error) {
 	d.stateMu.Lock()
-	files := d.fileList(true)
+	files := d.fileList()
 	d.stateMu.Unlock()
 	count := map[byte]int{}
 	if len(files) < 2 {

@@ -157,6 +157,40 @@ func (r *runFile) find(key Key, to []Entry) ([]Entry, error) {
 	return to, nil
 }
 
+// linesOf appends the places of the records of a patient.
+func (r *runFile) linesOf(p Patient, to []Line) ([]Line, error) {
+	buf := make([]byte, patientRow)
+	row := func(i int) error {
+		if _, err := r.f.ReadAt(buf, int64(runHead+r.count*runRow+i*patientRow)); err != nil {
+			return fmt.Errorf("read the run file of part %d: %v: %w", r.part, err, ErrBad)
+		}
+		return nil
+	}
+	lo, hi := 0, r.count
+	for lo < hi {
+		mid := int(uint(lo+hi) >> 1)
+		if err := row(mid); err != nil {
+			return nil, err
+		}
+		if bytes.Compare(buf[:len(p)], p[:]) < 0 {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	for ; lo < r.count; lo++ {
+		if err := row(lo); err != nil {
+			return nil, err
+		}
+		of, line := patientAt(buf)
+		if of != p {
+			break
+		}
+		to = append(to, line)
+	}
+	return to, nil
+}
+
 // patientAt returns the patient and the place in a patient row.
 func patientAt(row []byte) (Patient, Line) {
 	le := binary.LittleEndian

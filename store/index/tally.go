@@ -95,7 +95,7 @@ type Kept struct {
 func (d *DB) Tally(ctx context.Context, like *Tally) (Kept, error) {
 	k := Kept{Tally: like.Empty()}
 	d.stateMu.Lock()
-	files := d.fileList(true)
+	files := d.fileList()
 	d.stateMu.Unlock()
 	states := d.States()
 	err := d.view(func(tx *bolt.Tx) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"maps"
 	"slices"
 
 	bolt "go.etcd.io/bbolt"
@@ -16,9 +17,9 @@ import (
 func (d *DB) Newest(keys []Key, runs bool, fn func(i int, e Entry, found bool) error) error {
 	d.stateMu.Lock()
 	states, pending, empty := d.states, d.pending, d.empty
-	files := d.fileList(runs)
+	none := empty && !pending && (!runs || len(d.files) == 0)
 	d.stateMu.Unlock()
-	if empty && !pending && len(files) == 0 {
+	if none {
 		for i := range keys {
 			if err := fn(i, Entry{}, false); err != nil {
 				return err
@@ -26,7 +27,7 @@ func (d *DB) Newest(keys []Key, runs bool, fn func(i int, e Entry, found bool) e
 		}
 		return nil
 	}
-	return d.view(func(tx *bolt.Tx) error {
+	look := func(tx *bolt.Tx, files []*runFile) error {
 		var buf []Entry
 		for i, k := range keys {
 			list, err := d.newer(tx, k, pending, files, buf[:0])
@@ -40,6 +41,33 @@ func (d *DB) Newest(keys []Key, runs bool, fn func(i int, e Entry, found bool) e
 			}
 		}
 		return nil
+	}
+	if runs {
+		return d.viewRuns(look)
+	}
+	return d.view(func(tx *bolt.Tx) error { return look(tx, nil) })
+}
+
+// viewRuns is view with the run files, which a merge may remove as soon as it ends.
+func (d *DB) viewRuns(fn func(*bolt.Tx, []*runFile) error) error {
+	return d.view(func(tx *bolt.Tx) error {
+		d.stateMu.Lock()
+		list := d.fileList()
+		d.stateMu.Unlock()
+		files := make([]*runFile, 0, len(list))
+		defer func() {
+			for _, r := range files {
+				r.f.Close() // read only
+			}
+		}()
+		for _, n := range list {
+			r, err := d.openRunFile(n)
+			if err != nil {
+				return err
+			}
+			files = append(files, r)
+		}
+		return fn(tx, files)
 	})
 }
 
@@ -55,23 +83,12 @@ func newestOf(list []Entry, states States) (Entry, bool) {
 	return Entry{}, false
 }
 
-// fileList returns the parts with run files, in order; none unless want is
-// set. The caller holds stateMu.
-func (d *DB) fileList(want bool) []uint32 {
-	if !want || len(d.files) == 0 {
-		return nil
-	}
-	list := make([]uint32, 0, len(d.files))
-	for n := range d.files {
-		list = append(list, n)
-	}
-	slices.Sort(list)
-	return list
-}
+// fileList returns the parts with run files, in order. The caller holds stateMu.
+func (d *DB) fileList() []uint32 { return slices.Sorted(maps.Keys(d.files)) }
 
 // newer appends the current entry of a key and the later ones that wait, in
 // the order of their commits.
-func (d *DB) newer(tx *bolt.Tx, k Key, pending bool, files []uint32, to []Entry) ([]Entry, error) {
+func (d *DB) newer(tx *bolt.Tx, k Key, pending bool, files []*runFile, to []Entry) ([]Entry, error) {
 	v, err := get(tx.Bucket(bCurrent), k[:])
 	if err != nil {
 		return nil, err
@@ -88,26 +105,13 @@ func (d *DB) newer(tx *bolt.Tx, k Key, pending bool, files []uint32, to []Entry)
 			return nil, err
 		}
 	}
-	if len(files) > 0 {
-		if to, err = d.inFiles(files, k, to); err != nil {
+	for _, r := range files {
+		if to, err = r.find(k, to); err != nil {
 			return nil, err
 		}
-		slices.SortFunc(to, func(a, b Entry) int { return compare(&a, &b) })
 	}
-	return to, nil
-}
-
-func (d *DB) inFiles(files []uint32, k Key, to []Entry) ([]Entry, error) {
-	for _, n := range files {
-		r, err := d.openRunFile(n)
-		if err != nil {
-			return nil, err
-		}
-		to, err = r.find(k, to)
-		r.f.Close() // read only
-		if err != nil {
-			return nil, err
-		}
+	if len(files) > 0 {
+		slices.SortFunc(to, func(a, b Entry) int { return compare(&a, &b) })
 	}
 	return to, nil
 }
@@ -131,24 +135,32 @@ func (d *DB) prefix(b *bolt.Bucket, k Key, to []Entry) ([]Entry, error) {
 
 // Versions returns every version of a record in the order of their commits,
 // counted or not.
-func (d *DB) Versions(k Key) ([]Entry, error) {
-	d.stateMu.Lock()
-	files := d.fileList(true)
-	d.stateMu.Unlock()
-	var list []Entry
-	err := d.view(func(tx *bolt.Tx) error {
-		var err error
-		if list, err = d.prefix(tx.Bucket(bVersions), k, nil); err != nil {
-			return err
+func (d *DB) Versions(k Key) (list []Entry, err error) {
+	err = d.VersionsOf([]Key{k}, func(_ int, l []Entry) error { list = l; return nil })
+	return list, err
+}
+
+// VersionsOf calls fn with what Versions returns for each of the keys, which it may keep.
+func (d *DB) VersionsOf(keys []Key, fn func(i int, list []Entry) error) error {
+	lists := make([][]Entry, len(keys))
+	err := d.viewRuns(func(tx *bolt.Tx, files []*runFile) error {
+		for i, k := range keys {
+			list, err := d.prefix(tx.Bucket(bVersions), k, nil)
+			if err != nil {
+				return err
+			}
+			if list, err = d.newer(tx, k, true, files, list); err != nil {
+				return err
+			}
+			slices.SortFunc(list, func(a, b Entry) int { return compare(&a, &b) })
+			lists[i] = slices.CompactFunc(list, func(a, b Entry) bool { return a.Loc == b.Loc })
 		}
-		list, err = d.newer(tx, k, true, files, list)
-		return err
+		return nil
 	})
-	if err != nil {
-		return nil, err
+	for i := 0; i < len(lists) && err == nil; i++ {
+		err = fn(i, lists[i])
 	}
-	slices.SortFunc(list, func(a, b Entry) int { return compare(&a, &b) })
-	return slices.CompactFunc(list, func(a, b Entry) bool { return a.Loc == b.Loc }), nil
+	return err
 }
 
 // A Line is a place in a patient's list: some version of some record.
@@ -160,11 +172,8 @@ type Line struct {
 // Compartment returns the places of all versions of all records that belong
 // to a patient, in the order of their commits.
 func (d *DB) Compartment(p Patient) ([]Line, error) {
-	d.stateMu.Lock()
-	files := d.fileList(true)
-	d.stateMu.Unlock()
 	var list []Line
-	err := d.view(func(tx *bolt.Tx) error {
+	err := d.viewRuns(func(tx *bolt.Tx, files []*runFile) (err error) {
 		c := tx.Bucket(bPatient).Cursor()
 		for k, v := c.Seek(p[:]); k != nil && bytes.HasPrefix(k, p[:]); k, v = c.Next() {
 			value, err := checked(k, v)
@@ -173,36 +182,18 @@ func (d *DB) Compartment(p Patient) ([]Line, error) {
 			}
 			list = appendPatientLines(list, binary.BigEndian.Uint32(k[8:]), value)
 		}
+		for _, r := range files {
+			if list, err = r.linesOf(p, list); err != nil {
+				return err
+			}
+		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	for _, n := range files {
-		if list, err = d.patientInFile(n, p, list); err != nil {
-			return nil, err
-		}
-	}
 	slices.SortFunc(list, func(a, b Line) int { return int(int64(a.order()) - int64(b.order())) })
 	return list, nil
-}
-
-func (d *DB) patientInFile(n uint32, p Patient, list []Line) ([]Line, error) {
-	r, err := d.openRunFile(n)
-	if err != nil {
-		return nil, err
-	}
-	defer r.f.Close() // read only
-	rows := r.patients()
-	for {
-		row, err := rows.next()
-		if row == nil || err != nil {
-			return list, err
-		}
-		if of, line := patientAt(row); of == p {
-			list = append(list, line)
-		}
-	}
 }
 
 // putPatients adds the entries of one part to the lists of their patients:
@@ -296,20 +287,8 @@ func (d *DB) EachVersion(ctx context.Context, states States, fn func(e *Entry, c
 // eachMarked calls fn for every record of a type (0: of all) with all its versions,
 // marked, in the order of their commits.
 func (d *DB) eachMarked(ctx context.Context, typ byte, fn func([]Entry) error) error {
-	d.stateMu.Lock()
-	files := d.fileList(true)
-	d.stateMu.Unlock()
-	return d.view(func(tx *bolt.Tx) error {
-		in := d.entrySources(tx, nil, typ)
-		for _, n := range files {
-			r, err := d.openRunFile(n)
-			if err != nil {
-				return err
-			}
-			defer r.f.Close() // read only
-			in = append(in, r.source())
-		}
-		return eachGroup(ctx, in, func(list []Entry) error {
+	return d.viewRuns(func(tx *bolt.Tx, files []*runFile) error {
+		return eachGroup(ctx, d.entrySources(tx, files, typ), func(list []Entry) error {
 			if typ != 0 && list[0].Key.Type() != typ {
 				return nil
 			}

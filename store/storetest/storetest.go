@@ -1,7 +1,7 @@
 // Package storetest breaks a store on purpose: a disk whose n-th operation
 // fails, and one that forgets what was not synced when the power goes.
 //
-// It is for tests only.
+// It also invents a practice of any size. It is for tests only.
 package storetest
 
 import (

@@ -115,7 +115,11 @@ func (r *Reading) Build(ctx context.Context, id string, o chart.Options) (c *cha
 		return nil, false, err
 	}
 	o.Names = r.Finder(ctx)
-	b := chart.New(o)
+	builders := make([]*chart.Builder, workers())
+	for i := range builders {
+		builders[i] = chart.New(o)
+	}
+	b := builders[0]
 	last, removed, err := r.Last(ctx, r.Key("Patient", id))
 	if err != nil && !errors.Is(err, store.ErrDamaged) {
 		return nil, false, err
@@ -123,12 +127,15 @@ func (r *Reading) Build(ctx context.Context, id string, o chart.Options) (c *cha
 	if removed {
 		b.Add(chart.Resource{Type: "Patient", ID: id, Raw: last.Raw})
 	}
-	unread, err := r.Snap.Readable(ctx, r.Source, id, func(rec store.Version) error {
-		b.Add(chart.Resource{Type: rec.Type, ID: rec.ID, Raw: rec.Raw})
+	unread, err := r.Snap.ReadableParallel(ctx, r.Source, id, len(builders), func(i int, rec store.Version) error {
+		builders[i].Add(chart.Resource{Type: rec.Type, ID: rec.ID, Raw: rec.Raw})
 		return nil
 	})
 	if err != nil {
 		return nil, removed, err
+	}
+	for _, other := range builders[1:] {
+		b.Join(other)
 	}
 	for t, n := range unread {
 		b.Unreadable(t, n)

@@ -37,6 +37,7 @@ type Room struct {
 	addresses address
 	roster    roster
 	searches  searches
+	activity  *activityKeeper
 
 	// mu covers what follows.
 	mu     sync.Mutex
@@ -57,7 +58,7 @@ func New(o Options) (*Room, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Room{o: o, m: o.Mirror, addresses: a}
+	r := &Room{o: o, m: o.Mirror, addresses: a, activity: newActivityKeeper()}
 	r.Forget()
 	return r, nil
 }
@@ -66,6 +67,7 @@ func New(o Options) (*Room, error) {
 func (r *Room) Forget() {
 	r.searches.forget()
 	r.roster.forget()
+	r.activity.set(nil)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.opened, r.order, r.recent = map[openedKey]*list.Element{}, list.New(), map[string][]viewer.Ref{}
@@ -124,8 +126,9 @@ func locked(err error) error {
 	return err
 }
 
-// maxOpened is how many charts are kept for the next click.
-const maxOpened = 8
+// keptRecords is of how many records charts are kept for the next click; the last one is
+// kept whatever its size. A record takes about a kilobyte.
+const keptRecords = 20_000
 
 // An openedKey names a chart as it stood.
 type openedKey struct {
@@ -182,10 +185,17 @@ func (r *Room) remember(c *openedChart) {
 	if r.m.Locked() { // it went while the chart was made
 		return
 	}
+	if r.opened[c.key] != nil { // another page made it at the same time
+		return
+	}
 	r.opened[c.key] = r.order.PushFront(c)
-	for r.order.Len() > maxOpened {
-		old := r.order.Remove(r.order.Back()).(*openedChart)
-		delete(r.opened, old.key)
+	records := 0
+	for e := r.order.Front(); e != nil; {
+		one, after := e.Value.(*openedChart), e.Next()
+		if records += one.chart.Records; records > keptRecords && one != c {
+			delete(r.opened, r.order.Remove(e).(*openedChart).key)
+		}
+		e = after
 	}
 }
 

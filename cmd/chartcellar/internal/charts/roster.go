@@ -3,7 +3,9 @@ package charts
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -20,17 +22,37 @@ type roster struct {
 	kept map[string]*people // by day, "" for now
 }
 
-// people are the patients as they stood.
+// people are the patients as they stood. They are not changed once they are made.
 type people struct {
 	generation uint64
-	list       []person
-	sealed     int // patients who are not in the list because they are sealed
+	list       []kept // by their keys
+	at         map[store.Whose]int32
+	replaced   []int32 // those that have been replaced by others
+	sealed     int     // patients who are not in the list because they are sealed
+	unread     int     // and because their records cannot be read
+}
+
+// A kept person takes about 300 bytes, with its place in people.at.
+type kept struct {
+	packed chart.Packed
+	mark   store.Mark
+	source string
 }
 
 type person struct {
 	chart.Entry
 	source string
 }
+
+func (k *kept) person() person { return person{k.packed.Entry(), k.source} }
+
+// key is what the list is in the order of.
+func (k *kept) key() string {
+	e := k.packed.Entry()
+	return nameKey(e.Name) + k.source + "\x00" + e.ID
+}
+
+func nameKey(name string) string { return chart.Fold(name) + "\x00" }
 
 func (ro *roster) forget() {
 	ro.mu.Lock()
@@ -46,18 +68,56 @@ func (r *Room) people(ctx context.Context, asOf string) (*people, error) {
 		return nil, viewer.ErrLocked
 	}
 	g := r.m.Generation()
-	if p := r.roster.kept[asOf]; p != nil && p.generation == g {
-		return p, nil
+	before := r.roster.kept[asOf]
+	if before != nil && before.generation == g {
+		return before, nil
 	}
-	p := &people{generation: g}
+	if before == nil {
+		before = r.roster.kept[""]
+	}
+	p, err := r.gather(ctx, asOf, before)
+	if err != nil {
+		return nil, locked(err)
+	}
+	p.generation = g
+	if asOf != "" { // one day at a time
+		maps.DeleteFunc(r.roster.kept, func(day string, _ *people) bool { return day != "" })
+	}
+	r.roster.kept[asOf] = p
+	return p, nil
+}
+
+// gather makes the list of patients. What has not changed since another list was made is
+// taken from there.
+func (r *Room) gather(ctx context.Context, asOf string, before *people) (*people, error) {
+	p := &people{}
+	if before == nil {
+		before = p
+	}
+	stays, found := make([]bool, len(before.list)), make([][]kept, workers())
 	for _, source := range r.o.Sources() {
 		rd, _, _, err := r.reading(source, asOf)
 		if err != nil {
 			return nil, err
 		}
-		err = rd.EachPatient(ctx, func(*chart.Entry) bool { return true }, func(en chart.Entry) { p.list = append(p.list, person{en, source}) })
-		if err != nil && !errors.Is(err, store.ErrDamaged) {
-			return nil, locked(err)
+		fresh := func(m store.Mark) bool {
+			i, known := before.at[m.Whose()]
+			known = known && before.list[i].mark == m
+			if known {
+				stays[i] = true
+			}
+			return !known
+		}
+		err = rd.Snap.EachNew(ctx, source, "Patient", len(found), fresh, func(worker int, m store.Mark, id string, raw []byte) error {
+			e := chart.NewEntry(chart.Resource{Type: "Patient", ID: id, Raw: raw})
+			found[worker] = append(found[worker], kept{e.Pack(), m, source})
+			return nil
+		})
+		var damage *store.DamagedError
+		if errors.As(err, &damage) {
+			p.unread += damage.Records
+		} else if err != nil {
+			return nil, err
 		}
 		n, err := rd.Snap.Hidden(source, "Patient")
 		if err != nil {
@@ -65,29 +125,49 @@ func (r *Room) people(ctx context.Context, asOf string) (*people, error) {
 		}
 		p.sealed += n
 	}
-	p.sort()
-	if asOf != "" { // one day at a time: a roster is large
-		for day := range r.roster.kept {
-			if day != "" {
-				delete(r.roster.kept, day)
-			}
-		}
-	}
-	r.roster.kept[asOf] = p
+	p.fill(before.list, stays, slices.Concat(found...))
 	return p, nil
 }
 
-func (p *people) sort() {
-	keys := make(map[string]string, len(p.list))
-	for i := range p.list {
-		keys[p.list[i].Name] = chart.Fold(p.list[i].Name)
+// fill makes the list of those that stay, who are in order, and of new ones.
+func (p *people) fill(old []kept, stays []bool, more []kept) {
+	keys := make([]string, len(more))
+	order := make([]int, len(more))
+	for i := range more {
+		keys[i], order[i] = more[i].key(), i
 	}
-	slices.SortFunc(p.list, func(a, b person) int {
-		if c := strings.Compare(keys[a.Name], keys[b.Name]); c != 0 {
-			return c
+	slices.SortFunc(order, func(a, b int) int { return strings.Compare(keys[a], keys[b]) })
+	p.list = make([]kept, 0, len(old)+len(more))
+	take := func(to int) {
+		for i := range to {
+			if stays[i] {
+				p.list = append(p.list, old[i])
+			}
 		}
-		return strings.Compare(a.source+a.ID, b.source+b.ID)
-	})
+		old, stays = old[to:], stays[to:]
+	}
+	for _, i := range order {
+		take(sort.Search(len(old), func(k int) bool { return old[k].key() > keys[i] }))
+		p.list = append(p.list, more[i])
+	}
+	take(len(old))
+	p.at = make(map[store.Whose]int32, len(p.list))
+	for i := range p.list {
+		p.at[p.list[i].mark.Whose()] = int32(i)
+		if e := p.list[i].packed.Entry(); e.ReplacedBy != "" {
+			p.replaced = append(p.replaced, int32(i))
+		}
+	}
+}
+
+// named returns the places of those whose name is as good as this.
+func (p *people) named(name string) []int32 {
+	key := nameKey(name)
+	var out []int32
+	for i := sort.Search(len(p.list), func(i int) bool { return p.list[i].key() >= key }); i < len(p.list) && strings.HasPrefix(p.list[i].key(), key); i++ {
+		out = append(out, int32(i))
+	}
+	return out
 }
 
 // Patients implements viewer.Charts.
@@ -98,30 +178,45 @@ func (r *Room) Patients(ctx context.Context, a viewer.Actor, q viewer.PatientQue
 	if err := r.journal(a, "patients.search", store.Key{Type: "Patient"}, "", "for: "+q.Text); err != nil {
 		return viewer.Patients{}, err
 	}
+	of, err := r.activityFor(ctx, q)
+	if err != nil {
+		return viewer.Patients{}, err
+	}
 	p, err := r.people(ctx, q.AsOf)
 	if err != nil {
 		return viewer.Patients{}, err
 	}
-	out := viewer.Patients{All: len(p.list) + p.sealed, Sealed: p.sealed}
+	out := viewer.Patients{All: len(p.list) + p.sealed + p.unread, Sealed: p.sealed, Unread: p.unread}
 	if sources := r.o.Sources(); len(sources) > 1 {
 		out.EMRs = sources
 	}
 	if out.Copy, err = r.copyWords(q.AsOf); err != nil {
 		return out, err
 	}
+	out.Reading = of == nil && q.AsOf == ""
+	if of != nil {
+		out.VisitsUnread = of.unread
+	}
 	at := r.at(q.AsOf)
 	fits := fitting(q, at)
 	from, to := q.Page*q.Rows, (q.Page+1)*q.Rows
 	for i := range p.list {
-		if closed(a, &p.list[i]) {
+		one := p.list[i].person()
+		if closed(a, &one) {
 			out.Hidden++ // whether or not the query fits: that would tell who it is
 			continue
 		}
-		if !fits(&p.list[i]) {
+		if !fits(&one) {
+			continue
+		}
+		v := of.visits(a, p.list[i].mark)
+		if !v.fit(q) {
 			continue
 		}
 		if out.Found >= from && out.Found < to {
-			out.List = append(out.List, r.row(&p.list[i], at))
+			row := r.row(&one, at)
+			row.LastVisit, row.NextVisit, row.Changed = dayOf(v.last[0]), dayOf(v.next[0]), v.changed
+			out.List = append(out.List, row)
 		}
 		out.Found++
 	}
@@ -168,10 +263,11 @@ func fitting(q viewer.PatientQuery, at time.Time) func(*person) bool {
 		case q.EMR != "" && p.source != q.EMR, q.Sex != "" && p.Sex != q.Sex,
 			q.State == "active" && (p.Inactive || p.Deceased != ""), q.State == "inactive" && !p.Inactive,
 			q.State == "deceased" && p.Deceased == "",
+			!text.Fits(&p.Entry),
 			group >= 0 && !chart.AgedBetween(p.Born, at, groups[group].From, groups[group].To):
 			return false
 		}
-		return text.Fits(&p.Entry)
+		return true
 	}
 }
 
@@ -193,9 +289,12 @@ func (r *Room) recentRows(a viewer.Actor, p *people, at time.Time) (rows []viewe
 		if err != nil {
 			continue
 		}
-		i := slices.IndexFunc(p.list, func(one person) bool { return one.ID == id && one.source == source })
-		if i >= 0 && !closed(a, &p.list[i]) {
-			rows = append(rows, r.row(&p.list[i], at))
+		i, ok := p.at[r.m.Whose(source, id)]
+		if !ok {
+			continue
+		}
+		if one := p.list[i].person(); !closed(a, &one) {
+			rows = append(rows, r.row(&one, at))
 		}
 	}
 	return rows
@@ -211,10 +310,16 @@ func (r *Room) same(ctx context.Context, a viewer.Actor, source string, e *chart
 	if err != nil {
 		return nil, err
 	}
-	name := chart.Fold(e.Name)
-	for i := range p.list {
-		o := &p.list[i]
-		if o.source == source && o.ID == e.ID || len(list) == shownSame || closed(a, o) {
+	places := append(p.named(e.Name), p.replaced...)
+	if id, ok := strings.CutPrefix(e.ReplacedBy, "Patient/"); ok {
+		if i, known := p.at[r.m.Whose(source, id)]; known {
+			places = append(places, i)
+		}
+	}
+	slices.Sort(places)
+	for _, i := range slices.Compact(places) {
+		o := p.list[i].person()
+		if o.source == source && o.ID == e.ID || len(list) == shownSame || closed(a, &o) {
 			continue
 		}
 		why := ""
@@ -223,12 +328,12 @@ func (r *Room) same(ctx context.Context, a viewer.Actor, source string, e *chart
 			why = "The EMR says that another record has taken the place of this one:"
 		case o.source == source && o.ReplacedBy == "Patient/"+e.ID:
 			why = "The EMR says that this record has taken the place of another one:"
-		case e.Born != "" && o.Born == e.Born && name != "" && chart.Fold(o.Name) == name:
+		case e.Born != "" && o.Born == e.Born && e.Name != "" && chart.Fold(o.Name) == chart.Fold(e.Name):
 			why = "There are two patient records of this name and birth date:"
 		default:
 			continue
 		}
-		list = append(list, viewer.SamePerson{PatientRow: r.row(o, r.o.Now()), Why: why})
+		list = append(list, viewer.SamePerson{PatientRow: r.row(&o, r.o.Now()), Why: why})
 	}
 	return list, nil
 }

@@ -152,14 +152,14 @@ func (f *cohortFinds) gather(ctx context.Context, s *search, found []map[patient
 	var list []cohortPatient
 	known := map[patientID]bool{}
 	for i := range p.list {
-		one := &p.list[i]
+		one := p.list[i].person()
 		id := patientID{one.source, one.ID}
 		t, all := everything(found, id)
 		if len(found) > 0 {
 			known[id] = true
 		}
-		if all && fits(one) {
-			list = append(list, cohortPatient{person: *one, times: t})
+		if all && fits(&one) {
+			list = append(list, cohortPatient{person: one, times: t})
 		}
 	}
 	if f.query == (viewer.PatientQuery{EMR: f.query.EMR}) { // of the others neither age nor sex is known

@@ -3,7 +3,6 @@ package charts
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
@@ -90,11 +89,12 @@ func (s *seeker) patient(ctx context.Context, source, id string) (*viewer.Patien
 	if err != nil || !s.a.Charts {
 		return nil, err
 	}
-	i := slices.IndexFunc(p.list, func(one person) bool { return one.source == source && one.ID == id })
-	if i < 0 {
+	i, ok := p.at[s.r.m.Whose(source, id)]
+	if !ok {
 		return nil, nil
 	}
-	row := s.row(&p.list[i])
+	one := p.list[i].person()
+	row := s.row(&one)
 	return &row, nil
 }
 
@@ -186,9 +186,10 @@ func (s *seeker) name(ctx context.Context) error {
 		if len(wanted) == 0 {
 			break
 		}
-		mark := s.r.m.PatientMark(p.list[i].source, p.list[i].ID)
+		who := p.list[i].person()
+		mark := s.r.m.PatientMark(who.source, who.ID)
 		for _, n := range wanted[mark] {
-			row := s.row(&p.list[i])
+			row := s.row(&who)
 			one := &s.page.Lines[n]
 			one.Ref, one.Patient = row.Ref, nameOf(&row.Entry)
 		}

@@ -43,6 +43,10 @@ type PatientQuery struct {
 	State string `json:"l,omitempty"` // active, deceased, inactive; "": any
 	EMR   string `json:"e,omitempty"` // source; "": all
 	AsOf  string `json:"d,omitempty"` // as Place.AsOf
+	Since string `json:"v,omitempty"` // a visit on this day or later, as 2026-03-01; "": any
+	// Coming are those with an appointment, Changed those whom the last run has changed.
+	Coming  bool `json:"n,omitempty"`
+	Changed bool `json:"c,omitempty"`
 	Page  int    `json:"p,omitempty"` // from 0
 	Rows  int    `json:"-"`           // on a page
 	Hint  bool   `json:"-"`           // asked while typing
@@ -67,8 +71,13 @@ type Patients struct {
 	All    int      // patients in the copy; "n of n"
 	Hidden int      // of these, labelled sensitive and not shown to this role
 	Sealed int      // of these, sealed and shown to nobody
-	EMRs   []string // if there are several
-	Recent []PatientRow
+	Unread int      // of these, whose records could not be read
+	// Reading says that visits and appointments are not known yet; VisitsUnread is how many
+	// could not be read.
+	Reading      bool
+	VisitsUnread int
+	EMRs         []string // if there are several
+	Recent       []PatientRow
 	Copy   string // which copy, in words
 }
 
@@ -78,6 +87,9 @@ type PatientRow struct {
 	Ref    Ref
 	Source string
 	Age    string
+	// Days, of today's copy; zero: none in the copy, or not known yet.
+	LastVisit, NextVisit time.Time
+	Changed              bool // by the last run
 }
 
 // A ChartHead is what stands on every page of a chart.

@@ -103,11 +103,14 @@ func (s *Server) patientsPage(r *request, q PatientQuery) (*patientsPage, error)
 // doPatients hides what was typed in the address of its answer. Nobody but the Backend
 // can read it there.
 func (s *Server) doPatients(r *request) error {
-	t := typed(r, "text", "sex", "ages", "state", "emr", "asof")
-	if _, err := dayOf(t["asof"]); err != nil {
-		return err
+	t := typed(r, "text", "sex", "ages", "state", "emr", "asof", "since", "coming", "changed")
+	for _, day := range []string{t["asof"], t["since"]} {
+		if _, err := dayOf(day); err != nil {
+			return err
+		}
 	}
-	q := PatientQuery{Text: t["text"], Sex: t["sex"], Ages: t["ages"], State: t["state"], EMR: t["emr"], AsOf: t["asof"]}
+	q := PatientQuery{Text: t["text"], Sex: t["sex"], Ages: t["ages"], State: t["state"], EMR: t["emr"], AsOf: t["asof"],
+		Since: t["since"], Coming: t["coming"] != "", Changed: t["changed"] != ""}
 	s.redirect(r, s.queryAddress(q))
 	return nil
 }
