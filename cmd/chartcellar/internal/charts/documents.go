@@ -18,7 +18,6 @@ import (
 
 	"chartcellar/cmd/chartcellar/internal/viewer"
 	"chartcellar/store"
-	"chartcellar/store/access"
 	"chartcellar/store/chart"
 )
 
@@ -163,10 +162,11 @@ type paper struct {
 	patient string
 	of      int
 	removed bool
+	closed  bool // it is labelled sensitive, and who asks may not see that
 }
 
-// paper finds the n-th file of the record that a place names. What is labelled sensitive
-// is denied to who may not see it.
+// paper finds the n-th file of the record that a place names. Its caller writes the
+// journal line before anything of it is given away, also of what is closed.
 func (r *Room) paper(ctx context.Context, a viewer.Actor, p viewer.Place, n int) (*paper, error) {
 	source, typ, id, err := r.Open(p.Ref)
 	if err != nil {
@@ -183,8 +183,6 @@ func (r *Room) paper(ctx context.Context, a viewer.Actor, p viewer.Place, n int)
 		return nil, viewer.ErrNotFound
 	case err != nil:
 		return nil, locked(err)
-	case !a.Sensitive && chart.Sensitive(v.Raw):
-		return nil, access.ErrDenied
 	}
 	list, err := chart.Attachments(chart.Resource{Type: typ, ID: id, Raw: v.Raw}, rd.Finder(ctx))
 	if err != nil {
@@ -194,10 +192,10 @@ func (r *Room) paper(ctx context.Context, a viewer.Actor, p viewer.Place, n int)
 		return nil, viewer.ErrNotFound
 	}
 	d.Attachment, d.of, d.removed, d.patient = list[n-1], len(list), removed, PatientIn(d.key, []store.Version{v})
+	d.closed = withheld(a, v.Raw)
 	if binary := d.BinaryID(); !a.Sensitive && !d.Inline && binary != "" {
-		if raw, ok := rd.Finder(ctx).Find("Binary", binary); ok && chart.Sensitive(raw) {
-			return nil, access.ErrDenied
-		}
+		raw, ok := rd.Finder(ctx).Find("Binary", binary)
+		d.closed = d.closed || ok && withheld(a, raw)
 	}
 	return d, nil
 }
@@ -210,6 +208,9 @@ func (r *Room) Document(ctx context.Context, a viewer.Actor, p viewer.Place, n i
 	}
 	if err := r.journal(a, "document.open", d.key, d.patient, d.words(p)...); err != nil {
 		return viewer.Document{}, err
+	}
+	if d.closed {
+		return viewer.Document{}, errWithheld
 	}
 	r.leafed(leaf{a.Account, a.Address, p, n})
 	gaps, err := d.rd.fileGaps()
@@ -354,6 +355,9 @@ func (r *Room) DocumentFile(ctx context.Context, a viewer.Actor, p viewer.Place,
 		err = r.journal(a, "document.save", d.key, d.patient, d.words(p)...)
 	case !r.justLeafed(leaf{a.Account, a.Address, p, n}):
 		err = r.journal(a, "document.open", d.key, d.patient, d.words(p)...)
+	}
+	if err == nil && d.closed {
+		err = errWithheld
 	}
 	if err != nil {
 		return nil, err

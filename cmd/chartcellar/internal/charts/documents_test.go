@@ -6,6 +6,7 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"image"
 	"image/png"
@@ -18,7 +19,6 @@ import (
 
 	"chartcellar/cmd/chartcellar/internal/viewer"
 	"chartcellar/store"
-	"chartcellar/store/access"
 	"chartcellar/store/chart"
 	"chartcellar/store/index"
 )
@@ -224,16 +224,43 @@ func TestRemovedDocument(t *testing.T) {
 // who may not see it, on every way.
 func TestSensitiveDocuments(t *testing.T) {
 	d, _ := papers(t, 100)
+	closed := func(err error) {
+		t.Helper()
+		var refused *viewer.Refusal
+		if !errors.As(err, &refused) || !strings.Contains(refused.Words, "labelled sensitive") {
+			t.Errorf("error %v, want that it is labelled sensitive", err)
+		}
+	}
 	for _, ref := range []string{"DocumentReference/d6", "DocumentReference/d9"} {
 		_, err := d.Document(t.Context(), staff, d.of(ref, ""), 1)
-		is(t, err, access.ErrDenied)
+		closed(err)
 		for _, save := range []bool{false, true} {
 			_, err = d.DocumentFile(t.Context(), staff, d.of(ref, ""), 1, save)
-			is(t, err, access.ErrDenied)
+			closed(err)
 		}
 		if doc, err := d.Document(t.Context(), doctor, d.of(ref, ""), 1); err != nil || string(doc.Content) != "secret" {
 			t.Errorf("the doctor sees %q: %v", doc.Content, err)
 		}
+	}
+	if tried := strings.Count(strings.Join(d.journal(), "\n"), "document.open staff"); tried != 4 {
+		t.Errorf("%d lines of what staff tried, want 4", tried)
+	}
+}
+
+// TestDocumentsOfASealedPatient: of a patient who was sealed no document is listed,
+// shown or given.
+func TestDocumentsOfASealedPatient(t *testing.T) {
+	d, _ := papers(t, 100)
+	if err := d.m.SealPatient(t.Context(), "main", "anna", "owner", "given by mistake"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := d.Documents(t.Context(), doctor, d.at("anna", ""))
+	is(t, err, viewer.ErrNotFound)
+	for _, ref := range []string{"DocumentReference/d1", "DocumentReference/d3", "DocumentReference/d4", "DiagnosticReport/r"} {
+		_, err = d.Document(t.Context(), doctor, d.of(ref, ""), 1)
+		is(t, err, viewer.ErrNotFound)
+		_, err = d.DocumentFile(t.Context(), doctor, d.of(ref, ""), 1, true)
+		is(t, err, viewer.ErrNotFound)
 	}
 }
 

@@ -43,7 +43,7 @@ func (d *double) Record(_ context.Context, a viewer.Actor, p viewer.Place, page 
 	_, ref, _ = strings.Cut(ref, " ")
 	switch r.Type, r.ID, _ = strings.Cut(ref, "/"); r.Type {
 	case "Practitioner":
-		r.Versions, r.Shown = []viewer.RecordVersion{resultVersion(1, `{"resourceType":"Practitioner","id":"d1","name":[{"family":"Lee"}]}`)}, 0
+		r.Versions, r.Shown = []viewer.RecordVersion{resultVersion(1, `{"resourceType":"Practitioner","id":"d1","photo":[{"contentType":"image/png","url":"Binary/p","title":"Portrait"}],"name":[{"family":"Lee"}]}`)}, 0
 		return r, nil
 	case "Gone":
 		r.Removed, r.Shown = true, 0
@@ -189,7 +189,7 @@ func TestRecordPages(t *testing.T) {
 		{"its versions", gone + "/versions", []string{"it may be hidden", "the last before the EMR removed it"}, nil},
 		{"its removal", gone + "/changed", []string{"there is nothing to compare element by element"}, nil},
 		{"who removed it", gone + "/from?version=2", []string{"listing", "removed at the EMR"}, nil},
-		{"a record of nobody", lee, []string{"<h1>Practitioner</h1>", "Lee", `name="asof"`}, []string{"Müller-Ötz", `class="banner"`}},
+		{"a record of nobody", lee, []string{"<h1>Practitioner</h1>", "Lee", `/document/` + recordRef("Practitioner/d1") + `/1"><bdi>Portrait</bdi></a>`, `name="asof"`}, []string{"Müller-Ötz", `class="banner"`}},
 		{"one version only", lee + "/changed", []string{"There is one version only"}, nil},
 	})
 	o := newOffice(t, practice())

@@ -38,6 +38,7 @@ type recordPage struct {
 	V      *RecordVersion // the one that is shown; nil: none can be
 	Tree   []cardRow      // of the card
 	Tests  []link         // of a result that stands: all results of the same test
+	Files  []link         // that the record holds or names
 	Pretty source         // the JSON with line breaks
 	Exact  source         // byte for byte
 	Diff   *recordDiff
@@ -176,11 +177,30 @@ func (s *Server) serveRecord(r *request) error {
 			return err
 		}
 		p.Tree = p.rows(tree)
+		if p.V.N == p.Shown+1 {
+			p.Files = p.files()
+		}
 		if p.Ref != "" && !p.Removed && p.V.N == p.Shown+1 {
 			p.Tests = testsOf(&p.ChartHead, s.o.Backend.Seal, chart.Resource{Type: p.Type, ID: p.ID, Raw: p.V.Raw})
 		}
 	}
 	return s.render(r, http.StatusOK, "record", typeWords(p.Type), p)
+}
+
+// files are the documents of the version that stands.
+func (p *recordPage) files() (list []link) {
+	files, err := chart.ListAttachments(chart.Resource{Type: p.Type, ID: p.ID, Raw: p.V.Raw}, nil)
+	if err != nil {
+		return nil // the card says what is wrong with the record
+	}
+	for _, f := range files {
+		words := f.Title
+		if words == "" {
+			words = f.Where
+		}
+		list = append(list, link{Address: p.Of(documentAddress(p.Self, f.N)), Words: words})
+	}
+	return list
 }
 
 // Leaves is how many values the card has.
