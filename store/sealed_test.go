@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -243,7 +244,7 @@ func TestSealedFromEveryReader(t *testing.T) {
 	typ := reflect.TypeFor[*store.Snapshot]()
 	for i := range typ.NumMethod() {
 		name := typ.Method(i).Name
-		if readers[name] == nil && !strings.Contains(strings.Join(noReaders, " ")+" ", name+" ") {
+		if readers[name] == nil && !slices.Contains(noReaders, name) {
 			t.Errorf("Snapshot.%s is a new way to read: say here that it gives nothing of a sealed patient", name)
 		}
 	}

@@ -27,7 +27,7 @@ export function privacy({ sites, context, watch, look, shot, want, signIn, reach
 		await page.keyboard.press("Tab");
 		await page.keyboard.press("Tab");
 		await page.keyboard.press("Enter");
-		await page.waitForURL("**/patients");
+		await page.waitForURL(site.url + "/patients");
 		for (const p of ["/patients", "/", "/emergency"]) {
 			await page.goto(p);
 			want((await page.locator(".emergencybar").innerText()).includes("EMERGENCY ACCESS for another 60 minutes"), "emergency " + p, "it is not said");

@@ -76,12 +76,16 @@ func (r *Room) Forget() {
 
 // journal writes the line of a view before it is shown (I14).
 func (r *Room) journal(a viewer.Actor, code string, k store.Key, patient string, words ...string) error {
+	return r.m.Journal(store.Event{Code: code, Account: a.Account, Key: k, Patient: patient, Note: noteOf(a, words...)})
+}
+
+// noteOf is the note of a line about what somebody sees; TakeApart takes it apart.
+func noteOf(a viewer.Actor, words ...string) string {
 	words = append(words, "from "+a.Address, "request "+a.Request)
 	if a.Emergency != "" {
 		words = append(words, "emergency "+a.Emergency)
 	}
-	note := strings.Join(words, "; ")
-	return r.m.Journal(store.Event{Code: code, Account: a.Account, Key: k, Patient: patient, Note: note})
+	return strings.Join(words, "; ")
 }
 
 // reading returns the records of a source, as they stand now or stood at the end of a

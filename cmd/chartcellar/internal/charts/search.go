@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -347,7 +346,7 @@ func (r *Room) Search(ctx context.Context, a viewer.Actor, id string, from int, 
 	}
 	for _, one := range list {
 		e := store.Event{Code: "search.shown", Account: a.Account, Key: store.Key{Source: one.source, Type: one.typ}, Patient: one.patient,
-			Count: one.count, Note: strings.Join([]string{"search " + s.id, "from " + a.Address, "request " + a.Request}, "; ")}
+			Count: one.count, Note: noteOf(a, "search "+s.id)}
 		if err := r.m.Journal(e); err != nil {
 			return viewer.SearchResult{}, err
 		}

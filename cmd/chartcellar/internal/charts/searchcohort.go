@@ -263,7 +263,7 @@ func (r *Room) CohortCSV(_ context.Context, a viewer.Actor, id string) ([]byte, 
 		return nil, locked(err)
 	}
 	e := store.Event{Code: "cohort.export", Account: a.Account, Count: len(list),
-		Note: strings.Join([]string{"search " + s.id, fmt.Sprintf("%d patients: ", len(list)) + s.words, "from " + a.Address, "request " + a.Request}, "; ")}
+		Note: noteOf(a, "search "+s.id, fmt.Sprintf("%d patients: ", len(list))+s.words)}
 	if err := r.m.Journal(e); err != nil {
 		return nil, err
 	}

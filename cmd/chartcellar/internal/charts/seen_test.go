@@ -175,3 +175,18 @@ func TestSpoofedNote(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 }
+
+// TestSearchInEmergency: what a search shows under emergency access is marked, too.
+func TestSearchInEmergency(t *testing.T) {
+	d := newDesk(t, anna, has("c", "anna", secretLabel, "Depression", "2020"))
+	urgent := staff
+	urgent.Emergency, urgent.Sensitive = "20260302T060000.000000000Z-00aa11bb", true
+	res := d.search(urgent, viewer.SearchAsk{Kind: viewer.SearchNotes, Text: "depression"})
+	if len(res.Patients) != 1 {
+		t.Fatalf("found: %+v", res)
+	}
+	s := d.seen(doctor, viewer.SeenQuery{Patient: d.Refer("main", "Patient/anna"), Emergency: urgent.Emergency})
+	if len(s.Lines) == 0 || s.Lines[0].Code != "search.shown" || !s.Lines[0].Emergency || s.Lines[0].Address != "192.0.2.2" {
+		t.Errorf("%+v", s.Lines)
+	}
+}
