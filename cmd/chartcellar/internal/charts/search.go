@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -346,9 +345,8 @@ func (r *Room) Search(ctx context.Context, a viewer.Actor, id string, from int, 
 		return viewer.SearchResult{}, locked(err)
 	}
 	for _, one := range list {
-		e := store.Event{Code: "search.shown", Account: a.Account, Key: store.Key{Source: one.source, Type: one.typ}, Patient: one.patient,
-			Count: one.count, Note: strings.Join([]string{"search " + s.id, "from " + a.Address, "request " + a.Request}, "; ")}
-		if err := r.m.Journal(e); err != nil {
+		e := store.Event{Code: "search.shown", Key: store.Key{Source: one.source, Type: one.typ}, Patient: one.patient, Count: one.count}
+		if err := r.note(a, e, "search "+s.id); err != nil {
 			return viewer.SearchResult{}, err
 		}
 		one.seen()

@@ -177,6 +177,14 @@ func TestSearchIsRecorded(t *testing.T) {
 	if len(shown) != 2 || len(res.Patients) != 2 {
 		t.Errorf("%d patients were shown, and %d recorded:\n%s", len(res.Patients), len(shown), strings.Join(lines, "\n"))
 	}
+	// The report of a patient says so, also under which emergency access.
+	urgent := staff
+	urgent.Sensitive, urgent.Emergency = true, "E1"
+	d.search(urgent, viewer.SearchAsk{Kind: viewer.SearchNotes, Text: "canary"})
+	lines = d.journal()
+	if last := lines[len(lines)-1]; !strings.HasPrefix(last, "search.shown staff ") || !strings.HasSuffix(last, "; emergency E1") {
+		t.Errorf("the last line is %q", last)
+	}
 	// What cannot be recorded is neither begun nor shown.
 	id := d.start(doctor, viewer.SearchAsk{Kind: viewer.SearchNotes, Text: "canary"})
 	d.over(doctor, id)

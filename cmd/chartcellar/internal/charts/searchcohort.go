@@ -262,9 +262,8 @@ func (r *Room) CohortCSV(_ context.Context, a viewer.Actor, id string) ([]byte, 
 	if err != nil {
 		return nil, locked(err)
 	}
-	e := store.Event{Code: "cohort.export", Account: a.Account, Count: len(list),
-		Note: strings.Join([]string{"search " + s.id, fmt.Sprintf("%d patients: ", len(list)) + s.words, "from " + a.Address, "request " + a.Request}, "; ")}
-	if err := r.m.Journal(e); err != nil {
+	e := store.Event{Code: "cohort.export", Count: len(list)}
+	if err := r.note(a, e, "search "+s.id, fmt.Sprintf("%d patients: %s", len(list), s.words)); err != nil {
 		return nil, err
 	}
 	return cohortFile(list, r.o.Now().In(r.o.Zone()))

@@ -48,7 +48,7 @@ type double struct {
 	did      []string
 	seen     viewer.Seen
 	actor    viewer.Actor // who opened a chart last
-	left     []string // accounts whose searches were stopped
+	left     []string     // accounts whose searches were stopped
 }
 
 func (d *double) do(format string, a ...any) error {
