@@ -154,6 +154,27 @@ func TestSearchNotes(t *testing.T) {
 	}
 }
 
+// TestSearchAsOf: an earlier copy is searched as it stood.
+func TestSearchAsOf(t *testing.T) {
+	d := newDesk(t, anna, ben, note("n1", "anna", "", "the old canary"), has("c1", "ben", "", "Canary fever", "2020"))
+	d.pull("main", note("n1", "anna", "", "the new canary"), "Condition/c1")
+	for asOf, want := range map[string]string{"": "the new [canary]", "2026-03-01": "the old [canary]"} {
+		res := d.search(doctor, viewer.SearchAsk{Kind: viewer.SearchNotes, Text: "canary", AsOf: asOf})
+		if got := strings.Join(foundLines(res), "\n"); !strings.Contains(got, want) || strings.Contains(got, "Stone, Ben Condition") != (asOf != "") {
+			t.Errorf("as of %q: %s", asOf, got)
+		}
+		group := d.search(doctor, viewer.SearchAsk{Kind: viewer.SearchCohort, Has: []viewer.CodeAsk{{Kind: chart.HasProblem, Text: "canary"}}, AsOf: asOf})
+		if (group.Found == 1) != (asOf != "") {
+			t.Errorf("a group as of %q: %+v", asOf, group)
+		}
+	}
+	_, err := d.StartSearch(t.Context(), doctor, viewer.SearchAsk{Kind: viewer.SearchNotes, Text: "canary", AsOf: "2020-01-01"})
+	var refused *viewer.Refusal
+	if !errors.As(err, &refused) || !strings.Contains(refused.Words, "no copy from that day") {
+		t.Errorf("before the first copy: %v", err)
+	}
+}
+
 // TestSearchIsRecorded: a search is in the journal before it begins, with its words sealed,
 // and each patient that it shows, once.
 func TestSearchIsRecorded(t *testing.T) {
