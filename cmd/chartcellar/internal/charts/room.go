@@ -76,16 +76,17 @@ func (r *Room) Forget() {
 
 // journal writes the line of a view before it is shown (I14).
 func (r *Room) journal(a viewer.Actor, code string, k store.Key, patient string, words ...string) error {
-	return r.m.Journal(store.Event{Code: code, Account: a.Account, Key: k, Patient: patient, Note: noteOf(a, words...)})
+	return r.note(a, store.Event{Code: code, Key: k, Patient: patient}, words...)
 }
 
-// noteOf is the note of a line about what somebody sees; TakeApart takes it apart.
-func noteOf(a viewer.Actor, words ...string) string {
+// note writes an event of an actor into the journal, with words as its note.
+func (r *Room) note(a viewer.Actor, e store.Event, words ...string) error {
 	words = append(words, "from "+a.Address, "request "+a.Request)
 	if a.Emergency != "" {
 		words = append(words, "emergency "+a.Emergency)
 	}
-	return strings.Join(words, "; ")
+	e.Account, e.Note = a.Account, strings.Join(words, "; ")
+	return r.m.Journal(e)
 }
 
 // reading returns the records of a source, as they stand now or stood at the end of a

@@ -106,7 +106,7 @@ func (r *Room) StartSearch(ctx context.Context, a viewer.Actor, ask viewer.Searc
 	if s.words, err = r.prepare(s); err != nil {
 		return "", askRefused(err)
 	}
-	if s.copy, err = r.copyWords(""); err != nil {
+	if s.copy, err = r.copyWords(ask.AsOf); err != nil {
 		return "", err
 	}
 	if err := r.searches.room(a.Account); err != nil {
@@ -140,16 +140,19 @@ func (r *Room) prepare(s *search) (words string, err error) {
 	if s.ask.EMR != "" {
 		words += "; of " + s.ask.EMR
 	}
+	if s.ask.AsOf != "" {
+		words += "; as of " + s.ask.AsOf
+	}
 	return words, err
 }
 
 // readings returns the records of the sources that are asked for.
-func (r *Room) readings(emr string) (list []*Reading, err error) {
+func (r *Room) readings(ask viewer.SearchAsk) (list []*Reading, err error) {
 	for _, source := range r.o.Sources() {
-		if emr != "" && emr != source {
+		if ask.EMR != "" && ask.EMR != source {
 			continue
 		}
-		rd, _, _, err := r.reading(source, "")
+		rd, _, _, err := r.reading(source, ask.AsOf)
 		if err != nil {
 			return nil, err
 		}
@@ -345,9 +348,8 @@ func (r *Room) Search(ctx context.Context, a viewer.Actor, id string, from int, 
 		return viewer.SearchResult{}, locked(err)
 	}
 	for _, one := range list {
-		e := store.Event{Code: "search.shown", Account: a.Account, Key: store.Key{Source: one.source, Type: one.typ}, Patient: one.patient,
-			Count: one.count, Note: noteOf(a, "search "+s.id)}
-		if err := r.m.Journal(e); err != nil {
+		e := store.Event{Code: "search.shown", Key: store.Key{Source: one.source, Type: one.typ}, Patient: one.patient, Count: one.count}
+		if err := r.note(a, e, "search "+s.id); err != nil {
 			return viewer.SearchResult{}, err
 		}
 		one.seen()
@@ -416,14 +418,14 @@ func (r *Room) StopSearch(_ context.Context, a viewer.Actor, id string) error {
 
 // person returns a patient as a list shows him to an actor; one without a record has only
 // an id.
-func (r *Room) person(ctx context.Context, a viewer.Actor, rd *Reading, id string) (viewer.PatientRow, error) {
+func (r *Room) person(ctx context.Context, a viewer.Actor, rd *Reading, id string, at time.Time) (viewer.PatientRow, error) {
 	if id == "" {
 		return viewer.PatientRow{Source: rd.Source}, nil
 	}
 	v, _, err := rd.Last(ctx, rd.Key("Patient", id))
 	switch {
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrSealed), err == nil && v.Deleted:
-		return r.row(&person{chart.Entry{ID: id}, rd.Source}, r.o.Now()), nil
+		return r.row(&person{chart.Entry{ID: id}, rd.Source}, at), nil
 	case err != nil:
 		return viewer.PatientRow{}, err
 	}
@@ -431,5 +433,5 @@ func (r *Room) person(ctx context.Context, a viewer.Actor, rd *Reading, id strin
 	if !a.Sensitive {
 		en = en.Withhold()
 	}
-	return r.row(&person{en, rd.Source}, r.o.Now()), nil
+	return r.row(&person{en, rd.Source}, at), nil
 }

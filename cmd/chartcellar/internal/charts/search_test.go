@@ -154,6 +154,27 @@ func TestSearchNotes(t *testing.T) {
 	}
 }
 
+// TestSearchAsOf: an earlier copy is searched as it stood.
+func TestSearchAsOf(t *testing.T) {
+	d := newDesk(t, anna, ben, note("n1", "anna", "", "the old canary"), has("c1", "ben", "", "Canary fever", "2020"))
+	d.pull("main", note("n1", "anna", "", "the new canary"), "Condition/c1")
+	for asOf, want := range map[string]string{"": "the new [canary]", "2026-03-01": "the old [canary]"} {
+		res := d.search(doctor, viewer.SearchAsk{Kind: viewer.SearchNotes, Text: "canary", AsOf: asOf})
+		if got := strings.Join(foundLines(res), "\n"); !strings.Contains(got, want) || strings.Contains(got, "Stone, Ben Condition") != (asOf != "") {
+			t.Errorf("as of %q: %s", asOf, got)
+		}
+		group := d.search(doctor, viewer.SearchAsk{Kind: viewer.SearchCohort, Has: []viewer.CodeAsk{{Kind: chart.HasProblem, Text: "canary"}}, AsOf: asOf})
+		if (group.Found == 1) != (asOf != "") {
+			t.Errorf("a group as of %q: %+v", asOf, group)
+		}
+	}
+	_, err := d.StartSearch(t.Context(), doctor, viewer.SearchAsk{Kind: viewer.SearchNotes, Text: "canary", AsOf: "2020-01-01"})
+	var refused *viewer.Refusal
+	if !errors.As(err, &refused) || !strings.Contains(refused.Words, "no copy from that day") {
+		t.Errorf("before the first copy: %v", err)
+	}
+}
+
 // TestSearchIsRecorded: a search is in the journal before it begins, with its words sealed,
 // and each patient that it shows, once.
 func TestSearchIsRecorded(t *testing.T) {
@@ -176,6 +197,14 @@ func TestSearchIsRecorded(t *testing.T) {
 	}
 	if len(shown) != 2 || len(res.Patients) != 2 {
 		t.Errorf("%d patients were shown, and %d recorded:\n%s", len(res.Patients), len(shown), strings.Join(lines, "\n"))
+	}
+	// The report of a patient says so, also under which emergency access.
+	urgent := staff
+	urgent.Sensitive, urgent.Emergency = true, "E1"
+	d.search(urgent, viewer.SearchAsk{Kind: viewer.SearchNotes, Text: "canary"})
+	lines = d.journal()
+	if last := lines[len(lines)-1]; !strings.HasPrefix(last, "search.shown staff ") || !strings.HasSuffix(last, "; emergency E1") {
+		t.Errorf("the last line is %q", last)
 	}
 	// What cannot be recorded is neither begun nor shown.
 	id := d.start(doctor, viewer.SearchAsk{Kind: viewer.SearchNotes, Text: "canary"})
@@ -386,4 +415,65 @@ func TestSearchEnds(t *testing.T) {
 	}
 	_, err = d.Search(t.Context(), doctor, id, 0, rowsOf)
 	is(t, err, viewer.ErrNotFound)
+}
+
+// TestSearchesAtOnce: two go on at once; a third is refused in words, and nothing is begun.
+func TestSearchesAtOnce(t *testing.T) {
+	d := newDesk(t, anna, note("n1", "anna", "", "canary"))
+	ask := viewer.SearchAsk{Kind: viewer.SearchNotes, Text: "canary"}
+	release := d.hold()
+	var ids []string
+	for _, name := range []string{"one", "two"} {
+		ids = append(ids, d.start(viewer.Actor{Account: name, Charts: true}, ask))
+	}
+	before := len(d.journal())
+	_, err := d.StartSearch(t.Context(), doctor, ask)
+	var refused *viewer.Refusal
+	if !errors.As(err, &refused) || !strings.Contains(refused.Words, "2 searches of others are under way") || len(d.journal()) != before {
+		t.Errorf("a third: %v, %d lines", err, len(d.journal())-before)
+	}
+	ids[1] = d.start(viewer.Actor{Account: "two", Charts: true}, ask) // in the place of one's own
+	release()
+	for i, name := range []string{"one", "two"} {
+		if res := d.over(viewer.Actor{Account: name, Charts: true}, ids[i]); res.Hits != 1 || res.Why != "" {
+			t.Errorf("%s: %+v", name, res)
+		}
+	}
+	if res := d.search(doctor, ask); res.Hits != 1 {
+		t.Errorf("afterwards: %+v", res)
+	}
+}
+
+// TestManyHits: of very many records as many are kept as it says; all are counted, and
+// shown page by page.
+func TestManyHits(t *testing.T) {
+	var lines []string
+	for i := range 2100 {
+		lines = append(lines, has(fmt.Sprint("c", i), fmt.Sprint("p", i/30), "", fmt.Sprint("Canary fever ", i), "2020"))
+	}
+	d := newDesk(t, strings.Join(lines, "\n"))
+	res := d.search(doctor, viewer.SearchAsk{Kind: viewer.SearchNotes, Text: "canary"})
+	if res.Hits != 2100 || res.Kept != 2000 || len(res.Patients) != 20 || res.Found < 66 || res.Found > 70 {
+		t.Errorf("%d hits, %d kept, %d of %d patients", res.Hits, res.Kept, len(res.Patients), res.Found)
+	}
+	kept, shown := 0, 0
+	for from := 0; from < res.Found; from += 20 {
+		page, err := d.Search(t.Context(), doctor, res.ID, from, rowsOf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range page.Patients {
+			kept, shown = kept+p.All, shown+len(p.Hits)
+			if len(p.Hits) != min(10, p.All) {
+				t.Errorf("%s: %d of %d records are shown", p.ID, len(p.Hits), p.All)
+			}
+		}
+	}
+	if kept != 2000 || shown < 600 {
+		t.Errorf("the pages have %d records, and show %d", kept, shown)
+	}
+	codes := d.search(doctor, viewer.SearchAsk{Kind: viewer.SearchCodes, Text: "canary"})
+	if codes.Found != 500 || codes.More != 1600 {
+		t.Errorf("%d codes, more in %d records", codes.Found, codes.More)
+	}
 }

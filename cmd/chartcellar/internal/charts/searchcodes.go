@@ -45,7 +45,7 @@ func (r *Room) newCodes(s *search) (finds, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	if s.scans, s.lacks, err = r.newScans(s.ask.EMR, codes.Types()); err != nil {
+	if s.scans, s.lacks, err = r.newScans(s.ask, codes.Types()); err != nil {
 		return nil, "", err
 	}
 	return &codeFinds{r: r, terms: codes, codes: map[codeID]*codeCount{}, numbers: map[patientID]int{}}, t.String(), nil

@@ -22,6 +22,7 @@ type cohortFinds struct {
 	r     *Room
 	has   []having
 	query viewer.PatientQuery // sex, age, state
+	at    time.Time           // for ages
 
 	// mu covers what follows.
 	mu   sync.Mutex
@@ -58,7 +59,7 @@ func (t *times) add(o times) {
 
 // newCohort makes a search for patients.
 func (r *Room) newCohort(s *search) (finds, string, error) {
-	f := &cohortFinds{r: r, query: viewer.PatientQuery{Sex: s.ask.Sex, Ages: s.ask.Ages, State: s.ask.State, EMR: s.ask.EMR}}
+	f := &cohortFinds{r: r, at: r.at(s.ask.AsOf), query: viewer.PatientQuery{Sex: s.ask.Sex, Ages: s.ask.Ages, State: s.ask.State, EMR: s.ask.EMR}}
 	var words []string
 	for _, ask := range s.ask.Has {
 		t := chart.ParseTerms(ask.Text)
@@ -74,7 +75,7 @@ func (r *Room) newCohort(s *search) (finds, string, error) {
 		}
 		h := having{terms: codes}
 		var lacks []string
-		if h.scans, lacks, err = r.newScans(s.ask.EMR, codes.Types()); err != nil {
+		if h.scans, lacks, err = r.newScans(s.ask, codes.Types()); err != nil {
 			return nil, "", err
 		}
 		if len(lacks) == len(codes.Types()) { // with some of them one can have it
@@ -144,11 +145,11 @@ func (f *cohortFinds) having(ctx context.Context, s *search, scan *Scan, terms *
 
 // gather puts together who has everything that was asked for.
 func (f *cohortFinds) gather(ctx context.Context, s *search, found []map[patientID]times) error {
-	p, err := f.r.people(ctx, "")
+	p, err := f.r.people(ctx, s.ask.AsOf)
 	if err != nil {
 		return err
 	}
-	fits := fitting(f.query, s.started)
+	fits := fitting(f.query, f.at)
 	var list []cohortPatient
 	known := map[patientID]bool{}
 	for i := range p.list {
@@ -228,10 +229,9 @@ func (f *cohortFinds) page(_ context.Context, a viewer.Actor, out *viewer.Search
 		return nil, err
 	}
 	out.Found, out.Void, out.Withheld = len(places), f.void, out.Withheld+withheld
-	at := f.r.o.Now()
 	for _, i := range places[min(out.From, len(places)):min(out.From+rows, len(places))] {
 		p := &f.list[i]
-		out.People = append(out.People, viewer.CohortRow{PatientRow: f.r.row(&p.person, at), Records: p.records, First: p.first, Last: p.last})
+		out.People = append(out.People, viewer.CohortRow{PatientRow: f.r.row(&p.person, f.at), Records: p.records, First: p.first, Last: p.last})
 		if !p.shown {
 			views = append(views, shown{source: p.source, patient: p.ID, typ: "Patient", count: max(1, p.records), seen: func() { f.seen(i) }})
 		}
@@ -262,12 +262,11 @@ func (r *Room) CohortCSV(_ context.Context, a viewer.Actor, id string) ([]byte, 
 	if err != nil {
 		return nil, locked(err)
 	}
-	e := store.Event{Code: "cohort.export", Account: a.Account, Count: len(list),
-		Note: noteOf(a, "search "+s.id, fmt.Sprintf("%d patients: ", len(list))+s.words)}
-	if err := r.m.Journal(e); err != nil {
+	e := store.Event{Code: "cohort.export", Count: len(list)}
+	if err := r.note(a, e, "search "+s.id, fmt.Sprintf("%d patients: %s", len(list), s.words)); err != nil {
 		return nil, err
 	}
-	return cohortFile(list, r.o.Now().In(r.o.Zone()))
+	return cohortFile(list, f.at.In(r.o.Zone()))
 }
 
 // all returns those whom an actor may see.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"chartcellar/cmd/chartcellar/internal/viewer"
 	"chartcellar/store/chart"
@@ -19,6 +20,7 @@ const (
 // noteFinds are the records in which words were found.
 type noteFinds struct {
 	r     *Room
+	at    time.Time // for ages
 	terms *chart.Search
 
 	// mu covers what follows.
@@ -62,20 +64,20 @@ func (r *Room) newNotes(s *search) (finds, string, error) {
 		}
 		s.ask.EMR, s.patient, words = source, patientID{source, id}, words+"; in one chart"
 	}
-	if s.scans, s.lacks, err = r.newScans(s.ask.EMR, terms.Types()); err != nil {
+	if s.scans, s.lacks, err = r.newScans(s.ask, terms.Types()); err != nil {
 		return nil, "", err
 	}
 	for _, scan := range s.scans {
 		scan.Patient = s.patient.id
 	}
-	return &noteFinds{r: r, terms: terms, byID: map[patientID]*foundPatient{}}, words, nil
+	return &noteFinds{r: r, at: r.at(s.ask.AsOf), terms: terms, byID: map[patientID]*foundPatient{}}, words, nil
 }
 
 // newScans makes a scan of each source for those of the types that the copy has; lacks
 // are the others. A Binary says neither whose it is nor how sensitive: its text is found
 // with the record that names it.
-func (r *Room) newScans(emr string, types []string) (list []*Scan, lacks []string, err error) {
-	readings, err := r.readings(emr)
+func (r *Room) newScans(ask viewer.SearchAsk, types []string) (list []*Scan, lacks []string, err error) {
+	readings, err := r.readings(ask)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -140,7 +142,7 @@ func (f *noteFinds) page(ctx context.Context, a viewer.Actor, out *viewer.Search
 	list := f.take(a, sealed, out, rows)
 	var views []shown
 	for _, p := range list {
-		row, err := f.r.person(ctx, a, p.rd, p.id)
+		row, err := f.r.person(ctx, a, p.rd, p.id, f.at)
 		if err != nil {
 			return nil, err
 		}

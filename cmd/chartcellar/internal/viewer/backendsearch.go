@@ -47,6 +47,7 @@ type SearchAsk struct {
 	Types    []string // only these types of record; none: all
 	From, To string   // days between which a record must lie; "": open
 	EMR      string   // source; "": all
+	AsOf     string   // as the copy stood at the end of this day, as 2026-03-01; "": now
 	Patient  Ref      // only the records of this patient; "": of all. Of SearchNotes
 
 	// Of SearchCohort: all must fit.

@@ -85,11 +85,11 @@ func (d *double) CohortCSV(_ context.Context, a viewer.Actor, id string) ([]byte
 // TestSearchForms: each form asks for what was filled in, and its words are in no address.
 func TestSearchForms(t *testing.T) {
 	tests := []struct{ name, form, did, to, says string }{
-		{"words", "kind=notes&text=chest+pain&group=problems&from=2026-01-01&to=2026-02-01", "search owner {Kind:notes Text:chest pain Types:[Condition] From:2026-01-01 To:2026-02-01 EMR: Patient: Has:[] Sex: Ages: State:}", "/search/notes", ""},
-		{"codes", "kind=codes&text=diabetes&problem=x", "search owner {Kind:codes Text:diabetes Types:[] From: To: EMR: Patient: Has:[] Sex: Ages: State:}", "/search/codes", ""},
-		{"a group", "kind=cohort&problem=diabetes&medicine=metformin&vaccine=flu&code=|9&sex=female&ages=old&state=active", "search owner {Kind:cohort Text: Types:[] From: To: EMR: Patient: Has:[{Kind:problem Text:diabetes Exact: Type:} {Kind:medicine Text:metformin Exact: Type:} {Kind:vaccine Text:flu Exact: Type:} {Kind: Text:|9 Exact: Type:}] Sex:female Ages:old State:active}", "/search/cohort", ""},
-		{"a code that was found", "kind=cohort&exact=http://snomed.info/sct|44054006&type=Condition&emr=main", "search owner {Kind:cohort Text: Types:[] From: To: EMR:main Patient: Has:[{Kind: Text: Exact:http://snomed.info/sct|44054006 Type:Condition}] Sex: Ages: State:}", "/search/cohort", ""},
-		{"in one chart", "kind=notes&text=pain&patient=p1", "search owner {Kind:notes Text:pain Types:[] From: To: EMR: Patient:p1 Has:[] Sex: Ages: State:}", "/search/notes", ""},
+		{"words", "kind=notes&text=chest+pain&group=problems&from=2026-01-01&to=2026-02-01", "search owner {Kind:notes Text:chest pain Types:[Condition] From:2026-01-01 To:2026-02-01 EMR: AsOf: Patient: Has:[] Sex: Ages: State:}", "/search/notes", ""},
+		{"codes", "kind=codes&text=diabetes&problem=x", "search owner {Kind:codes Text:diabetes Types:[] From: To: EMR: AsOf: Patient: Has:[] Sex: Ages: State:}", "/search/codes", ""},
+		{"a group", "kind=cohort&problem=diabetes&medicine=metformin&vaccine=flu&code=|9&sex=female&ages=old&state=active", "search owner {Kind:cohort Text: Types:[] From: To: EMR: AsOf: Patient: Has:[{Kind:problem Text:diabetes Exact: Type:} {Kind:medicine Text:metformin Exact: Type:} {Kind:vaccine Text:flu Exact: Type:} {Kind: Text:|9 Exact: Type:}] Sex:female Ages:old State:active}", "/search/cohort", ""},
+		{"a code that was found", "kind=cohort&exact=http://snomed.info/sct|44054006&type=Condition&emr=main", "search owner {Kind:cohort Text: Types:[] From: To: EMR:main AsOf: Patient: Has:[{Kind: Text: Exact:http://snomed.info/sct|44054006 Type:Condition}] Sex: Ages: State:}", "/search/cohort", ""},
+		{"in one chart", "kind=notes&text=pain&patient=p1&asof=2026-03-01", "search owner {Kind:notes Text:pain Types:[] From: To: EMR: AsOf:2026-03-01 Patient:p1 Has:[] Sex: Ages: State:}", "/search/notes", ""},
 		{"nothing", "kind=notes&text=&group=problems", "", "", "Nothing was searched"},
 	}
 	for _, tt := range tests {
@@ -135,7 +135,7 @@ func TestFoundPages(t *testing.T) {
 		{"/search?again=none", []string{`name="problem" value=""`}, []string{"Only in one chart"}},
 		{"/patients", []string{`href="/search"`}, nil},
 		{"/chart/" + patientRef(), []string{`action="/search"`, `name="patient" value="` + patientRef()}, nil},
-		{"/chart/" + patientRef() + "?asof=2026-03-01", nil, []string{`action="/search"`}},
+		{"/chart/" + patientRef() + "?asof=2026-03-01", []string{`name="asof" value="2026-03-01"><label for="inchart">`}, nil},
 	}
 	for _, tt := range tests {
 		text := o.page(tt.path, token)

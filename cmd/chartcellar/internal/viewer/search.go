@@ -58,7 +58,7 @@ type searchPage struct {
 }
 
 // searchFields are those of all three forms.
-var searchFields = []string{"kind", "text", "group", "from", "to", "emr", "problem", "medicine", "vaccine", "code", "exact", "type", "sex", "ages", "state", "patient"}
+var searchFields = []string{"kind", "text", "group", "from", "to", "emr", "problem", "medicine", "vaccine", "code", "exact", "type", "sex", "ages", "state", "patient", "asof"}
 
 // Ages are the age groups.
 func (p *searchPage) Ages() []AgeGroup { return AgeGroups() }
@@ -78,7 +78,7 @@ func (s *Server) serveSearch(r *request) error {
 // fill fills in what was asked for before.
 func (p *searchPage) fill(ask SearchAsk) {
 	p.Kind = ask.Kind
-	p.Fields = map[string]string{"text": ask.Text, "from": ask.From, "to": ask.To, "emr": ask.EMR, "patient": string(ask.Patient),
+	p.Fields = map[string]string{"text": ask.Text, "from": ask.From, "to": ask.To, "emr": ask.EMR, "patient": string(ask.Patient), "asof": ask.AsOf,
 		"sex": ask.Sex, "ages": ask.Ages, "state": ask.State}
 	for _, g := range p.TypeGroups() {
 		if slices.Equal(g.Types, ask.Types) {
@@ -105,6 +105,9 @@ func (s *Server) searchAnswer(r *request, status int, p searchPage) error {
 func (s *Server) doSearch(r *request) error {
 	p := searchPage{Fields: typed(r, searchFields...)}
 	p.Kind = SearchKind(p.Fields["kind"])
+	if _, err := dayOf(p.Fields["asof"]); err != nil {
+		return err
+	}
 	id, err := s.o.Backend.StartSearch(r.Context(), r.actor(), p.ask())
 	if err != nil {
 		var status int
@@ -120,7 +123,7 @@ func (s *Server) doSearch(r *request) error {
 // ask puts together what a form asks for.
 func (p *searchPage) ask() SearchAsk {
 	t := p.Fields
-	ask := SearchAsk{Kind: p.Kind, Text: t["text"], From: t["from"], To: t["to"], EMR: t["emr"], Patient: Ref(t["patient"])}
+	ask := SearchAsk{Kind: p.Kind, Text: t["text"], From: t["from"], To: t["to"], EMR: t["emr"], Patient: Ref(t["patient"]), AsOf: t["asof"]}
 	for _, g := range p.TypeGroups() {
 		if g.Name == t["group"] {
 			ask.Types = g.Types
@@ -162,6 +165,14 @@ func (p *foundPage) at(page string, from int) string {
 	address := "/search/" + url.PathEscape(p.ID) + page
 	if from > 0 {
 		address += "?from=" + strconv.Itoa(from)
+	}
+	return address
+}
+
+// Then is the address of a chart or a record as it stood then.
+func (p *foundPage) Then(address string) string {
+	if p.Ask.AsOf != "" {
+		address += "?asof=" + p.Ask.AsOf
 	}
 	return address
 }
