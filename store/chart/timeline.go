@@ -318,8 +318,9 @@ func (e *Event) dated(value []byte, of string) bool {
 		return false
 	}
 	e.When, e.Precision, e.Of, e.Date = d.from, precision(from), of, showDate(from)
-	if day := showDate(to); day != "" && day != e.Date {
-		e.Date += " to " + day
+	if end := showDate(to); end != "" && end != e.Date {
+		day, _, _ := strings.Cut(e.Date, " ")
+		e.Date += " to " + strings.TrimPrefix(end, day+" ") // of the same day: the hour alone
 	}
 	return true
 }

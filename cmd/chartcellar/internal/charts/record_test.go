@@ -102,6 +102,10 @@ func TestRecordRemoved(t *testing.T) {
 	if !r.Removed || r.Shown != 0 || len(r.Versions) != 2 || !r.Versions[1].Deleted || r.Versions[1].Missing || r.Versions[1].Detector != "history" || r.Banner.Name == "" {
 		t.Errorf("%+v", r)
 	}
+	d.pull("main", `{"resourceType":"DiagnosticReport","id":"r","result":[{"reference":"Observation/k"},{"reference":"Observation/never"}]}`)
+	if n := d.record("DiagnosticReport/r", "").Named; len(n) != 1 || !n["Observation/k"].Removed || n["Observation/k"].Title != "Potassium" {
+		t.Errorf("who names it is told %+v", n)
+	}
 	if r := d.record("Observation/k", "2026-03-01"); r.Removed || len(r.Versions) != 1 {
 		t.Errorf("before it was removed: %+v", r.Removed)
 	}
@@ -203,8 +207,8 @@ func TestUses(t *testing.T) {
 	if err != nil || usesText(u) != "DiagnosticReport/r result 1 › reference, result 2 › reference" || u.Wide || u.More || u.Looked != 4 || u.Of != 4 {
 		t.Errorf("of a result: %s; %d of %d, %v", usesText(u), u.Looked, u.Of, err)
 	}
-	if len(u.Out) != 1 || u.Out[0].ID != "anna" || !u.Found["Patient/anna"] {
-		t.Errorf("it names %+v, found %v", u.Out, u.Found)
+	if len(u.Out) != 1 || u.Out[0].ID != "anna" || u.Named["Patient/anna"].Title != "Müller-Ötz, Anna" {
+		t.Errorf("it names %+v: %+v", u.Out, u.Named)
 	}
 	u, err = d.Uses(t.Context(), doctor, d.of("Observation/k", ""), true)
 	if err != nil || usesText(u) != "DiagnosticReport/r result 1 › reference, result 2 › reference; Group/g member › entity › reference" || u.Looked != 10 || u.Of != 10 {
@@ -330,6 +334,10 @@ func TestSensitiveRecord(t *testing.T) {
 	u, err := d.Uses(t.Context(), staff, d.of("Practitioner/lee", ""), false)
 	if err != nil || len(u.In) != 0 || u.Hidden != 1 {
 		t.Errorf("Uses shows %s, %d hidden, %v", usesText(u), u.Hidden, err)
+	}
+	d.pull("main", `{"resourceType":"Basic","id":"b","subject":{"reference":"Observation/s"}}`)
+	if r, err := d.Record(t.Context(), staff, d.of("Basic/b", ""), "card"); err != nil || r.Named["Observation/s"] != (viewer.Named{}) || len(r.Named) != 1 {
+		t.Errorf("who may not see it is told %+v, %v", r.Named, err)
 	}
 	if r := d.record("Observation/s", ""); r.Title != "Secret" {
 		t.Errorf("a doctor sees %q", r.Title)

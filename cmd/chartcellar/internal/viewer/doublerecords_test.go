@@ -40,6 +40,7 @@ func (d *double) Record(_ context.Context, a viewer.Actor, p viewer.Place, page 
 	}
 	r := viewer.Record{Self: p.Ref, Type: "Observation", ID: "o1", Title: "Potassium " + script, Shown: 1}
 	r.AsOf, r.Source = p.AsOf, "main"
+	r.Named = map[string]viewer.Named{"Patient/p1": {Title: "Anna " + script, Removed: true}}
 	_, ref, _ = strings.Cut(ref, " ")
 	switch r.Type, r.ID, _ = strings.Cut(ref, "/"); r.Type {
 	case "Practitioner":
@@ -66,7 +67,7 @@ func (d *double) Uses(ctx context.Context, a viewer.Actor, p viewer.Place, wide 
 	if err != nil {
 		return viewer.Uses{}, err
 	}
-	u := viewer.Uses{Record: r, Wide: wide, Looked: 456, Of: 456, Found: map[string]bool{"Patient/p1": true}}
+	u := viewer.Uses{Record: r, Wide: wide, Looked: 456, Of: 456}
 	if r.Shown >= 0 {
 		u.Out, err = chart.Links(r.Versions[r.Shown].Raw)
 	}
@@ -171,8 +172,8 @@ func checkPages(t *testing.T, tests []saying) {
 func TestRecordPages(t *testing.T) {
 	at, gone, lee := "/record/"+recordRef("Observation/o1"), "/record/"+recordRef("Gone/g"), "/record/"+recordRef("Practitioner/d1")
 	checkPages(t, []saying{
-		{"the card", at, []string{"Müller-Ötz", "version 2 of 4", "4.10", "mmol/L", "LOINC 2823-3", `>LOINC</span>`, "&lt;script&gt;", `id="inside-1"`, "#inside-1", "ليلى",
-			"/record/" + recordRef("Patient/p1"), "javascript:alert(1)</bdi>", "values</p>"[:6], `aria-current="page">Card`}, []string{"3.90"}},
+		{"the card", at, []string{"Müller-Ötz", "version 2 of 4", "4.10", "mmol/L", "LOINC 2823-3", `>LOINC</bdi></span>`, "&lt;script&gt;", `id="inside-1"`, "#inside-1", "ليلى",
+			"/record/" + recordRef("Patient/p1"), "javascript:alert(1)</bdi>", "Anna &lt;script&gt;", `aria-current="page">Card`}, []string{"3.90"}},
 		{"an older version", at + "?version=1", []string{"3.90", "This is version 1", "Show the one that stands", "source?version=1"}, []string{"4.10"}},
 		{"a lost version", at + "?version=4", []string{"The bytes of this version were lost"}, nil},
 		{"as of a day", at + "?asof=2026-03-01", []string{"/source?asof=2026-03-01", "Show today’s"}, nil},
@@ -181,7 +182,7 @@ func TestRecordPages(t *testing.T) {
 		{"what changed, between two", at + "/changed?from=1&to=2", []string{"1 difference", "value quantity › value", "<del><bdi class=\"value\">3.90</bdi></del>", "<ins><bdi class=\"value\">4.10</bdi></ins>", "The JSON of both"}, nil},
 		{"what changed the last time, lost", at + "/changed", []string{"cannot be compared"}, nil},
 		{"nothing changed", at + "/changed?from=2&to=2", []string{"They say the same."}, nil},
-		{"where it is used", at + "/used", []string{"Patient/p1</a></th><td>subject › reference", "inside this record", "names no record by its id", "result 1 › reference", "456 of 456 records of this chart were looked at", "used?wide=1"}, nil},
+		{"where it is used", at + "/used", []string{"Patient/p1</a></th><td>subject › reference", "<td>yes; removed at the EMR</td>", "inside this record", "names no record by its id", "result 1 › reference", "456 of 456 records of this chart were looked at", "used?wide=1"}, nil},
 		{"in the whole copy", at + "/used?wide=1", []string{"300,000 of 2,000,000 records of the EMR", "perhaps more", "2 records that name it are not shown"}, nil},
 		{"where it came from", at + "/from", []string{"UTC", "run 402", "parts/000000/000000000012", strings.Repeat("ab", 32), "v2"}, nil},
 		{"of a version that waits", at + "/from?version=3", []string{"held: it waits", "run 403"}, nil},

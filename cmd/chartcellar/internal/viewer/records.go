@@ -148,7 +148,7 @@ func (p *recordPage) rows(list []chart.Branch) []cardRow {
 			row.Anchor = "inside-" + strconv.Itoa(b.Inside)
 		}
 		if b.Link != nil {
-			row.Href = p.Link(b.Link)
+			row.Href, row.Note = p.Link(b.Link), p.Named[b.Link.Type+"/"+b.Link.ID].Title
 		}
 		out = append(out, row)
 	}
@@ -352,8 +352,31 @@ func (s *Server) serveUsed(r *request) error {
 // Wide is the address of the same page for the whole copy.
 func (p *recordPage) Wide() string { return p.address("used", url.Values{"wide": {"1"}}) }
 
-// Held reports whether the copy holds what a reference names.
-func (u *Uses) Held(l chart.Link) bool { return u.Found[l.Type+"/"+l.ID] }
+// Called is what a record is called that another names.
+func (p *recordPage) Called(l chart.Link) string {
+	if title := p.Named[l.Type+"/"+l.ID].Title; title != "" {
+		return title
+	}
+	return l.Display
+}
+
+// Held says whether the copy holds what a reference names.
+func (p *recordPage) Held(l chart.Link) string {
+	n, ok := p.Named[l.Type+"/"+l.ID]
+	switch {
+	case l.Inside > 0:
+		return "inside this record"
+	case l.Type == "":
+		return "names no record by its id"
+	case !ok:
+		return "no"
+	case n.Removed:
+		return "yes; removed at the EMR"
+	case l.Base != "":
+		return "yes, if " + l.Base + " is this EMR"
+	}
+	return "yes"
+}
 
 // missingWords say how a removed record is told from one that is hidden.
 func missingWords(v RecordVersion) string {
