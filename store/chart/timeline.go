@@ -149,7 +149,7 @@ func EventOf(r Resource, f Finder) Event {
 
 // newestFirst keeps the days of a place together, also where it is another day elsewhere.
 func newestFirst(x, y Event) int {
-	if c := strings.Compare(y.Year(), x.Year()); c != 0 {
+	if c := y.When.Year() - x.When.Year(); c != 0 {
 		return c
 	}
 	if c := y.When.Compare(x.When); c != 0 {
