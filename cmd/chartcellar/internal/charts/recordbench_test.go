@@ -42,7 +42,10 @@ func BenchmarkRecordPages(b *testing.B) {
 		{"record", func() (int, error) { r, err := d.Record(ctx, doctor, record, "card"); return len(r.Versions), err }, 2},
 		{"used in the chart", func() (int, error) { u, err := d.Uses(ctx, doctor, record, false); return u.Looked, err }, 5001},
 		{"used in the copy", func() (int, error) { u, err := d.Uses(ctx, doctor, record, true); return u.Looked, err }, 25003},
-		{"a name of many", func() (int, error) { u, err := d.Uses(ctx, doctor, d.of("Practitioner/lee", ""), false); return len(u.In), err }, 200},
+		{"a name of many", func() (int, error) {
+			u, err := d.Uses(ctx, doctor, d.of("Practitioner/lee", ""), false)
+			return len(u.In), err
+		}, 200},
 		{"timeline", func() (int, error) { l, err := d.Timeline(ctx, doctor, at, ""); return len(l.Timeline.Events), err }, 5000},
 		{"timeline with words", func() (int, error) { l, err := d.Timeline(ctx, doctor, at, "test 59"); return len(l.Events), err }, 83},
 		{"changes", func() (int, error) { c, err := d.ChartChanges(ctx, doctor, at, "2026-03-01"); return len(c.List), err }, 100},

@@ -100,9 +100,9 @@ func (d *double) Timeline(ctx context.Context, a viewer.Actor, p viewer.Place, w
 		b.Add(chart.Resource{Type: typ, ID: strings.SplitN(line, `"`, 9)[7], Raw: []byte(line)})
 	}
 	t.Timeline = b.Chart().Timeline
-	if words != "" {
-		t.Hits = map[string]chart.Hit{"Condition/c1": {Where: "code › text", Snippet: script}}
-		t.Timeline = t.Timeline.Only(func(e *chart.Event) bool { return e.Ref == "Condition/c1" })
+	if ref := map[string]string{"hyper tension": "Condition/c1", "penicillin": "AllergyIntolerance/a1"}[words]; words != "" {
+		t.Hits = map[string]chart.Hit{ref: {Where: "code › text", Snippet: script}}
+		t.Timeline = t.Timeline.Only(func(e *chart.Event) bool { return e.Ref == ref })
 	}
 	return t, err
 }
@@ -243,6 +243,8 @@ func TestTimelinePages(t *testing.T) {
 		{"without a date", at + "?part=undated", []string{"1–2 of 2", "no date", "Vendor thing"}, []string{"Lisinopril", `aria-label="Years"`}},
 		{"entered in error", at + "?part=error", []string{"Wrong patient", "entered in error"}, nil},
 		{"with words", at + "?q=" + found, []string{"1 record holds", "hyper tension", "code › text", "&lt;script&gt;", "Show all records"}, []string{"Lisinopril"}},
+		{"with words that only a record without a date holds", at + "?q=" + url.QueryEscape((&double{}).Seal("penicillin")), []string{"1 record holds", "1 of 1", "no date", ">Penicillin<"}, nil},
+		{"with words that no record holds", at + "?q=" + url.QueryEscape((&double{}).Seal("nothing")), []string{"0 records hold", "No record that fits holds these words"}, nil},
 		{"nothing fits", at + "?year=1900", []string{"No record fits"}, nil},
 		{"as of a day", at + "?asof=2026-03-01", []string{"asof=2026-03-01&amp;kind=problems"}, nil},
 	})

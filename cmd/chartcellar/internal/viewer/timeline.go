@@ -129,13 +129,20 @@ func (p *timelinePage) fill() error {
 		key, words string
 		list       []chart.Event
 	}{{"", "With a date", p.Events}, {"undated", "Without a date", p.Undated}, {"error", "Entered in error", p.InError}}
+	if p.Query.Part == "" && len(p.Events) == 0 { // what there is, is shown at once
+		for _, part := range parts[1:] {
+			if len(part.list) > 0 && p.Query.Part == "" {
+				p.Query.Part = part.key
+			}
+		}
+	}
 	list, known := []chart.Event(nil), false
 	for _, part := range parts {
 		p.Listed += len(part.list)
 		if part.key == p.Query.Part {
 			list, known = part.list, true
 		}
-		if len(part.list) > 0 || part.key == "" {
+		if len(part.list) > 0 {
 			p.Parts = append(p.Parts, chip{part.words, p.address(timelineQuery{Part: part.key, Words: p.Query.Words}), len(part.list), part.key == p.Query.Part})
 		}
 	}
