@@ -236,3 +236,19 @@ func TestDiff(t *testing.T) {
 		})
 	}
 }
+
+func TestSaidFirst(t *testing.T) {
+	list, err := chart.Diff([]byte(`{"meta":{"versionId":"1","tag":[{"code":"a"}]},"metadata":1,"status":"final"}`),
+		[]byte(`{"meta":{"versionId":"2","tag":[{"code":"b"}]},"metadata":2,"status":"amended"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	chart.SaidFirst(list)
+	var got []string
+	for _, c := range list {
+		got = append(got, fmt.Sprint(c.Path, " ", c.Bookkeeping()))
+	}
+	if s := strings.Join(got, "; "); s != "metadata false; status false; meta › version id true; meta › tag › code true; meta › tag › code true" {
+		t.Errorf("SaidFirst = %s", s)
+	}
+}

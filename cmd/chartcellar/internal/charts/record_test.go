@@ -298,7 +298,7 @@ func TestChartChanges(t *testing.T) {
 			if err != nil || changesText(c) != tt.want || c.Hidden+c.Unread != 0 || !c.TooSoon.IsZero() {
 				t.Errorf("ChartChanges = %s, %v", changesText(c), err)
 			}
-			if !strings.Contains(c.From, "Compared with the copy as it stood after run ") || c.Since == "" {
+			if !strings.Contains(c.From, "Compared with the copy as it stood after run ") || c.Since == "" || c.First != (tt.since == "") {
 				t.Errorf("it says %q since %q", c.From, c.Since)
 			}
 		})

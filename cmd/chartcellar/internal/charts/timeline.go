@@ -103,7 +103,7 @@ func (r *Room) before(out *viewer.ChartChanges, at time.Time) (*store.Snapshot, 
 	var early *store.TooEarlyError
 	switch {
 	case errors.As(err, &early) && !chosen && !early.First.IsZero():
-		out.Since = early.First.In(r.o.Zone()).Format("2006-01-02")
+		out.Since, out.First = early.First.In(r.o.Zone()).Format("2006-01-02"), true
 		if before, run, err = r.m.AsOfTime(early.First); err != nil {
 			return nil, err
 		}
@@ -151,6 +151,7 @@ func changedRecord(ctx context.Context, a viewer.Actor, rd *Reading, c store.Cha
 		}
 	}
 	out.Changes, err = chart.Diff(c.Before.Raw, c.After.Raw)
+	chart.SaidFirst(out.Changes)
 	return out, true, err
 }
 

@@ -96,6 +96,7 @@ type Timeline struct {
 type ChartChanges struct {
 	ChartHead
 	Since   string    // the day
+	First   bool      // no day was chosen, and the first copy is what it is compared with
 	From    string    // which copy is compared, in words
 	TooSoon time.Time // the first copy, if it is later than Since; else zero
 	List    []ChangedRecord

@@ -118,14 +118,15 @@ func (d *double) ChartChanges(ctx context.Context, a viewer.Actor, p viewer.Plac
 	out := viewer.ChartChanges{ChartHead: c.ChartHead, Since: since, From: "Compared with run 400."}
 	switch since {
 	case "":
-		out.Since = "2026-10-01"
+		out.Since, out.First = "2026-10-01", true
 	case "2020-01-01":
 		out.TooSoon = now
 		return out, err
 	case "2026-11-27":
 		return out, err
 	}
-	changes, err := chart.Diff([]byte(`{"a":1,"b":1,"c":1,"d":1}`), []byte(`{"a":2,"b":2,"c":2,"d":2}`))
+	changes, err := chart.Diff([]byte(`{"meta":{"versionId":"1"},"a":1,"b":1,"c":1}`), []byte(`{"meta":{"versionId":"2"},"a":2,"b":2,"c":2}`))
+	chart.SaidFirst(changes)
 	out.List = append(out.List, viewer.ChangedRecord{Event: chart.Event{Ref: "Observation/o1", KindWords: "Results", Title: script, Date: "2026-01-02"}, How: "changed", From: 1, To: 2, Changes: changes})
 	for i := range 150 {
 		out.List = append(out.List, viewer.ChangedRecord{Event: chart.Event{Ref: fmt.Sprint("Encounter/e", i), KindWords: "Visits", Title: fmt.Sprint("Visit ", i)}, How: "new"})
@@ -179,7 +180,7 @@ func TestRecordPages(t *testing.T) {
 		{"as of a day", at + "?asof=2026-03-01", []string{"/source?asof=2026-03-01", "Show today’s"}, nil},
 		{"the source", at + "/source", []string{strings.Repeat("ab", 32), "&#34;value&#34;: 4.10", "&#34;value&#34;:4.10", "Take it out as a file"}, nil},
 		{"the versions", at + "/versions", []string{"4 versions", "stands: this is the record now", "does not count: held: it waits for your decision", "lost: no copy had its bytes", "/changed?from=1&amp;to=2", "v2", "402"}, nil},
-		{"what changed, between two", at + "/changed?from=1&to=2", []string{"1 difference", "value quantity › value", "<del><bdi class=\"value\">3.90</bdi></del>", "<ins><bdi class=\"value\">4.10</bdi></ins>", "The JSON of both"}, nil},
+		{"what changed, between two", at + "/changed?from=1&to=2", []string{"1 difference</strong>.", "value quantity › value", "<del><bdi class=\"value\">3.90</bdi></del>", "<ins><bdi class=\"value\">4.10</bdi></ins>", "The JSON of both"}, nil},
 		{"what changed the last time, lost", at + "/changed", []string{"cannot be compared"}, nil},
 		{"nothing changed", at + "/changed?from=2&to=2", []string{"They say the same."}, nil},
 		{"where it is used", at + "/used", []string{"Patient/p1</a></th><td>subject › reference", "<td>yes; removed at the EMR</td>", "inside this record", "names no record by its id", "result 1 › reference", "456 of 456 records of this chart were looked at", "used?wide=1"}, nil},
@@ -265,7 +266,7 @@ func TestChartChangesPages(t *testing.T) {
 	at := "/chart/" + patientRef() + "/changes"
 	diff := "/record/" + recordRef("Observation/o1") + "/changed?from=1&amp;to=2"
 	checkPages(t, []saying{
-		{"of the last days", at, []string{"since the end of 2026-10-01", "150 new, 1 changed, 1 removed", "1–100 of 152", diff, "4 differences", "a: 1 -&gt; 2", "page=2", "1 record not shown to your role", "2 stored versions"}, []string{"d: 1 -&gt; 2"}},
+		{"of the last days", at, []string{"since the first copy", "1 of them only in what the EMR notes", `/changes?page=2"`, "150 new, 1 changed, 1 removed", "1–100 of 152", diff, "4 differences", "a: 1 -&gt; 2", "1 record not shown to your role", "2 stored versions"}, []string{"version id: 1"}},
 		{"the rest", at + "?page=2&since=2026-05-01", []string{"Removed at the EMR; the copy has kept them", "/record/" + recordRef("Gone/g"), "101–152 of 152"}, nil},
 		{"before the first copy", at + "?since=2020-01-01", []string{"there is nothing to compare with", "?since=2026-11-25"}, nil},
 		{"nothing", at + "?since=2026-11-27", []string{"Nothing of this patient changed"}, nil},

@@ -329,7 +329,26 @@ func (p *recordPage) compare(q url.Values) (*recordDiff, error) {
 	if d.Changes, err = chart.Diff(d.From.Raw, d.To.Raw); err != nil {
 		return nil, fmt.Errorf("compare two versions: %w", err)
 	}
+	chart.SaidFirst(d.Changes)
 	return d, nil
+}
+
+// bookkeeping says how many of the changes of a record are none of what it says; "" if
+// none is.
+func bookkeeping(list []chart.Change) string {
+	n := 0
+	for _, c := range list {
+		if c.Bookkeeping() {
+			n++
+		}
+	}
+	switch n {
+	case 0:
+		return ""
+	case len(list):
+		return "only in what the EMR notes about the record (meta)"
+	}
+	return strconv.Itoa(n) + " of them only in what the EMR notes about the record (meta)"
 }
 
 func (s *Server) serveUsed(r *request) error {
