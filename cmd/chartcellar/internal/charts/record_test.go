@@ -249,6 +249,11 @@ func TestTimeline(t *testing.T) {
 	if err != nil || len(l.Events) != 0 || len(l.Undated) != 1 || !strings.Contains(l.Hits["Condition/c"].Snippet, "Málaga") {
 		t.Errorf("with words: %+v, %v", l.Hits, err)
 	}
+	for words, want := range map[string]int{"asthma -malaga": 1, `"worse in"`: 1, "potassium type:Observation": 1, "potassium type:Condition": 0} {
+		if l, err = d.Timeline(t.Context(), doctor, d.at("anna", ""), words); err != nil || len(l.Events)+len(l.Undated) != want || l.Words != words {
+			t.Errorf("with %s: %d events, want %d, %v", words, len(l.Events)+len(l.Undated), want, err)
+		}
+	}
 	l, err = d.Timeline(t.Context(), staff, d.at("anna", ""), "")
 	if err != nil || len(l.Events) != 1 || l.Withheld != 1 {
 		t.Errorf("staff: %d events, %d withheld, %v", len(l.Events), l.Withheld, err)
@@ -257,7 +262,7 @@ func TestTimeline(t *testing.T) {
 	if err != nil || len(l.Hits) != 1 {
 		t.Errorf("staff with words: %+v, %v", l.Hits, err)
 	}
-	if _, err = d.Timeline(t.Context(), doctor, d.at("anna", ""), "\u0301"); err == nil || !strings.Contains(err.Error(), "nothing to look for") {
+	if _, err = d.Timeline(t.Context(), doctor, d.at("anna", ""), "-only"); err == nil || !strings.Contains(err.Error(), "at least one word") {
 		t.Errorf("no words: %v", err)
 	}
 	want := "chart.view doctor timeline, for: malaga asthma; from 192.0.2.1; request AAAA"
