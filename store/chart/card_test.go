@@ -130,6 +130,8 @@ func TestCard(t *testing.T) {
 		{"right-to-left names stay", `{"a":"حداد, ليلى"}`, "a=حداد, ليلى"},
 		{"control characters in a name of a member", `{"a\u001b":1}`, "a␛=1"},
 		{"long data is measured", `{"data":"` + strings.Repeat("AAAA", 100) + `"}`, "data=(300 bytes, not shown here)"},
+		{"data in lines and without padding is measured", `{"data":"` + strings.Repeat(`AAAA\n`, 100) + `AAA"}`, "data=(302 bytes, not shown here)"},
+		{"data that is none is shown", `{"data":"` + strings.Repeat("?", 201) + `"}`, "data=" + strings.Repeat("?", 201)},
 		{"lists in lists", `{"a":[[1,2],[3]]}`, "a 1 1=1; a 1 2=2; a 2=3"},
 		{"nothing at all", `{}`, "=(empty)"},
 	}

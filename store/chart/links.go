@@ -28,7 +28,7 @@ func (l *Link) Names(typ, id, base string) bool {
 // Links returns every reference in a record in its order, of what is contained in it
 // too, and the addresses of its files that lie in a Binary.
 func Links(raw []byte) ([]Link, error) {
-	tree, err := parseTree(raw)
+	tree, err := parseTree(slim(raw))
 	if err != nil {
 		return nil, err
 	}

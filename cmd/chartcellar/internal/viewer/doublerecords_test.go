@@ -46,6 +46,9 @@ func (d *double) Record(_ context.Context, a viewer.Actor, p viewer.Place, page 
 	case "Practitioner":
 		r.Versions, r.Shown = []viewer.RecordVersion{resultVersion(1, `{"resourceType":"Practitioner","id":"d1","photo":[{"contentType":"image/png","url":"Binary/p","title":"Portrait"}],"name":[{"family":"Lee"}]}`)}, 0
 		return r, nil
+	case "Binary":
+		r.Versions, r.Shown = []viewer.RecordVersion{resultVersion(1, `{"resourceType":"Binary","id":"b","data":"`+strings.Repeat("AAAA", 1<<21)+`"}`)}, 0
+		return r, nil
 	case "Gone":
 		r.Removed, r.Shown = true, 0
 		r.Versions = []viewer.RecordVersion{resultVersion(1, resultJSON), resultVersion(2, "")}
@@ -192,6 +195,8 @@ func TestRecordPages(t *testing.T) {
 		{"its removal", gone + "/changed", []string{"there is nothing to compare element by element"}, nil},
 		{"who removed it", gone + "/from?version=2", []string{"listing", "removed at the EMR"}, nil},
 		{"a record of nobody", lee, []string{"<h1>Practitioner</h1>", "Lee", `/document/` + recordRef("Practitioner/d1") + `/1"><bdi>Portrait</bdi></a>`, `name="asof"`}, []string{"Müller-Ötz", `class="banner"`}},
+		{"a large file", "/record/" + recordRef("Binary/b"), []string{"(6291456 bytes, not shown here)", "3 values"}, []string{"AAAAAA"}},
+		{"the source of a large file", "/record/" + recordRef("Binary/b") + "/source", []string{"The first megabyte of 8,388,"}, nil},
 		{"one version only", lee + "/changed", []string{"There is one version only"}, nil},
 	})
 	o := newOffice(t, practice())

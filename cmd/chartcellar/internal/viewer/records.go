@@ -229,10 +229,11 @@ func cutSource(b []byte) source {
 	return out
 }
 
-// prettyJSON writes JSON with line breaks; what is no JSON stays as it is.
+// prettyJSON writes JSON with line breaks; what is no JSON, or holds a large file, stays
+// as it is.
 func prettyJSON(raw []byte) source {
 	var b bytes.Buffer
-	if json.Indent(&b, raw, "", "  ") != nil {
+	if len(raw) > 4*shownSource || json.Indent(&b, raw, "", "  ") != nil {
 		return cutSource(raw)
 	}
 	return cutSource(b.Bytes())
