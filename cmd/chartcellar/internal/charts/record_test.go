@@ -353,7 +353,7 @@ func TestSensitiveRecord(t *testing.T) {
 	_, err = d.Record(t.Context(), doctor, d.of("Observation/s", ""), "card")
 	is(t, err, viewer.ErrNotFound)
 	u, err = d.Uses(t.Context(), doctor, d.of("Practitioner/lee", ""), false)
-	if err != nil || len(u.In) != 0 {
-		t.Errorf("of a sealed patient: %s, %v", usesText(u), err)
+	if err != nil || len(u.In) != 0 || u.Sealed != 2 || u.Looked+u.Sealed != u.Of {
+		t.Errorf("of a sealed patient: %s, %d looked at, %d sealed of %d, %v", usesText(u), u.Looked, u.Sealed, u.Of, err)
 	}
 }

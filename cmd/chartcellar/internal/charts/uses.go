@@ -121,6 +121,13 @@ func (u *useFinder) everywhere(ctx context.Context, rd *Reading) error {
 	for _, n := range counts {
 		u.out.Of += n
 	}
+	for _, t := range types {
+		n, err := rd.Snap.Hidden(rd.Source, t)
+		if err != nil {
+			return err
+		}
+		u.out.Sealed += n
+	}
 	slices.SortStableFunc(types, func(a, b string) int { return counts[a] - counts[b] }) // the small ones surely whole
 	var mu sync.Mutex
 	var looked atomic.Int64

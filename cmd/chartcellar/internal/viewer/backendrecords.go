@@ -75,6 +75,7 @@ type Uses struct {
 	Of     int  // of so many
 	More   bool // there may be more: it stopped at mostUses
 	Hidden int  // found, and not shown to this role
+	Sealed int  // of Of, not looked at: their patients are sealed
 	Unread int  // could not be read
 }
 

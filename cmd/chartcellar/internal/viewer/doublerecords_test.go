@@ -76,7 +76,7 @@ func (d *double) Uses(ctx context.Context, a viewer.Actor, p viewer.Place, wide 
 	}
 	u.In = []viewer.Use{{Event: chart.Event{Ref: "DiagnosticReport/r1", KindWords: "Reports", Title: script, Date: "2026-01-02"}, Paths: []string{"result 1 › reference"}}}
 	if wide {
-		u.Looked, u.Of, u.More, u.Hidden = 300000, 2000000, true, 2
+		u.Looked, u.Of, u.More, u.Hidden, u.Sealed = 300000, 2000000, true, 2, 7
 	}
 	return u, err
 }
@@ -187,7 +187,7 @@ func TestRecordPages(t *testing.T) {
 		{"what changed the last time, lost", at + "/changed", []string{"cannot be compared"}, nil},
 		{"nothing changed", at + "/changed?from=2&to=2", []string{"They say the same."}, nil},
 		{"where it is used", at + "/used", []string{"Patient/p1</a></th><td>subject › reference", "<td>yes; removed at the EMR</td>", "inside this record", "names no record by its id", "result 1 › reference", "456 of 456 records of this chart were looked at", "used?wide=1"}, nil},
-		{"in the whole copy", at + "/used?wide=1", []string{"300,000 of 2,000,000 records of the EMR", "perhaps more", "2 records that name it are not shown"}, nil},
+		{"in the whole copy", at + "/used?wide=1", []string{"300,000 of 2,000,000 records of the EMR", "perhaps more", "7 records are of patients who are sealed", "2 records that name it are not shown"}, nil},
 		{"where it came from", at + "/from", []string{"UTC", "run 402", "parts/000000/000000000012", strings.Repeat("ab", 32), "v2"}, nil},
 		{"of a version that waits", at + "/from?version=3", []string{"held: it waits", "run 403"}, nil},
 		{"removed at the EMR", gone, []string{"The EMR no longer has this record", "version 1 of 2", "4.10"}, nil},
