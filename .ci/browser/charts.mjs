@@ -7,6 +7,7 @@ import { write } from "./awkward.mjs";
 import { labs } from "./labs.mjs";
 import { documents } from "./documents.mjs";
 import { start, surroundings } from "./real.mjs";
+import { records } from "./records.mjs";
 import { searching } from "./search.mjs";
 
 export function charts({ root, work, shots, context, watch, look, shot, want, signIn, reach }) {
@@ -170,7 +171,8 @@ export function charts({ root, work, shots, context, watch, look, shot, want, si
 		const data = path.join(work, "awkward-data");
 		write(data);
 		await demo("awkward", data, async (d) => {
-			for (const step of [people, oddPatients, counted, ...labs({ work, shots, look, shot, want, open, text }), besides, noScript, print, search, pictures]) await step(d);
+			for (const step of [people, oddPatients, counted, ...labs({ work, shots, look, shot, want, open, text }), besides,
+				...records({ look, shot, want, open, text }), noScript, print, search, pictures]) await step(d);
 			await documents({ ...d, open, text, look, want, shot, shots, context, signIn });
 		});
 	}

@@ -3,6 +3,7 @@ package chart
 import (
 	"encoding/base64"
 	"fmt"
+	"io"
 	"strings"
 )
 
@@ -66,6 +67,11 @@ func stringText(s, name string) string {
 
 // base64Size returns how many bytes a text stands for; -1 if it is no base64.
 func base64Size(s string) int {
+	// A large file is not decoded into memory to be measured.
+	n, err := io.Copy(io.Discard, base64.NewDecoder(base64.StdEncoding, strings.NewReader(s)))
+	if err == nil {
+		return int(n)
+	}
 	b, err := decode64(s)
 	if err != nil {
 		return -1

@@ -130,6 +130,8 @@ func TestCard(t *testing.T) {
 		{"right-to-left names stay", `{"a":"حداد, ليلى"}`, "a=حداد, ليلى"},
 		{"control characters in a name of a member", `{"a\u001b":1}`, "a␛=1"},
 		{"long data is measured", `{"data":"` + strings.Repeat("AAAA", 100) + `"}`, "data=(300 bytes, not shown here)"},
+		{"data in lines and without padding is measured", `{"data":"` + strings.Repeat(`AAAA\n`, 100) + `AAA"}`, "data=(302 bytes, not shown here)"},
+		{"data that is none is shown", `{"data":"` + strings.Repeat("?", 201) + `"}`, "data=" + strings.Repeat("?", 201)},
 		{"lists in lists", `{"a":[[1,2],[3]]}`, "a 1 1=1; a 1 2=2; a 2=3"},
 		{"nothing at all", `{}`, "=(empty)"},
 	}
@@ -234,5 +236,21 @@ func TestDiff(t *testing.T) {
 				t.Errorf("Diff = %q, want %q", s, tt.want)
 			}
 		})
+	}
+}
+
+func TestSaidFirst(t *testing.T) {
+	list, err := chart.Diff([]byte(`{"meta":{"versionId":"1","tag":[{"code":"a"}]},"metadata":1,"status":"final"}`),
+		[]byte(`{"meta":{"versionId":"2","tag":[{"code":"b"}]},"metadata":2,"status":"amended"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	chart.SaidFirst(list)
+	var got []string
+	for _, c := range list {
+		got = append(got, fmt.Sprint(c.Path, " ", c.Bookkeeping()))
+	}
+	if s := strings.Join(got, "; "); s != "metadata false; status false; meta › version id true; meta › tag › code true; meta › tag › code true" {
+		t.Errorf("SaidFirst = %s", s)
 	}
 }

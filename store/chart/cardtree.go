@@ -19,11 +19,12 @@ const (
 	// deepest is how many headings stand in each other; what is deeper stands below the
 	// last of them, each value with its whole path.
 	deepest = 12
-	// foldExtension is from how many values on an extension is folded, foldAny any other
-	// heading, and foldText from how many letters on a value.
-	foldExtension = 12
-	foldAny       = 400
-	foldText      = 4000
+	// foldExtension is from how many values on an extension is folded, foldExtensions a
+	// list of them, foldAny any other heading, and foldText from how many letters on a value.
+	foldExtension  = 12
+	foldExtensions = 60
+	foldAny        = 400
+	foldText       = 4000
 )
 
 // CardTree returns what Card returns, put below headings in the order of the record.
@@ -83,11 +84,21 @@ func (t *trees) branch(n *node, heading, name string, of *node, depth int) Branc
 		}
 		b.Kids, b.Leaves = append(b.Kids, kid), b.Leaves+kid.Leaves
 	}
-	foreign := n.kind == object && (name == "extension" || name == "modifierExtension")
-	if b.Fold = depth > 0 && (b.Leaves >= foldAny || foreign && b.Leaves >= foldExtension); b.Fold {
+	if b.Fold = depth > 0 && b.Leaves >= foldFrom(n, name); b.Fold {
 		unfold(b.Kids)
 	}
 	return b
+}
+
+// foldFrom is from how many values on a heading is folded.
+func foldFrom(n *node, name string) int {
+	switch {
+	case name != "extension" && name != "modifierExtension":
+		return foldAny
+	case n.kind == array:
+		return foldExtensions
+	}
+	return foldExtension
 }
 
 // unfold opens headings that stand in a folded one: one click shows it all.

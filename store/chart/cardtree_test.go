@@ -230,6 +230,10 @@ func TestCardTree(t *testing.T) {
 			t.Errorf("no %q in\n%.300s", want, folded)
 		}
 	}
+	many := treeText(tree(t, []byte(`{"extension":[`+strings.Repeat(`{"url":"u","valueCode":"c"},`, 40)+`{"url":"v"}],"l":[`+strings.Repeat(`{"u":1},`, 80)+`1]}`)), "")
+	if !strings.Contains(many, "extension folded\n") || strings.Count(many, "folded") != 1 {
+		t.Errorf("of many small extensions and a list of values is folded:\n%s", many)
+	}
 	if _, err := chart.CardTree([]byte(`{"a":`)); err == nil {
 		t.Error("half a record gave no error")
 	}

@@ -2,6 +2,7 @@ package chart
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -24,6 +25,23 @@ func (c Change) String() string {
 		return fmt.Sprintf("%s: the same elements in another order", c.Path)
 	}
 	return fmt.Sprintf("%s: %s -> %s", c.Path, oneLine(c.Old), oneLine(c.New))
+}
+
+// Bookkeeping reports whether a change is only in what a server notes about the record
+// (meta): which version it is, and from when.
+func (c Change) Bookkeeping() bool { return c.Path == "meta" || strings.HasPrefix(c.Path, "meta ") }
+
+// SaidFirst puts bookkeeping behind what the record itself says.
+func SaidFirst(list []Change) {
+	slices.SortStableFunc(list, func(a, b Change) int {
+		switch {
+		case a.Bookkeeping() == b.Bookkeeping():
+			return 0
+		case b.Bookkeeping():
+			return -1
+		}
+		return 1
+	})
 }
 
 func oneLine(s string) string { return strings.ReplaceAll(s, "\n", " ⏎ ") }

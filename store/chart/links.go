@@ -3,6 +3,7 @@ package chart
 import (
 	"bytes"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -28,7 +29,7 @@ func (l *Link) Names(typ, id, base string) bool {
 // Links returns every reference in a record in its order, of what is contained in it
 // too, and the addresses of its files that lie in a Binary.
 func Links(raw []byte) ([]Link, error) {
-	tree, err := parseTree(raw)
+	tree, err := parseTree(slim(raw))
 	if err != nil {
 		return nil, err
 	}
@@ -106,18 +107,53 @@ func insides(tree *node) map[string]int {
 }
 
 // A Pointer finds what names one record. It may be used by many goroutines.
-type Pointer struct{ typ, id, base string }
+type Pointer struct {
+	typ, id, base string
+	marks         [][]byte // one stands in each record that names it; nil: that is not known
+}
+
+// plainID are ids that look the same in JSON, but for escapes.
+var plainID = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 
 // NewPointer returns a Pointer for a record; base is as for Link.Names.
-func NewPointer(typ, id, base string) *Pointer { return &Pointer{typ, id, base} }
+func NewPointer(typ, id, base string) *Pointer {
+	p := &Pointer{typ: typ, id: id, base: base}
+	if plainID.MatchString(typ + id) {
+		p.marks = [][]byte{[]byte(typ + "/" + id), []byte(typ + `\/` + id)}
+	}
+	return p
+}
 
-// plainID are ids that look the same in JSON, but for \u escapes.
-var plainID = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
+// may reports whether a record may name the one looked for: it never says no to one that
+// does.
+func (p *Pointer) may(raw []byte) bool {
+	for _, m := range p.marks {
+		if bytes.Contains(raw, m) {
+			return true
+		}
+	}
+	return p.marks == nil || escapesPlain(raw)
+}
+
+// escapesPlain reports whether JSON writes a letter, a digit or a sign of an id as an
+// escape.
+func escapesPlain(raw []byte) bool {
+	for {
+		i := bytes.Index(raw, []byte(`\u00`))
+		if i < 0 || i+6 > len(raw) {
+			return false
+		}
+		if c, err := strconv.ParseUint(string(raw[i+4:i+6]), 16, 8); err == nil && (c == '/' || plainID.Match([]byte{byte(c)})) {
+			return true
+		}
+		raw = raw[i+6:]
+	}
+}
 
 // In returns the references in a record that name the one looked for. A record that is no
 // JSON names nothing.
 func (p *Pointer) In(raw []byte) []Link {
-	if plainID.MatchString(p.id) && !bytes.Contains(raw, []byte(p.id)) && !bytes.Contains(raw, []byte(`\u`)) {
+	if !p.may(raw) {
 		return nil
 	}
 	all, err := Links(raw)

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"chartcellar/store/chart"
 )
 
@@ -49,7 +51,10 @@ func TestPointer(t *testing.T) {
 		{"absolute", "https://emr.example/fhir/Patient/1", true},
 		{"absolute with a version", "https://emr.example/fhir/Patient/1/_history/7", true},
 		{"a slash that is escaped", `Patient\/1`, true},
-		{"letters that are escaped", `Patient/\u0031`, true},
+		{"a digit that is escaped", `Patient/\u0031`, true},
+		{"a letter that is escaped", `P\u0061tient\/1`, true},
+		{"a slash that is escaped otherwise", `Patient\u002F1`, true},
+		{"other escapes", `\u003cPatient\u003e/1`, false},
 		{"another server", "https://other.example/fhir/Patient/1", false},
 		{"a longer id", "Patient/10", false},
 		{"another id that ends so", "Patient/a1", false},
@@ -81,4 +86,38 @@ func TestPointer(t *testing.T) {
 	if n := len(chart.NewPointer("Patient", "1", "").In([]byte(`{"a":{"reference":"https://any.example/Patient/1"}}`))); n != 1 {
 		t.Errorf("with no base known it is named %d times, want 1", n)
 	}
+}
+
+// TestPointerNeverMisses: the quick look at the bytes says no to nothing that the links
+// of a record say yes to, whatever is escaped.
+func TestPointerNeverMisses(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		typ := rapid.SampledFrom([]string{"Patient", "Pat"}).Draw(t, "type")
+		id := rapid.StringMatching(`[a-c1./-]{1,3}`).Draw(t, "id")
+		var b strings.Builder
+		ref := rapid.SampledFrom([]string{"", "https://x/", "/"}).Draw(t, "base") + typ + "/" + rapid.SampledFrom([]string{id, id + "1"}).Draw(t, "named") +
+			rapid.SampledFrom([]string{"", "/_history/1", "#x"}).Draw(t, "end")
+		for _, r := range ref {
+			switch rapid.IntRange(0, 5).Draw(t, "how") {
+			case 0:
+				fmt.Fprintf(&b, `\u%04x`, r)
+			case 1:
+				if r == '/' {
+					b.WriteByte('\\')
+				}
+				fallthrough
+			default:
+				b.WriteRune(r)
+			}
+		}
+		raw := []byte(`{"a":{"reference":"` + b.String() + `"}}`)
+		links, err := chart.Links(raw)
+		if err != nil || len(links) != 1 {
+			t.Fatalf("Links(%s) = %v, %v", raw, links, err)
+		}
+		want := links[0].Names(typ, id, "")
+		if got := len(chart.NewPointer(typ, id, "").In(raw)) == 1; got != want {
+			t.Fatalf("%s names %s/%s: %v, want %v", raw, typ, id, got, want)
+		}
+	})
 }

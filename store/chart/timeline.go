@@ -149,7 +149,7 @@ func EventOf(r Resource, f Finder) Event {
 
 // newestFirst keeps the days of a place together, also where it is another day elsewhere.
 func newestFirst(x, y Event) int {
-	if c := strings.Compare(y.Year(), x.Year()); c != 0 {
+	if c := y.When.Year() - x.When.Year(); c != 0 {
 		return c
 	}
 	if c := y.When.Compare(x.When); c != 0 {
@@ -318,8 +318,9 @@ func (e *Event) dated(value []byte, of string) bool {
 		return false
 	}
 	e.When, e.Precision, e.Of, e.Date = d.from, precision(from), of, showDate(from)
-	if day := showDate(to); day != "" && day != e.Date {
-		e.Date += " to " + day
+	if end := showDate(to); end != "" && end != e.Date {
+		day, _, _ := strings.Cut(e.Date, " ")
+		e.Date += " to " + strings.TrimPrefix(end, day+" ") // of the same day: the hour alone
 	}
 	return true
 }

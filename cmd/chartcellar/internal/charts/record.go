@@ -110,10 +110,45 @@ func (r *Room) record(ctx context.Context, a viewer.Actor, p viewer.Place, page 
 	if out.Versions, err = r.versions(f); err != nil {
 		return out, nil, err
 	}
+	out.Named = f.names(ctx, a)
 	if f.shown >= 0 {
 		out.Title = chart.Title(chart.Resource{Type: f.key.Type, ID: f.key.ID, Raw: f.list[f.shown].Raw})
 	}
 	return out, f, nil
+}
+
+// mostNamed is how many records that a record names are looked up.
+const mostNamed = 200
+
+// names looks up what the versions of a record name, the newest first.
+func (f *found) names(ctx context.Context, a viewer.Actor) map[string]viewer.Named {
+	out, looked := map[string]viewer.Named{}, map[string]bool{}
+	for i := len(f.list) - 1; i >= 0; i-- {
+		if f.list[i].Deleted || f.list[i].Lost {
+			continue
+		}
+		links, err := chart.Links(f.list[i].Raw)
+		if err != nil {
+			continue // it is shown as it is written
+		}
+		for _, l := range links {
+			ref := l.Type + "/" + l.ID
+			if l.Type == "" || looked[ref] || len(looked) == mostNamed {
+				continue
+			}
+			looked[ref] = true
+			v, removed, err := f.rd.Last(ctx, f.rd.Key(l.Type, l.ID))
+			if err != nil || v.Deleted {
+				continue
+			}
+			one := viewer.Named{Removed: removed}
+			if !withheld(a, v.Raw) {
+				one.Title = chart.Title(chart.Resource{Type: l.Type, ID: l.ID, Raw: v.Raw})
+			}
+			out[ref] = one
+		}
+	}
+	return out
 }
 
 // errWithheld is what opening a record gives that is labelled sensitive.

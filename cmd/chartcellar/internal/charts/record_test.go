@@ -102,6 +102,10 @@ func TestRecordRemoved(t *testing.T) {
 	if !r.Removed || r.Shown != 0 || len(r.Versions) != 2 || !r.Versions[1].Deleted || r.Versions[1].Missing || r.Versions[1].Detector != "history" || r.Banner.Name == "" {
 		t.Errorf("%+v", r)
 	}
+	d.pull("main", `{"resourceType":"DiagnosticReport","id":"r","result":[{"reference":"Observation/k"},{"reference":"Observation/never"}]}`)
+	if n := d.record("DiagnosticReport/r", "").Named; len(n) != 1 || !n["Observation/k"].Removed || n["Observation/k"].Title != "Potassium" {
+		t.Errorf("who names it is told %+v", n)
+	}
 	if r := d.record("Observation/k", "2026-03-01"); r.Removed || len(r.Versions) != 1 {
 		t.Errorf("before it was removed: %+v", r.Removed)
 	}
@@ -203,8 +207,8 @@ func TestUses(t *testing.T) {
 	if err != nil || usesText(u) != "DiagnosticReport/r result 1 › reference, result 2 › reference" || u.Wide || u.More || u.Looked != 4 || u.Of != 4 {
 		t.Errorf("of a result: %s; %d of %d, %v", usesText(u), u.Looked, u.Of, err)
 	}
-	if len(u.Out) != 1 || u.Out[0].ID != "anna" || !u.Found["Patient/anna"] {
-		t.Errorf("it names %+v, found %v", u.Out, u.Found)
+	if len(u.Out) != 1 || u.Out[0].ID != "anna" || u.Named["Patient/anna"].Title != "Müller-Ötz, Anna" {
+		t.Errorf("it names %+v: %+v", u.Out, u.Named)
 	}
 	u, err = d.Uses(t.Context(), doctor, d.of("Observation/k", ""), true)
 	if err != nil || usesText(u) != "DiagnosticReport/r result 1 › reference, result 2 › reference; Group/g member › entity › reference" || u.Looked != 10 || u.Of != 10 {
@@ -245,6 +249,11 @@ func TestTimeline(t *testing.T) {
 	if err != nil || len(l.Events) != 0 || len(l.Undated) != 1 || !strings.Contains(l.Hits["Condition/c"].Snippet, "Málaga") {
 		t.Errorf("with words: %+v, %v", l.Hits, err)
 	}
+	for words, want := range map[string]int{"asthma -malaga": 1, `"worse in"`: 1, "potassium type:Observation": 1, "potassium type:Condition": 0} {
+		if l, err = d.Timeline(t.Context(), doctor, d.at("anna", ""), words); err != nil || len(l.Events)+len(l.Undated) != want || l.Words != words {
+			t.Errorf("with %s: %d events, want %d, %v", words, len(l.Events)+len(l.Undated), want, err)
+		}
+	}
 	l, err = d.Timeline(t.Context(), staff, d.at("anna", ""), "")
 	if err != nil || len(l.Events) != 1 || l.Withheld != 1 {
 		t.Errorf("staff: %d events, %d withheld, %v", len(l.Events), l.Withheld, err)
@@ -253,7 +262,7 @@ func TestTimeline(t *testing.T) {
 	if err != nil || len(l.Hits) != 1 {
 		t.Errorf("staff with words: %+v, %v", l.Hits, err)
 	}
-	if _, err = d.Timeline(t.Context(), doctor, d.at("anna", ""), "\u0301"); err == nil || !strings.Contains(err.Error(), "nothing to look for") {
+	if _, err = d.Timeline(t.Context(), doctor, d.at("anna", ""), "-only"); err == nil || !strings.Contains(err.Error(), "at least one word") {
 		t.Errorf("no words: %v", err)
 	}
 	want := "chart.view doctor timeline, for: malaga asthma; from 192.0.2.1; request AAAA"
@@ -294,7 +303,7 @@ func TestChartChanges(t *testing.T) {
 			if err != nil || changesText(c) != tt.want || c.Hidden+c.Unread != 0 || !c.TooSoon.IsZero() {
 				t.Errorf("ChartChanges = %s, %v", changesText(c), err)
 			}
-			if !strings.Contains(c.From, "Compared with the copy as it stood after run ") || c.Since == "" {
+			if !strings.Contains(c.From, "Compared with the copy as it stood after run ") || c.Since == "" || c.First != (tt.since == "") {
 				t.Errorf("it says %q since %q", c.From, c.Since)
 			}
 		})
@@ -331,6 +340,10 @@ func TestSensitiveRecord(t *testing.T) {
 	if err != nil || len(u.In) != 0 || u.Hidden != 1 {
 		t.Errorf("Uses shows %s, %d hidden, %v", usesText(u), u.Hidden, err)
 	}
+	d.pull("main", `{"resourceType":"Basic","id":"b","subject":{"reference":"Observation/s"}}`)
+	if r, err := d.Record(t.Context(), staff, d.of("Basic/b", ""), "card"); err != nil || r.Named["Observation/s"] != (viewer.Named{}) || len(r.Named) != 1 {
+		t.Errorf("who may not see it is told %+v, %v", r.Named, err)
+	}
 	if r := d.record("Observation/s", ""); r.Title != "Secret" {
 		t.Errorf("a doctor sees %q", r.Title)
 	}
@@ -340,7 +353,7 @@ func TestSensitiveRecord(t *testing.T) {
 	_, err = d.Record(t.Context(), doctor, d.of("Observation/s", ""), "card")
 	is(t, err, viewer.ErrNotFound)
 	u, err = d.Uses(t.Context(), doctor, d.of("Practitioner/lee", ""), false)
-	if err != nil || len(u.In) != 0 {
-		t.Errorf("of a sealed patient: %s, %v", usesText(u), err)
+	if err != nil || len(u.In) != 0 || u.Sealed != 2 || u.Looked+u.Sealed != u.Of {
+		t.Errorf("of a sealed patient: %s, %d looked at, %d sealed of %d, %v", usesText(u), u.Looked, u.Sealed, u.Of, err)
 	}
 }

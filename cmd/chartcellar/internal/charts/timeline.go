@@ -27,27 +27,29 @@ func (r *Room) Timeline(ctx context.Context, a viewer.Actor, p viewer.Place, wor
 	if words == "" {
 		return out, nil
 	}
-	search, err := chart.NewSearch(strings.Fields(words))
+	search, err := chart.ParseTerms(words).Search()
 	if err != nil {
-		return out, &viewer.Refusal{Words: "There is nothing to look for in what was typed."}
+		return out, askRefused(err)
 	}
-	out.Hits = map[string]chart.Hit{}
 	rd, _, _, err := r.reading(c.key.source, p.AsOf)
 	if err != nil {
 		return out, err
 	}
-	m := search.Matcher()
-	_, err = rd.Snap.Readable(ctx, c.key.source, c.key.id, func(v store.Version) error {
-		if !m.May(v.Raw) {
-			return nil
-		}
-		one := chart.Resource{Type: v.Type, ID: v.ID, Raw: v.Raw}
-		if hit, ok := m.Match(one); ok && !withheld(a, v.Raw) {
-			out.Hits[one.Ref()] = hit
+	types, err := rd.Types(search.Types())
+	if err != nil {
+		return out, askRefused(err)
+	}
+	scan := &Scan{Reading: rd, Named: types, Patient: c.key.id}
+	notes := scan.Notes(search, a.Sensitive)
+	out.Hits = map[string]chart.Hit{}
+	err = scan.Run(ctx, func(worker int, rec chart.Resource) error {
+		if hit, ok := notes.Look(ctx, worker, rec); ok && !withheld(a, rec.Raw) {
+			out.Hits[rec.Ref()] = hit
 		}
 		return nil
 	})
 	out.Timeline = c.chart.Timeline.Only(func(e *chart.Event) bool { _, ok := out.Hits[e.Ref]; return ok })
+	out.Timeline.Unread = scan.Unread()
 	return out, locked(err)
 }
 
@@ -103,7 +105,7 @@ func (r *Room) before(out *viewer.ChartChanges, at time.Time) (*store.Snapshot, 
 	var early *store.TooEarlyError
 	switch {
 	case errors.As(err, &early) && !chosen && !early.First.IsZero():
-		out.Since = early.First.In(r.o.Zone()).Format("2006-01-02")
+		out.Since, out.First = early.First.In(r.o.Zone()).Format("2006-01-02"), true
 		if before, run, err = r.m.AsOfTime(early.First); err != nil {
 			return nil, err
 		}
@@ -151,6 +153,7 @@ func changedRecord(ctx context.Context, a viewer.Actor, rd *Reading, c store.Cha
 		}
 	}
 	out.Changes, err = chart.Diff(c.Before.Raw, c.After.Raw)
+	chart.SaidFirst(out.Changes)
 	return out, true, err
 }
 

@@ -61,20 +61,14 @@ func (r *Room) Uses(ctx context.Context, a viewer.Actor, p viewer.Place, wide bo
 	if err != nil {
 		return viewer.Uses{}, err
 	}
-	out := viewer.Uses{Record: rec, Found: map[string]bool{}, Wide: wide || f.patient == ""}
+	out := viewer.Uses{Record: rec, Wide: wide || f.patient == ""}
 	if f.shown >= 0 {
 		if out.Out, err = chart.Links(f.list[f.shown].Raw); err != nil {
 			return out, fmt.Errorf("read the references of a record: %w", err)
 		}
 	}
-	finder := names(ctx, a, f.rd)
-	for _, l := range out.Out {
-		if l.Type != "" {
-			_, out.Found[l.Type+"/"+l.ID] = finder.Find(l.Type, l.ID)
-		}
-	}
 	u := &useFinder{a: a, self: f.key, pointer: chart.NewPointer(f.key.Type, f.key.ID, ""), paths: map[string][]string{}, out: &out,
-		build: chart.New(chart.Options{At: r.o.Now(), Timeline: true, Sensitive: true, Names: finder})}
+		build: chart.New(chart.Options{At: r.o.Now(), Timeline: true, Sensitive: true, Names: names(ctx, a, f.rd)})}
 	if out.Wide {
 		err = u.everywhere(ctx, f.rd)
 	} else {
@@ -126,6 +120,13 @@ func (u *useFinder) everywhere(ctx context.Context, rd *Reading) error {
 	}
 	for _, n := range counts {
 		u.out.Of += n
+	}
+	for _, t := range types {
+		n, err := rd.Snap.Hidden(rd.Source, t)
+		if err != nil {
+			return err
+		}
+		u.out.Sealed += n
 	}
 	slices.SortStableFunc(types, func(a, b string) int { return counts[a] - counts[b] }) // the small ones surely whole
 	var mu sync.Mutex

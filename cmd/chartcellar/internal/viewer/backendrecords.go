@@ -31,11 +31,18 @@ type Record struct {
 	Orphan    string // the patient that it names, if the copy does not hold him
 	Self      Ref
 	Type, ID  string
-	Title     string          // what it is about; "" if it does not say
-	Versions  []RecordVersion // that the copy of the day holds, oldest first
-	Shown     int             // the place of the one that stands; the last before it was removed; -1: none can be shown
-	Removed   bool            // the EMR no longer has it
-	Alone     bool            // versions but the one shown could not be read
+	Title     string           // what it is about; "" if it does not say
+	Versions  []RecordVersion  // that the copy of the day holds, oldest first
+	Shown     int              // the place of the one that stands; the last before it was removed; -1: none can be shown
+	Removed   bool             // the EMR no longer has it
+	Alone     bool             // versions but the one shown could not be read
+	Named     map[string]Named // what the copy holds of the records that it names, by Type/id
+}
+
+// A Named is a record that another names, as it is in the copy.
+type Named struct {
+	Title   string // what it is about; "" if it does not say, or if that is not for who asks
+	Removed bool   // the EMR no longer has it; the copy has kept it
 }
 
 // A RecordVersion is one state of a record.
@@ -62,13 +69,13 @@ type RecordVersion struct {
 type Uses struct {
 	Record
 	Out    []chart.Link
-	Found  map[string]bool // which of them the copy holds, by Type/id
 	In     []Use
 	Wide   bool // the whole copy was looked through, or as much as was quick
 	Looked int  // records that were looked at
 	Of     int  // of so many
 	More   bool // there may be more: it stopped at mostUses
 	Hidden int  // found, and not shown to this role
+	Sealed int  // of Of, not looked at: their patients are sealed
 	Unread int  // could not be read
 }
 
@@ -90,6 +97,7 @@ type Timeline struct {
 type ChartChanges struct {
 	ChartHead
 	Since   string    // the day
+	First   bool      // no day was chosen, and the first copy is what it is compared with
 	From    string    // which copy is compared, in words
 	TooSoon time.Time // the first copy, if it is later than Since; else zero
 	List    []ChangedRecord

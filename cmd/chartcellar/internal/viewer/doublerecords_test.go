@@ -40,10 +40,14 @@ func (d *double) Record(_ context.Context, a viewer.Actor, p viewer.Place, page 
 	}
 	r := viewer.Record{Self: p.Ref, Type: "Observation", ID: "o1", Title: "Potassium " + script, Shown: 1}
 	r.AsOf, r.Source = p.AsOf, "main"
+	r.Named = map[string]viewer.Named{"Patient/p1": {Title: "Anna " + script, Removed: true}}
 	_, ref, _ = strings.Cut(ref, " ")
 	switch r.Type, r.ID, _ = strings.Cut(ref, "/"); r.Type {
 	case "Practitioner":
 		r.Versions, r.Shown = []viewer.RecordVersion{resultVersion(1, `{"resourceType":"Practitioner","id":"d1","photo":[{"contentType":"image/png","url":"Binary/p","title":"Portrait"}],"name":[{"family":"Lee"}]}`)}, 0
+		return r, nil
+	case "Binary":
+		r.Versions, r.Shown = []viewer.RecordVersion{resultVersion(1, `{"resourceType":"Binary","id":"b","data":"`+strings.Repeat("AAAA", 1<<21)+`"}`)}, 0
 		return r, nil
 	case "Gone":
 		r.Removed, r.Shown = true, 0
@@ -66,13 +70,13 @@ func (d *double) Uses(ctx context.Context, a viewer.Actor, p viewer.Place, wide 
 	if err != nil {
 		return viewer.Uses{}, err
 	}
-	u := viewer.Uses{Record: r, Wide: wide, Looked: 456, Of: 456, Found: map[string]bool{"Patient/p1": true}}
+	u := viewer.Uses{Record: r, Wide: wide, Looked: 456, Of: 456}
 	if r.Shown >= 0 {
 		u.Out, err = chart.Links(r.Versions[r.Shown].Raw)
 	}
 	u.In = []viewer.Use{{Event: chart.Event{Ref: "DiagnosticReport/r1", KindWords: "Reports", Title: script, Date: "2026-01-02"}, Paths: []string{"result 1 › reference"}}}
 	if wide {
-		u.Looked, u.Of, u.More, u.Hidden = 300000, 2000000, true, 2
+		u.Looked, u.Of, u.More, u.Hidden, u.Sealed = 300000, 2000000, true, 2, 7
 	}
 	return u, err
 }
@@ -99,9 +103,9 @@ func (d *double) Timeline(ctx context.Context, a viewer.Actor, p viewer.Place, w
 		b.Add(chart.Resource{Type: typ, ID: strings.SplitN(line, `"`, 9)[7], Raw: []byte(line)})
 	}
 	t.Timeline = b.Chart().Timeline
-	if words != "" {
-		t.Hits = map[string]chart.Hit{"Condition/c1": {Where: "code › text", Snippet: script}}
-		t.Timeline = t.Timeline.Only(func(e *chart.Event) bool { return e.Ref == "Condition/c1" })
+	if ref := map[string]string{"hyper tension": "Condition/c1", "penicillin": "AllergyIntolerance/a1"}[words]; words != "" {
+		t.Hits = map[string]chart.Hit{ref: {Where: "code › text", Snippet: script}}
+		t.Timeline = t.Timeline.Only(func(e *chart.Event) bool { return e.Ref == ref })
 	}
 	return t, err
 }
@@ -117,14 +121,15 @@ func (d *double) ChartChanges(ctx context.Context, a viewer.Actor, p viewer.Plac
 	out := viewer.ChartChanges{ChartHead: c.ChartHead, Since: since, From: "Compared with run 400."}
 	switch since {
 	case "":
-		out.Since = "2026-10-01"
+		out.Since, out.First = "2026-10-01", true
 	case "2020-01-01":
 		out.TooSoon = now
 		return out, err
 	case "2026-11-27":
 		return out, err
 	}
-	changes, err := chart.Diff([]byte(`{"a":1,"b":1,"c":1,"d":1}`), []byte(`{"a":2,"b":2,"c":2,"d":2}`))
+	changes, err := chart.Diff([]byte(`{"meta":{"versionId":"1"},"a":1,"b":1,"c":1}`), []byte(`{"meta":{"versionId":"2"},"a":2,"b":2,"c":2}`))
+	chart.SaidFirst(changes)
 	out.List = append(out.List, viewer.ChangedRecord{Event: chart.Event{Ref: "Observation/o1", KindWords: "Results", Title: script, Date: "2026-01-02"}, How: "changed", From: 1, To: 2, Changes: changes})
 	for i := range 150 {
 		out.List = append(out.List, viewer.ChangedRecord{Event: chart.Event{Ref: fmt.Sprint("Encounter/e", i), KindWords: "Visits", Title: fmt.Sprint("Visit ", i)}, How: "new"})
@@ -171,18 +176,18 @@ func checkPages(t *testing.T, tests []saying) {
 func TestRecordPages(t *testing.T) {
 	at, gone, lee := "/record/"+recordRef("Observation/o1"), "/record/"+recordRef("Gone/g"), "/record/"+recordRef("Practitioner/d1")
 	checkPages(t, []saying{
-		{"the card", at, []string{"Müller-Ötz", "version 2 of 4", "4.10", "mmol/L", "LOINC 2823-3", `>LOINC</span>`, "&lt;script&gt;", `id="inside-1"`, "#inside-1", "ليلى",
-			"/record/" + recordRef("Patient/p1"), "javascript:alert(1)</bdi>", "values</p>"[:6], `aria-current="page">Card`}, []string{"3.90"}},
+		{"the card", at, []string{"Müller-Ötz", "version 2 of 4", "4.10", "mmol/L", "LOINC 2823-3", `>LOINC</bdi></span>`, "&lt;script&gt;", `id="inside-1"`, "#inside-1", "ليلى",
+			"/record/" + recordRef("Patient/p1"), "javascript:alert(1)</bdi>", "Anna &lt;script&gt;", `aria-current="page">Card`}, []string{"3.90"}},
 		{"an older version", at + "?version=1", []string{"3.90", "This is version 1", "Show the one that stands", "source?version=1"}, []string{"4.10"}},
 		{"a lost version", at + "?version=4", []string{"The bytes of this version were lost"}, nil},
 		{"as of a day", at + "?asof=2026-03-01", []string{"/source?asof=2026-03-01", "Show today’s"}, nil},
 		{"the source", at + "/source", []string{strings.Repeat("ab", 32), "&#34;value&#34;: 4.10", "&#34;value&#34;:4.10", "Take it out as a file"}, nil},
 		{"the versions", at + "/versions", []string{"4 versions", "stands: this is the record now", "does not count: held: it waits for your decision", "lost: no copy had its bytes", "/changed?from=1&amp;to=2", "v2", "402"}, nil},
-		{"what changed, between two", at + "/changed?from=1&to=2", []string{"1 difference", "value quantity › value", "<del><bdi class=\"value\">3.90</bdi></del>", "<ins><bdi class=\"value\">4.10</bdi></ins>", "The JSON of both"}, nil},
+		{"what changed, between two", at + "/changed?from=1&to=2", []string{"1 difference</strong>.", "value quantity › value", "<del><bdi class=\"value\">3.90</bdi></del>", "<ins><bdi class=\"value\">4.10</bdi></ins>", "The JSON of both"}, nil},
 		{"what changed the last time, lost", at + "/changed", []string{"cannot be compared"}, nil},
 		{"nothing changed", at + "/changed?from=2&to=2", []string{"They say the same."}, nil},
-		{"where it is used", at + "/used", []string{"Patient/p1</a></th><td>subject › reference", "inside this record", "names no record by its id", "result 1 › reference", "456 of 456 records of this chart were looked at", "used?wide=1"}, nil},
-		{"in the whole copy", at + "/used?wide=1", []string{"300,000 of 2,000,000 records of the EMR", "perhaps more", "2 records that name it are not shown"}, nil},
+		{"where it is used", at + "/used", []string{"Patient/p1</a></th><td>subject › reference", "<td>yes; removed at the EMR</td>", "inside this record", "names no record by its id", "result 1 › reference", "456 of 456 records of this chart were looked at", "used?wide=1"}, nil},
+		{"in the whole copy", at + "/used?wide=1", []string{"300,000 of 2,000,000 records of the EMR", "perhaps more", "7 records are of patients who are sealed", "2 records that name it are not shown"}, nil},
 		{"where it came from", at + "/from", []string{"UTC", "run 402", "parts/000000/000000000012", strings.Repeat("ab", 32), "v2"}, nil},
 		{"of a version that waits", at + "/from?version=3", []string{"held: it waits", "run 403"}, nil},
 		{"removed at the EMR", gone, []string{"The EMR no longer has this record", "version 1 of 2", "4.10"}, nil},
@@ -190,6 +195,8 @@ func TestRecordPages(t *testing.T) {
 		{"its removal", gone + "/changed", []string{"there is nothing to compare element by element"}, nil},
 		{"who removed it", gone + "/from?version=2", []string{"listing", "removed at the EMR"}, nil},
 		{"a record of nobody", lee, []string{"<h1>Practitioner</h1>", "Lee", `/document/` + recordRef("Practitioner/d1") + `/1"><bdi>Portrait</bdi></a>`, `name="asof"`}, []string{"Müller-Ötz", `class="banner"`}},
+		{"a large file", "/record/" + recordRef("Binary/b"), []string{"(6291456 bytes, not shown here)", "3 values"}, []string{"AAAAAA"}},
+		{"the source of a large file", "/record/" + recordRef("Binary/b") + "/source", []string{"The first megabyte of 8,388,"}, nil},
 		{"one version only", lee + "/changed", []string{"There is one version only"}, nil},
 	})
 	o := newOffice(t, practice())
@@ -242,6 +249,8 @@ func TestTimelinePages(t *testing.T) {
 		{"without a date", at + "?part=undated", []string{"1–2 of 2", "no date", "Vendor thing"}, []string{"Lisinopril", `aria-label="Years"`}},
 		{"entered in error", at + "?part=error", []string{"Wrong patient", "entered in error"}, nil},
 		{"with words", at + "?q=" + found, []string{"1 record holds", "hyper tension", "code › text", "&lt;script&gt;", "Show all records"}, []string{"Lisinopril"}},
+		{"with words that only a record without a date holds", at + "?q=" + url.QueryEscape((&double{}).Seal("penicillin")), []string{"1 record holds", "1 of 1", "no date", ">Penicillin<"}, nil},
+		{"with words that no record holds", at + "?q=" + url.QueryEscape((&double{}).Seal("nothing")), []string{"0 records hold", "No record that fits holds these words"}, nil},
 		{"nothing fits", at + "?year=1900", []string{"No record fits"}, nil},
 		{"as of a day", at + "?asof=2026-03-01", []string{"asof=2026-03-01&amp;kind=problems"}, nil},
 	})
@@ -262,7 +271,7 @@ func TestChartChangesPages(t *testing.T) {
 	at := "/chart/" + patientRef() + "/changes"
 	diff := "/record/" + recordRef("Observation/o1") + "/changed?from=1&amp;to=2"
 	checkPages(t, []saying{
-		{"of the last days", at, []string{"since the end of 2026-10-01", "150 new, 1 changed, 1 removed", "1–100 of 152", diff, "4 differences", "a: 1 -&gt; 2", "page=2", "1 record not shown to your role", "2 stored versions"}, []string{"d: 1 -&gt; 2"}},
+		{"of the last days", at, []string{"since the first copy", "1 of them only in what the EMR notes", `/changes?page=2"`, "150 new, 1 changed, 1 removed", "1–100 of 152", diff, "4 differences", "a: 1 -&gt; 2", "1 record not shown to your role", "2 stored versions"}, []string{"version id: 1"}},
 		{"the rest", at + "?page=2&since=2026-05-01", []string{"Removed at the EMR; the copy has kept them", "/record/" + recordRef("Gone/g"), "101–152 of 152"}, nil},
 		{"before the first copy", at + "?since=2020-01-01", []string{"there is nothing to compare with", "?since=2026-11-25"}, nil},
 		{"nothing", at + "?since=2026-11-27", []string{"Nothing of this patient changed"}, nil},

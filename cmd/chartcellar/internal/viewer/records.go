@@ -148,7 +148,7 @@ func (p *recordPage) rows(list []chart.Branch) []cardRow {
 			row.Anchor = "inside-" + strconv.Itoa(b.Inside)
 		}
 		if b.Link != nil {
-			row.Href = p.Link(b.Link)
+			row.Href, row.Note = p.Link(b.Link), p.Named[b.Link.Type+"/"+b.Link.ID].Title
 		}
 		out = append(out, row)
 	}
@@ -229,10 +229,11 @@ func cutSource(b []byte) source {
 	return out
 }
 
-// prettyJSON writes JSON with line breaks; what is no JSON stays as it is.
+// prettyJSON writes JSON with line breaks; what is no JSON, or holds a large file, stays
+// as it is.
 func prettyJSON(raw []byte) source {
 	var b bytes.Buffer
-	if json.Indent(&b, raw, "", "  ") != nil {
+	if len(raw) > 4*shownSource || json.Indent(&b, raw, "", "  ") != nil {
 		return cutSource(raw)
 	}
 	return cutSource(b.Bytes())
@@ -329,7 +330,26 @@ func (p *recordPage) compare(q url.Values) (*recordDiff, error) {
 	if d.Changes, err = chart.Diff(d.From.Raw, d.To.Raw); err != nil {
 		return nil, fmt.Errorf("compare two versions: %w", err)
 	}
+	chart.SaidFirst(d.Changes)
 	return d, nil
+}
+
+// bookkeeping says how many of the changes of a record are none of what it says; "" if
+// none is.
+func bookkeeping(list []chart.Change) string {
+	n := 0
+	for _, c := range list {
+		if c.Bookkeeping() {
+			n++
+		}
+	}
+	switch n {
+	case 0:
+		return ""
+	case len(list):
+		return "only in what the EMR notes about the record (meta)"
+	}
+	return strconv.Itoa(n) + " of them only in what the EMR notes about the record (meta)"
 }
 
 func (s *Server) serveUsed(r *request) error {
@@ -352,8 +372,31 @@ func (s *Server) serveUsed(r *request) error {
 // Wide is the address of the same page for the whole copy.
 func (p *recordPage) Wide() string { return p.address("used", url.Values{"wide": {"1"}}) }
 
-// Held reports whether the copy holds what a reference names.
-func (u *Uses) Held(l chart.Link) bool { return u.Found[l.Type+"/"+l.ID] }
+// Called is what a record is called that another names.
+func (p *recordPage) Called(l chart.Link) string {
+	if title := p.Named[l.Type+"/"+l.ID].Title; title != "" {
+		return title
+	}
+	return l.Display
+}
+
+// Held says whether the copy holds what a reference names.
+func (p *recordPage) Held(l chart.Link) string {
+	n, ok := p.Named[l.Type+"/"+l.ID]
+	switch {
+	case l.Inside > 0:
+		return "inside this record"
+	case l.Type == "":
+		return "names no record by its id"
+	case !ok:
+		return "no"
+	case n.Removed:
+		return "yes; removed at the EMR"
+	case l.Base != "":
+		return "yes, if " + l.Base + " is this EMR"
+	}
+	return "yes"
+}
 
 // missingWords say how a removed record is told from one that is hidden.
 func missingWords(v RecordVersion) string {

@@ -50,7 +50,7 @@ func loadTemplates(a assets) (map[string]*template.Template, error) {
 		"mode": modeWords, "percent": percent, "signed": signedNumber, "signedSize": signedSize, "kind": kindWords,
 		"gapKind": gapKind, "gapName": gapName, "several": several, "clean": clean, "role": roleWords, "place": placeWords,
 		"words": strings.Fields, "rows": rows, "title": title, "tab": tabOf, "add": func(a, b int) int { return a + b },
-		"joined": joined, "flagged": flagged, "ranged": ranged, "safe": safe,
+		"joined": joined, "flagged": flagged, "ranged": ranged, "safe": safe, "bookkeeping": bookkeeping,
 		"hours": func(minutes int) int { return minutes / 60 }}
 	// What several pages share is in the files of parts.
 	frame, err := template.New("frame").Option("missingkey=zero").Funcs(funcs).ParseFS(templateFiles, "templates/frame.html", "templates/*parts.html")

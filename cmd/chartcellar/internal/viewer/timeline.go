@@ -129,13 +129,20 @@ func (p *timelinePage) fill() error {
 		key, words string
 		list       []chart.Event
 	}{{"", "With a date", p.Events}, {"undated", "Without a date", p.Undated}, {"error", "Entered in error", p.InError}}
+	if p.Query.Part == "" && len(p.Events) == 0 { // what there is, is shown at once
+		for _, part := range parts[1:] {
+			if len(part.list) > 0 && p.Query.Part == "" {
+				p.Query.Part = part.key
+			}
+		}
+	}
 	list, known := []chart.Event(nil), false
 	for _, part := range parts {
 		p.Listed += len(part.list)
 		if part.key == p.Query.Part {
 			list, known = part.list, true
 		}
-		if len(part.list) > 0 || part.key == "" {
+		if len(part.list) > 0 {
 			p.Parts = append(p.Parts, chip{part.words, p.address(timelineQuery{Part: part.key, Words: p.Query.Words}), len(part.list), part.key == p.Query.Part})
 		}
 	}
@@ -217,7 +224,7 @@ type chartChangesPage struct {
 	refer  func(source, ref string) Ref
 	Counts []chip
 	Rows   []chartChangeRow
-	First  int
+	From1  int // number of the first row, from 1
 	Of     int
 	Newer  string
 	Older  string
@@ -234,8 +241,8 @@ type chartChangeRow struct {
 // firstChanges is how many differences of a record stand in the list.
 const firstChanges = 3
 
-// First are the first differences of a record.
-func (c *ChangedRecord) First() []chart.Change { return c.Changes[:min(len(c.Changes), firstChanges)] }
+// Some are the first differences of a record.
+func (c *ChangedRecord) Some() []chart.Change { return c.Changes[:min(len(c.Changes), firstChanges)] }
 
 // serveChartChanges shows what is new, changed and removed since a day.
 func (s *Server) serveChartChanges(r *request) error {
@@ -265,7 +272,10 @@ func (s *Server) serveChartChanges(r *request) error {
 }
 
 func (p *chartChangesPage) address(page int) string {
-	v := url.Values{"since": {p.Since}}
+	v := url.Values{}
+	if !p.First {
+		v.Set("since", p.Since)
+	}
 	if p.AsOf != "" {
 		v.Set("asof", p.AsOf)
 	}
@@ -280,7 +290,7 @@ func (p *chartChangesPage) turn(page int) error {
 	if from > 0 && from >= len(p.List) {
 		return ErrNotFound
 	}
-	p.Of, p.First = len(p.List), from+1
+	p.Of, p.From1 = len(p.List), from+1
 	for _, how := range []string{"new", "changed", "removed"} {
 		n := 0
 		for i := range p.List {
@@ -320,4 +330,4 @@ func howWords(how string) string {
 }
 
 // Last is the number of the last row.
-func (p *chartChangesPage) Last() int { return p.First + len(p.Rows) - 1 }
+func (p *chartChangesPage) Last() int { return p.From1 + len(p.Rows) - 1 }
