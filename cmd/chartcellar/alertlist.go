@@ -268,14 +268,17 @@ func (w watch) clocks() (list []notify.Alert) {
 
 // others says which jobs of the mirror itself fail, and whether the settings are good.
 func (w watch) others() (list []notify.Alert) {
-	for _, kind := range []schedule.Kind{schedule.Verify, schedule.Compare, schedule.Pack} {
+	for _, kind := range []schedule.Kind{schedule.Verify, schedule.Compare, schedule.Pack, schedule.Downtime} {
 		t, ok := w.jobs[string(kind)]
 		if !ok || t.Cause == causeFull {
 			continue
 		}
+		next := notify.Say("Nothing is lost, and copying goes on. Run: chartcellar verify. It says what is wrong.")
+		if kind == schedule.Downtime {
+			next = notify.Say("Nothing is lost, and copying goes on. Run: chartcellar downtime make. It says what is wrong.")
+		}
 		list = append(list, notify.Alert{Kind: notify.Failed, Source: string(kind), Level: notify.Warning,
-			Text: notify.Say("The job “%s” of the office copy fails, since %s.", notify.Name(string(kind)), w.at(t.Since)),
-			Next: notify.Say("Nothing is lost, and copying goes on. Run: chartcellar verify. It says what is wrong.")})
+			Text: notify.Say("The job “%s” of the office copy fails, since %s.", notify.Name(string(kind)), w.at(t.Since)), Next: next})
 	}
 	if w.refused {
 		list = append(list, notify.Alert{Kind: notify.Failed, Source: "settings", Level: notify.Warning,
