@@ -352,7 +352,7 @@ func endAlert(err error) (notify.Alert, bool) {
 // settingWords name settings as people know them.
 var settingWords = map[string]notify.Sentence{
 	"practice": "the practice's name", "data": "the folder of the copy", "box_key": "the box key", "key_file": "the key file",
-	"zone": "the time zone", "name_in_title": "whether page titles name patients", "verify": "when the copy is verified", "listen": "where the pages are", "log": "the log",
+	"zone": "the time zone", "name_in_title": "whether page titles name patients", "verify": "when the copy is verified", "downtime": "when the downtime sheet is made", "listen": "where the pages are", "log": "the log",
 	"reserve_mb": "the reserve for a full disk", "tls_cert": "the certificate of the pages", "tls_key": "the key of the pages' certificate",
 	"alerts mail_to": "who gets alerts by mail", "alerts mail_from": "the sender of alerts", "alerts smtp": "the mail server",
 	"alerts smtp_user": "the user at the mail server", "alerts smtp_plain": "whether alerts are mailed unencrypted", "alerts command": "the alert command", "alerts ping": "the ping",

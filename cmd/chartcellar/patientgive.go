@@ -154,7 +154,8 @@ func (r *reading) given(kind, patient, account string, o giveOptions) error {
 	if o.choice.Sensitive {
 		note = append(note, "with what is labelled sensitive")
 	}
-	return r.M.Journal(store.Event{Code: "patient." + kind, Account: account, Key: store.Key{Source: r.Source, Type: "Patient"},
+	code := map[string]string{"pdf": "patient.pdf", "html": "patient.html", "zip": "patient.zip"}[kind]
+	return r.M.Journal(store.Event{Code: code, Account: account, Key: store.Key{Source: r.Source, Type: "Patient"},
 		Patient: patient, Note: strings.Join(note, "; ")})
 }
 
