@@ -255,7 +255,7 @@ func (e *env) gaveWords(kind, file string, made patientfile.Made, o giveOptions)
 		e.lines("", w)
 	}
 	if kind == "zip" {
-		e.printf("Documents: %d of %d.\n", made.Held, len(made.Documents))
+		e.printf("With them: %s of people, places and medicines that they name.\nDocuments: %d of %d.\n", plural(made.Named, "record"), made.Held, len(made.Documents))
 		for _, d := range made.Documents {
 			if d.Why != "" {
 				e.lines("  ", chart.CleanLine(d.Ref+": "+d.Why)+".")

@@ -14,6 +14,11 @@ import (
 )
 
 const (
+	dorn   = `{"resourceType":"Practitioner",  "id":"dorn","name":[{"family":"Dorn"}]}`
+	role   = `{"resourceType":"PractitionerRole","id":"r1","practitioner":{"reference":"https://emr.example/fhir/Practitioner/dorn"}}`
+	pill   = `{"resourceType":"MedicationRequest","id":"m1","status":"active","intent":"order","subject":{"reference":"Patient/anna"},"medicationReference":{"reference":"Medication/hush"},"requester":{"reference":"PractitionerRole/r1"},"recorder":{"reference":"https://other.example/Practitioner/other"},"insurance":[{"reference":"Patient/ben"}]}`
+	hush   = `{"resourceType":"Medication","id":"hush","meta":{"security":[{"code":"HIV"}]},"code":{"text":"Secretovir"}}`
+	other  = `{"resourceType":"Practitioner","id":"other"}`
 	asthma = `{"resourceType":"Condition",  "id":"c1","clinicalStatus":{"coding":[{"code":"active"}]},"subject":{"reference":"Patient/anna"},"code":{"text":"Asthma"},"x":1.50}`
 	secret = `{"resourceType":"Condition","id":"c2","meta":{"security":[{"code":"HIV"}]},"clinicalStatus":{"coding":[{"code":"active"}]},"subject":{"reference":"Patient/anna"},"code":{"text":"Secretitis"}}`
 	noted  = `{"resourceType":"DocumentReference","id":"d1","status":"current","subject":{"reference":"Patient/anna"},"content":[{"attachment":{"contentType":"text/plain","data":"SGVsbG8="}},{"attachment":{"contentType":"text/plain","url":"Binary/b1"}},{"attachment":{"url":"https://gone.example/x"}},{"attachment":{"data":"%%%"}}]}`
@@ -54,7 +59,7 @@ func (d *desk) given(a viewer.Actor, id string, g viewer.Gift) (files map[string
 // them; what is labelled only to who may see it and has asked; and the journal says it.
 func TestGive(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t, anna, ben, asthma, secret, noted, binary)
+	d := newDesk(t, anna, ben, asthma, secret, noted, binary, dorn, role, pill, hush, other)
 	gift := viewer.Gift{For: "the patient", Purpose: "asked for"}
 	files, err := d.given(doctor, "anna", gift)
 	if err != nil {
@@ -66,17 +71,22 @@ func TestGive(t *testing.T) {
 			Resource json.RawMessage
 		}
 	}
-	if err := json.Unmarshal([]byte(files["records.json"]), &bundle); err != nil || len(bundle.Entry) != 3 {
+	if err := json.Unmarshal([]byte(files["records.json"]), &bundle); err != nil || len(bundle.Entry) != 6 {
 		t.Fatalf("%d entries, %v", len(bundle.Entry), err)
 	}
 	if string(bundle.Entry[0].Resource) != anna || string(bundle.Entry[1].Resource) != asthma || bundle.Entry[1].FullURL != "https://emr.example/fhir/Condition/c1" {
 		t.Errorf("%s", files["records.json"])
 	}
+	for i, want := range []string{pill, role, dorn} { // and neither what is labelled, nor another EMR's, nor another patient
+		if got := string(bundle.Entry[i+3].Resource); got != want {
+			t.Errorf("entry %d is %s, want %s", i+3, got, want)
+		}
+	}
 	if files["documents/0001.txt"] != "Hello" || files["documents/0002.txt"] != "World" {
 		t.Errorf("documents: %q", files)
 	}
 	page := files["index.html"]
-	for _, want := range []string{"2 of 4", "the copy does not hold this document", "no file that can be read", "Asthma", "NOT included: 1 record with a sensitive label.", "The copy of that day.", "Practice"} {
+	for _, want := range []string{"2 of 4", "2 records of people, places and medicines", "the copy does not hold this document", "no file that can be read", "Asthma", "NOT included: 1 record with a sensitive label.", "The copy of that day.", "Practice"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("index.html does not say %q", want)
 		}

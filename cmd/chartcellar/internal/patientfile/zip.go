@@ -66,7 +66,8 @@ type Package struct {
 type Made struct {
 	Count     Count  `json:"count"`
 	Documents []File `json:"documents"`
-	Held      int    `json:"held"` // of the documents: in the package, and whole
+	Held      int    `json:"held"`  // of the documents: in the package, and whole
+	Named     int    `json:"named"` // further records in the bundle, that those of the patient name
 }
 
 // Damaged reports whether something could not be read.
@@ -97,7 +98,7 @@ func (p *Package) Write(ctx context.Context, w io.Writer, from Patient) (Made, e
 	if err := z.all(ctx, s, from); err != nil {
 		return Made{}, err
 	}
-	return Made{s.Count, s.Files, z.held}, z.zip.Close()
+	return Made{s.Count, s.Files, z.held, z.named}, z.zip.Close()
 }
 
 // NewSheet makes the chart of what is chosen.
@@ -141,6 +142,7 @@ type packer struct {
 	files []File
 	// number counts the documents that are in the package, held those that are whole.
 	number, held int
+	named        int // records of others that are in the bundle
 }
 
 // file writes one file as f makes it.
@@ -172,8 +174,11 @@ func (s summed) Write(b []byte) (int, error) {
 
 // all writes what stands beside the documents.
 func (z *packer) all(ctx context.Context, s *Sheet, from Patient) error {
-	if err := z.file("records.json", func(w io.Writer) error { return z.bundle(ctx, w, from) }); err != nil {
+	if err := z.file("records.json", func(w io.Writer) error { return z.records(ctx, w, from) }); err != nil {
 		return err
+	}
+	if z.named > 0 {
+		s.Notices = append(s.Notices, fmt.Sprintf("records.json also has %s of people, places and medicines that these records name.", several(z.named, "record", "records")))
 	}
 	for _, f := range []struct {
 		name string
@@ -294,37 +299,6 @@ func safeName(n int, a *chart.Attachment) string {
 		ending = "bin"
 	}
 	return fmt.Sprintf("documents/%04d%s.%s", n, day, ending)
-}
-
-// bundle writes the records, byte for byte as the EMR gave them, into a FHIR Bundle.
-func (z *packer) bundle(ctx context.Context, w io.Writer, from Patient) error {
-	if _, err := fmt.Fprintf(w, `{"resourceType":"Bundle","type":"collection","timestamp":%s,"entry":[`,
-		quoted(z.p.Made.Format("2006-01-02T15:04:05Z07:00"))); err != nil {
-		return err
-	}
-	between := "\n"
-	var n Count
-	_, err := from.Each(ctx, func(r chart.Resource) error {
-		if !z.p.Take(r, &n) {
-			return nil
-		}
-		head := between + "{"
-		if z.p.Base != "" {
-			head += `"fullUrl":` + quoted(z.p.Base+"/"+r.Ref()) + ","
-		}
-		between = ",\n"
-		for _, b := range [][]byte{[]byte(head + `"resource":`), r.Raw, []byte("}")} {
-			if _, err := w.Write(b); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	_, err = io.WriteString(w, "\n]}\n")
-	return err
 }
 
 // MinPassword is how many characters a password of a package must have.
