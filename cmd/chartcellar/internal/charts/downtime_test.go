@@ -21,7 +21,7 @@ func evening(t *testing.T) time.Time {
 	return time.Date(2026, 3, 1, 18, 0, 0, 0, zone)
 }
 
-func booking(id, status, start string, patients ...string) string {
+func bookedAt(id, status, start string, patients ...string) string {
 	var who []string
 	for _, p := range patients {
 		who = append(who, `{"actor":{"reference":"Patient/`+p+`"},"status":"accepted"}`)
@@ -60,10 +60,10 @@ func names(d patientfile.Downtime) (list []string) {
 func TestDowntimeOfAppointments(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, anna, ben, twin,
-		booking("a1", "booked", "2026-03-02T14:30:00Z", "anna"), booking("a2", "booked", "2026-03-02T09:15:00-05:00", "ben", "gone"),
-		booking("a3", "booked", "2026-03-02T16:00:00-05:00", "anna"), booking("a4", "cancelled", "2026-03-02T10:00:00-05:00", "twin"),
-		booking("a5", "booked", "2026-03-03T03:30:00Z", "twin"), // still Monday in New York
-		booking("a6", "booked", "2026-03-03T09:00:00-05:00", "twin"), booking("a7", "booked", "2026-03-01T09:00:00-05:00", "twin"),
+		bookedAt("a1", "booked", "2026-03-02T14:30:00Z", "anna"), bookedAt("a2", "booked", "2026-03-02T09:15:00-05:00", "ben", "gone"),
+		bookedAt("a3", "booked", "2026-03-02T16:00:00-05:00", "anna"), bookedAt("a4", "cancelled", "2026-03-02T10:00:00-05:00", "twin"),
+		bookedAt("a5", "booked", "2026-03-03T03:30:00Z", "twin"), // still Monday in New York
+		bookedAt("a6", "booked", "2026-03-03T09:00:00-05:00", "twin"), bookedAt("a7", "booked", "2026-03-01T09:00:00-05:00", "twin"),
 		`{"resourceType":"Appointment","id":"a8","status":"odd","start":"2026-03-02T09:00:00Z"}`,
 		`{"resourceType":"AllergyIntolerance","id":"al","clinicalStatus":{"coding":[{"code":"active"}]},"patient":{"reference":"Patient/ben"},"code":{"text":"Penicillin"}}`,
 		`{"resourceType":"Condition","id":"c1","clinicalStatus":{"coding":[{"code":"active"}]},"subject":{"reference":"Patient/ben"},"code":{"text":"Asthma"},"onsetDateTime":"2025"}`,
@@ -101,7 +101,7 @@ func TestDowntimeOfAppointments(t *testing.T) {
 func TestDowntimeOfAList(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, anna, ben, twin, `{"resourceType":"Patient","id":"mrn","name":[{"family":"Reed"}],"identifier":[{"type":{"coding":[{"code":"MR"}]},"value":"M-17"}]}`,
-		visit("v1", "anna", "2026-02-20"), booking("a1", "booked", "2026-03-12T09:00:00-05:00", "anna"))
+		visit("v1", "anna", "2026-02-20"), bookedAt("a1", "booked", "2026-03-12T09:00:00-05:00", "anna"))
 	sheet := d.downtime("\ufeffMRN,Name,Time\r\n\"M-17\",\"Somebody, Else\",09:00\r\n\r\n# a remark\r\nStone; Ben; 2025-12-01\nPatient/anna\nStone\tBen\nMuller-Otz\nNobody Else\n")
 	if got, want := names(sheet), []string{"Reed", "Stone, Ben", "Müller-Ötz, Anna"}; !slices.Equal(got, want) || sheet.From != patientfile.FromList || sheet.Found != 3 {
 		t.Errorf("%q of %d from %s, want %q", got, sheet.Found, sheet.From, want)
