@@ -44,6 +44,9 @@ type Settings struct {
 	// within 30 days: "daily 06:00" by default; "off" turns it off, and the state is
 	// then never good.
 	Verify string `toml:"verify"`
+	// Downtime is when the downtime sheet is made: "daily 18:00" by default, or as soon
+	// after that as somebody who may see charts is signed in; "off" makes none.
+	Downtime string `toml:"downtime"`
 	// Listen is where the pages are: 127.0.0.1:8350 by default. Another address than
 	// this computer's own needs TLSCert and TLSKey, or makes its own certificate.
 	Listen  string `toml:"listen"`
@@ -217,6 +220,9 @@ const DefaultListen = "127.0.0.1:8350"
 func (s *Settings) fill() {
 	if s.Verify == "" {
 		s.Verify = "daily 06:00"
+	}
+	if s.Downtime == "" {
+		s.Downtime = "daily 18:00"
 	}
 	if s.Listen == "" {
 		s.Listen = DefaultListen
@@ -407,6 +413,9 @@ zone = %q
 # When a part of the mirror is read again; all of it within 30 days.
 verify = %q
 
+# When the sheet for a day without any EMR is made; "off" for never.
+downtime = %q
+
 # Where the pages are. Another address than this computer's own, such as
 # "0.0.0.0:8350" for the office network, is served by https: with your own
 # certificate, or with one that is made here.
@@ -447,7 +456,7 @@ gap_days = 7         # after how many days an open gap is told
 # look = "every 15 min"    # when the folder is looked at
 # settle = "2m"            # for how long a file must have stopped growing
 # copies = []              # which second copies get its large files, at least two; none: all
-`, s.Practice, s.Data, s.BoxKey, s.KeyFile, s.ReserveMB, s.Log, s.Zone, s.Verify, s.Listen, s.TLSCert, s.TLSKey, s.NameInTitle)
+`, s.Practice, s.Data, s.BoxKey, s.KeyFile, s.ReserveMB, s.Log, s.Zone, s.Verify, s.Downtime, s.Listen, s.TLSCert, s.TLSKey, s.NameInTitle)
 }
 
 // Block returns a source as it is appended to the file.

@@ -42,6 +42,9 @@ type Holding struct {
 	Copies []string `toml:"copies"`
 }
 
+// DowntimeHolding is the name under which downtime sheets are kept: no other holding has it.
+const DowntimeHolding = "downtime"
+
 // Meant reports whether a second copy of that name gets the large files.
 func (h Holding) Meant(copy string) bool {
 	return len(h.Copies) == 0 || slices.Contains(h.Copies, copy)
@@ -88,6 +91,8 @@ func (h *Holding) check(data string) error {
 	switch {
 	case CheckName(h.Name) != nil:
 		return CheckName(h.Name)
+	case h.Name == DowntimeHolding:
+		return errors.New("name: the downtime sheets are kept under this name; choose another")
 	case (h.Folder == "") == (h.SFTP == ""):
 		return errors.New("write one of folder and sftp")
 	case h.SFTP != "":

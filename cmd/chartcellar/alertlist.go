@@ -268,14 +268,17 @@ func (w watch) clocks() (list []notify.Alert) {
 
 // others says which jobs of the mirror itself fail, and whether the settings are good.
 func (w watch) others() (list []notify.Alert) {
-	for _, kind := range []schedule.Kind{schedule.Verify, schedule.Compare, schedule.Pack} {
+	for _, kind := range []schedule.Kind{schedule.Verify, schedule.Compare, schedule.Pack, schedule.Downtime} {
 		t, ok := w.jobs[string(kind)]
 		if !ok || t.Cause == causeFull {
 			continue
 		}
+		next := notify.Say("Nothing is lost, and copying goes on. Run: chartcellar verify. It says what is wrong.")
+		if kind == schedule.Downtime {
+			next = notify.Say("Nothing is lost, and copying goes on. Run: chartcellar downtime make. It says what is wrong.")
+		}
 		list = append(list, notify.Alert{Kind: notify.Failed, Source: string(kind), Level: notify.Warning,
-			Text: notify.Say("The job “%s” of the office copy fails, since %s.", notify.Name(string(kind)), w.at(t.Since)),
-			Next: notify.Say("Nothing is lost, and copying goes on. Run: chartcellar verify. It says what is wrong.")})
+			Text: notify.Say("The job “%s” of the office copy fails, since %s.", notify.Name(string(kind)), w.at(t.Since)), Next: next})
 	}
 	if w.refused {
 		list = append(list, notify.Alert{Kind: notify.Failed, Source: "settings", Level: notify.Warning,
@@ -349,7 +352,7 @@ func endAlert(err error) (notify.Alert, bool) {
 // settingWords name settings as people know them.
 var settingWords = map[string]notify.Sentence{
 	"practice": "the practice's name", "data": "the folder of the copy", "box_key": "the box key", "key_file": "the key file",
-	"zone": "the time zone", "name_in_title": "whether page titles name patients", "verify": "when the copy is verified", "listen": "where the pages are", "log": "the log",
+	"zone": "the time zone", "name_in_title": "whether page titles name patients", "verify": "when the copy is verified", "downtime": "when the downtime sheet is made", "listen": "where the pages are", "log": "the log",
 	"reserve_mb": "the reserve for a full disk", "tls_cert": "the certificate of the pages", "tls_key": "the key of the pages' certificate",
 	"alerts mail_to": "who gets alerts by mail", "alerts mail_from": "the sender of alerts", "alerts smtp": "the mail server",
 	"alerts smtp_user": "the user at the mail server", "alerts smtp_plain": "whether alerts are mailed unencrypted", "alerts command": "the alert command", "alerts ping": "the ping",

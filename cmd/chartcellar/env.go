@@ -132,7 +132,7 @@ Exit codes: 0 good, 2 usage, 10 complete with gaps, 11 held for a decision,
 	root.PersistentFlags().BoolVarP(&e.flags.verbose, "verbose", "v", false, "print what happens, request by request")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return e.openLog(e.flags.file) }
 	root.AddCommand(demoCommand(e), initCommand(e), adoptCommand(e), connectCommand(e), syncCommand(e), statusCommand(e),
-		patientsCommand(e), chartCommand(e), searchCommand(e), documentCommand(e), logCommand(e),
+		patientsCommand(e), patientCommand(e), chartCommand(e), searchCommand(e), documentCommand(e), downtimeCommand(e), logCommand(e),
 		runsCommand(e), verifyCommand(e), repairCommand(e), recordCommand(e), exportCommand(e), indexCommand(e), keysCommand(e),
 		copyCommand(e), restoreCommand(e), drillCommand(e), wipeCommand(e),
 		serveCommand(e), serviceCommand(e), scheduleCommand(e), reportCommand(e), alertsCommand(e), gapsCommand(e), coverageCommand(e), evidenceCommand(e), holdingCommand(e), accountsCommand(e), configCommand(e), fakeemrCommand(e), benchCommand(e), versionCommand(e))

@@ -68,6 +68,13 @@ func findFacts(s config.Settings, m *store.Mirror, states scheduleStates, now ti
 	}
 	f.in.Schedule = health.Check{Answer: health.NotSetUp}
 	if states.Running {
+		missing, err := downtimeMissing(s, m, now, states.Downtime)
+		if err != nil {
+			return f.in, err
+		}
+		if missing != "" {
+			f.in.Due = append(f.in.Due, missing)
+		}
 		f.in.Schedule = isSet(anyPull(s))
 		f.in.PausedUntil = states.Paused
 	}
@@ -284,6 +291,7 @@ func (k *readings) holdings(m *store.Mirror) ([]holding.Summary, error) {
 		}
 	}
 	files, err := m.KeptFiles("")
+	files = slices.DeleteFunc(files, func(f store.KeptFile) bool { return f.Holding == downtimeHolding }) // ours, and looked after elsewhere
 	list := holding.Summarize(files)
 	if k != nil && err == nil {
 		k.kept, k.keptAt = list, now

@@ -59,6 +59,9 @@ func (e *env) holdingAdd(ctx context.Context, name, from string, o holdingAddOpt
 	if err := config.CheckName(name); err != nil {
 		return usage(err.Error())
 	}
+	if name == downtimeHolding {
+		return usage("the downtime sheets are kept under this name; choose another")
+	}
 	if err := config.CheckCovers(o.covers); err != nil {
 		return usage(err.Error())
 	}

@@ -49,7 +49,9 @@ func (d *daemon) doing(ctx context.Context, job schedule.Job) (context.Context, 
 }
 
 // quietly reports whether jobs of a kind come and go without anybody waiting for them.
-func quietly(k schedule.Kind) bool { return k == schedule.Pack || k == schedule.Holding }
+func quietly(k schedule.Kind) bool {
+	return k == schedule.Pack || k == schedule.Holding || k == schedule.Downtime
+}
 
 // kindOf is the kind of run as reports call it.
 func kindOf(k schedule.Kind) string {

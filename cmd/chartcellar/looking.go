@@ -194,7 +194,7 @@ func (e *env) typedSheet() string {
 
 // settingsOf are settings for a folder that has none: its sources, and no schedule.
 func settingsOf(m *store.Mirror, practice string) (config.Settings, error) {
-	s := config.Settings{Practice: practice, Data: m.Dir(), Verify: "off"}
+	s := config.Settings{Practice: practice, Data: m.Dir(), Verify: "off", Downtime: "off"}
 	runs, err := m.Runs()
 	for _, r := range runs {
 		known := slices.ContainsFunc(s.Sources, func(src config.Source) bool { return src.Name == r.Source })

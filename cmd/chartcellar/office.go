@@ -128,6 +128,18 @@ func (o *office) openRoom() (err error) {
 		Words: func(code string) (string, bool) {
 			w := wordOf(words, code)
 			return w.words, w.system
+		},
+		Dated: func(source string) (string, error) {
+			return (&reading{Reading: charts.Reading{M: o.m, Source: source}}).dated()
+		},
+		Practice: func() string { return o.d.settings().Practice },
+		Base: func(source string) string {
+			s := o.d.settings()
+			src, err := s.Source(source)
+			if err != nil {
+				return ""
+			}
+			return src.Base
 		}})
 	return err
 }

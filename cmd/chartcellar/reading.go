@@ -35,7 +35,13 @@ type reading struct {
 
 // read opens the mirror for reading records of one source and calls f.
 func (e *env) read(ctx context.Context, doing string, o readFlags, f func(context.Context, *reading) error) error {
-	return e.withMirror(ctx, access{doing: doing, key: true, sheet: o.sheet}, func(ctx context.Context, s config.Settings, m *store.Mirror) error {
+	return e.readWith(ctx, access{doing: doing}, o, func(ctx context.Context, _ config.Settings, r *reading) error { return f(ctx, r) })
+}
+
+// readWith is read for what asks for more than the key, and needs the settings.
+func (e *env) readWith(ctx context.Context, a access, o readFlags, f func(context.Context, config.Settings, *reading) error) error {
+	a.key, a.sheet = true, o.sheet
+	return e.withMirror(ctx, a, func(ctx context.Context, s config.Settings, m *store.Mirror) error {
 		src, err := s.Source(o.source)
 		if err != nil {
 			return usage(err.Error())
@@ -44,7 +50,7 @@ func (e *env) read(ctx context.Context, doing string, o readFlags, f func(contex
 		if err != nil {
 			return err
 		}
-		return f(ctx, &reading{Reading: charts.Reading{M: m, Snap: snap, Source: src.Name}, at: time.Now()})
+		return f(ctx, s, &reading{Reading: charts.Reading{M: m, Snap: snap, Source: src.Name}, at: time.Now()})
 	})
 }
 
@@ -73,6 +79,15 @@ func (r *reading) back(day string) error {
 
 // age says which copy is shown and how good it is.
 func (r *reading) age() (string, error) {
+	return r.quality(func(t time.Time) string { return t.Local().Format("2006-01-02 15:04") + " (" + ago(t) + ")" })
+}
+
+// dated is age for what is kept: it does not say how long ago that was.
+func (r *reading) dated() (string, error) {
+	return r.quality(func(t time.Time) string { return t.Local().Format("2006-01-02 15:04") })
+}
+
+func (r *reading) quality(when func(time.Time) string) (string, error) {
 	if r.asOf != "" {
 		return r.asOf, nil
 	}
@@ -88,12 +103,11 @@ func (r *reading) age() (string, error) {
 	case one.LastVerdict == "":
 		return "The EMR was never pulled to the end: much may be missing.", nil
 	case one.LastComplete.IsZero():
-		return fmt.Sprintf("There is NO complete copy yet; the last pull ended %s: %s.", ago(one.LastRun), one.LastVerdict), nil
+		return fmt.Sprintf("There is NO complete copy yet; the last pull ended %s: %s.", when(one.LastRun), one.LastVerdict), nil
 	case one.LastVerdict != fhirsync.Complete:
-		return fmt.Sprintf("Last complete copy %s (%s); the pull after it: %s.", one.LastComplete.Local().Format("2006-01-02 15:04"),
-			ago(one.LastComplete), one.LastVerdict), nil
+		return fmt.Sprintf("Last complete copy %s; the pull after it: %s.", when(one.LastComplete), one.LastVerdict), nil
 	}
-	return fmt.Sprintf("Copy of %s (%s), complete.", one.LastComplete.Local().Format("2006-01-02 15:04"), ago(one.LastComplete)), nil
+	return fmt.Sprintf("Copy of %s, complete.", when(one.LastComplete)), nil
 }
 
 // seen writes the journal line of a view (I14).

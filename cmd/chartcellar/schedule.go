@@ -25,13 +25,14 @@ schedule is kept by "chartcellar serve"; your times are kept as you set them.`, 
 	set := command("set", "Change when an EMR is pulled",
 		`set changes the settings file: --pull "daily 02:00, 12:30", "Mon-Fri 12:30, 19:00; Sat 02:00",
 "every 4 h" or "off" for changes; --full "Sun 03:00" for comparing everything; --verify
-"daily 06:00" for reading the mirror again; --zone "Europe/Berlin" for the practice's
+"daily 06:00" for reading the mirror again; --downtime "daily 18:00" for the downtime sheet; --zone "Europe/Berlin" for the practice's
 clock. A running "chartcellar serve" takes it over within seconds.`, cobra.NoArgs,
 		func(ctx context.Context, _ []string) error { return e.scheduleSet(ctx, o) })
 	set.Flags().StringVar(&o.source, "source", "", "which EMR, if there are several")
 	set.Flags().StringVar(&o.pull, "pull", "", "when changes are pulled")
 	set.Flags().StringVar(&o.full, "full", "", "when everything is compared")
 	set.Flags().StringVar(&o.verify, "verify", "", "when a part of the mirror is read again")
+	set.Flags().StringVar(&o.downtime, "downtime", "", "when the downtime sheet is made, or \"off\"")
 	set.Flags().StringVar(&o.hours, "hours", "", "hours to which a published rule of the vendor binds you, such as 20:00-05:00; \"none\" ends that")
 	set.Flags().StringVar(&o.rule, "hours-rule", "", "which rule: \"Example EMR, terms of use 4.2\"")
 	set.Flags().StringVar(&o.zone, "zone", "", "the practice's time zone")
@@ -48,7 +49,7 @@ pause needs an end. Afterwards one run makes up for what was missed.`, cobra.Exa
 	return c
 }
 
-type scheduleOptions struct{ source, pull, full, verify, hours, rule, zone, why string }
+type scheduleOptions struct{ source, pull, full, verify, downtime, hours, rule, zone, why string }
 
 // A shownJob is a row of the schedule.
 type shownJob struct {
@@ -195,7 +196,7 @@ func (e *env) scheduleSet(ctx context.Context, o scheduleOptions) error {
 // edits checks the calendars and turns them into changes of the settings.
 func (o scheduleOptions) edits(s config.Settings) ([]config.Edit, error) {
 	var edits []config.Edit
-	for _, one := range []struct{ section, key, text string }{{"source", "pull", o.pull}, {"source", "full", o.full}, {"", "verify", o.verify}} {
+	for _, one := range []struct{ section, key, text string }{{"source", "pull", o.pull}, {"source", "full", o.full}, {"", "verify", o.verify}, {"", "downtime", o.downtime}} {
 		if one.text == "" {
 			continue
 		}
@@ -224,7 +225,7 @@ func (o scheduleOptions) edits(s config.Settings) ([]config.Edit, error) {
 		edits = append(edits, config.Edit{Key: "zone", Value: o.zone})
 	}
 	if len(edits) == 0 {
-		return nil, usage("say what to change: --pull, --full, --verify, --hours or --zone")
+		return nil, usage("say what to change: --pull, --full, --verify, --downtime, --hours or --zone")
 	}
 	return edits, nil
 }

@@ -52,8 +52,10 @@ type scheduleStates struct {
 	Running bool // a process keeps it
 	Pulling map[string]bool
 	Paused  time.Time // the latest end of a pause
-	plans   map[string]schedule.Plan
-	next    map[string]time.Time
+	// Downtime is why the last try at a downtime sheet failed, in words; "" if it did not.
+	Downtime string
+	plans    map[string]schedule.Plan
+	next     map[string]time.Time
 }
 
 // grace is how late a run may be before it is called overdue.

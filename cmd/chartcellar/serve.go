@@ -159,7 +159,7 @@ func (e *env) newDaemon(s config.Settings, m *store.Mirror) (*daemon, error) {
 		return nil, usage(err.Error())
 	}
 	d.sched, err = schedule.New(schedule.Options{Plans: plans, Memory: memory{m}, Do: d.do, Log: e.logger(),
-		Watch: map[schedule.Kind]func(time.Time) time.Time{schedule.Pack: d.packDue}})
+		Watch: map[schedule.Kind]func(time.Time) time.Time{schedule.Pack: d.packDue, schedule.Downtime: d.downtimeDue}})
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +180,11 @@ func (d *daemon) keepSettings(by string) {
 
 // facts gathers what the state of the copy is judged from.
 func (d *daemon) facts(now time.Time) (health.Input, error) {
-	return findFacts(d.settings(), d.m, statesOf(d.sched, now), now, &d.readings)
+	states := statesOf(d.sched, now)
+	if t, failed := d.failure(schedule.Downtime, ""); failed {
+		states.Downtime = explain(t.err).What
+	}
+	return findFacts(d.settings(), d.m, states, now, &d.readings)
 }
 
 // run starts everything and waits until ctx ends.
@@ -335,6 +339,11 @@ func plansOf(s config.Settings) ([]schedule.Plan, error) {
 			}
 		}
 	}
+	sheet, err := downtimePlan(s)
+	if err != nil {
+		return nil, err
+	}
+	plans = append(plans, sheet)
 	for _, src := range s.Sources {
 		pull, full, err := sourcePlans(src, zone)
 		if err != nil {
@@ -502,6 +511,8 @@ func (d *daemon) job(ctx context.Context, s schedule.Start) (schedule.Outcome, e
 		return d.report(ctx, s.Job)
 	case schedule.Holding:
 		return d.keepFiles(ctx, s.Job)
+	case schedule.Downtime:
+		return d.downtime(ctx)
 	}
 	return schedule.Outcome{}, fmt.Errorf("nothing does the job %s", s.Job)
 }

@@ -33,6 +33,9 @@ const (
 	Monthly Kind = "monthly" // the report of the practice
 	Pack    Kind = "pack"    // the journal into a part, see PackDue
 	Holding Kind = "holding" // what is new in a folder of files
+	// Downtime is the sheet for a day without an EMR: it has a calendar, and is made once
+	// somebody has the key, see Options.Watch.
+	Downtime Kind = "downtime"
 	// What is done with a second copy; Job.Source is its name.
 	Copy      Kind = "copy"       // bring it up to date
 	CopyCheck Kind = "copy check" // read the next thirtieth of it

@@ -59,9 +59,10 @@ func unreadLabel() Label { return Label{Words: "a label that could not be read",
 
 // Labels returns the security labels of a record and of the records inside it, each
 // once, in their order; nil if it has none. On doubt a label is sensitive: one without a
-// code, and one that cannot be read. A record without the word "security" is not parsed.
+// code, and one that cannot be read. The securityLabel of a DocumentReference is one too. A
+// record without the word "security" is not parsed.
 func Labels(raw []byte) []Label {
-	if !bytes.Contains(raw, []byte(`"security"`)) {
+	if !bytes.Contains(raw, []byte(`"security`)) {
 		return nil
 	}
 	tree, err := parseTree(slim(raw))
@@ -76,7 +77,24 @@ func Labels(raw []byte) []Label {
 			}
 		}
 	})
+	if own := tree.get("securityLabel"); own != nil {
+		for i := range own.kids {
+			if codings := own.kids[i].get("coding"); codings != nil && !codings.leaf() {
+				list = appendLabels(list, codings)
+			} else {
+				list = append(list, Label{Words: orUnread(CleanLine(own.kids[i].str("text"))), Sensitive: true})
+			}
+		}
+	}
 	return list
+}
+
+// orUnread is what a label without a code says.
+func orUnread(words string) string {
+	if words == "" {
+		return unreadLabel().Words
+	}
+	return words
 }
 
 // Sensitive reports whether a record is closed to those who may not see what is

@@ -50,6 +50,9 @@ func TestLabels(t *testing.T) {
 		{"the word in a text is no label", `{"resourceType":"Basic","id":"1","note":"\"security\"","x":{"security":"y"}}`, "", "no"},
 		{"escaped letters", labelled("Condition", "1", `[{"code":"\u0052"}]`, ""), "restricted", "yes"},
 		{"a display that draws backwards", labelled("Condition", "1", "[{\"code\":\"x\",\"display\":\"a\u202eb\"}]", ""), "a[U+202E]b", "no"},
+		{"a document's own label", `{"resourceType":"DocumentReference","id":"1","securityLabel":[{"coding":[{"code":"N"},{"code":"PSYTHPN"}]}]}`, "psychotherapy note", "yes"},
+		{"a document's own label in words", `{"resourceType":"DocumentReference","id":"1","securityLabel":[{"text":"Part 2"}]}`, "Part 2", "yes"},
+		{"a document's own label, normal", `{"resourceType":"DocumentReference","id":"1","securityLabel":[{"coding":[{"code":"N"}]}]}`, "normal confidentiality", "no"},
 		{"no JSON", `{"security"`, "a label that could not be read", "yes"},
 	} {
 		list := chart.Labels([]byte(c.raw))

@@ -27,6 +27,11 @@ type Options struct {
 	// Words says what a code of the journal means; system, that such a line tells of no
 	// patient.
 	Words func(code string) (words string, system bool)
+	// Dated is Age without how long ago that was, for what is kept.
+	Dated func(source string) (string, error)
+	// Practice is its name, and Base the address of an EMR, "" if it is not known.
+	Practice func() string
+	Base     func(source string) string
 }
 
 // A Room answers the pages about patients. Its methods may be called from many
@@ -50,6 +55,7 @@ type Room struct {
 var (
 	_ viewer.Charts   = (*Room)(nil)
 	_ viewer.Searches = (*Room)(nil)
+	_ viewer.Giving   = (*Room)(nil)
 )
 
 // New makes a Room. It reads nothing.

@@ -70,6 +70,8 @@ type Backend interface {
 	Charts
 	Records
 	ChartDocuments
+	Giving
+	Downtimes
 }
 
 // Overview is what Home needs, and the status in the top bar of each page.

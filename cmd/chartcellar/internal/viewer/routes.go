@@ -22,6 +22,7 @@ func routes() []Route {
 		recordRoutes(),
 		documentRoutes(),
 		searchRoutes(),
+		giveRoutes(),
 		copyRoutes(),
 		settingRoutes(),
 		privacyRoutes(),
