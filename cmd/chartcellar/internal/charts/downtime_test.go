@@ -29,7 +29,7 @@ func bookedAt(id, status, start string, patients ...string) string {
 	return fmt.Sprintf(`{"resourceType":"Appointment","id":%q,"status":%q,"start":%q,"description":"Check","participant":[%s]}`, id, status, start, strings.Join(who, ","))
 }
 
-func visit(id, patient, start string) string {
+func cameOn(id, patient, start string) string {
 	return fmt.Sprintf(`{"resourceType":"Encounter","id":%q,"status":"finished","class":{"code":"AMB"},"subject":{"reference":"Patient/%s"},"period":{"start":%q}}`, id, patient, start)
 }
 
@@ -101,7 +101,7 @@ func TestDowntimeOfAppointments(t *testing.T) {
 func TestDowntimeOfAList(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, anna, ben, twin, `{"resourceType":"Patient","id":"mrn","name":[{"family":"Reed"}],"identifier":[{"type":{"coding":[{"code":"MR"}]},"value":"M-17"}]}`,
-		visit("v1", "anna", "2026-02-20"), bookedAt("a1", "booked", "2026-03-12T09:00:00-05:00", "anna"))
+		cameOn("v1", "anna", "2026-02-20"), bookedAt("a1", "booked", "2026-03-12T09:00:00-05:00", "anna"))
 	sheet := d.downtime("\ufeffMRN,Name,Time\r\n\"M-17\",\"Somebody, Else\",09:00\r\n\r\n# a remark\r\nStone; Ben; 2025-12-01\nPatient/anna\nStone\tBen\nMuller-Otz\nNobody Else\n")
 	if got, want := names(sheet), []string{"Reed", "Stone, Ben", "Müller-Ötz, Anna"}; !slices.Equal(got, want) || sheet.From != patientfile.FromList || sheet.Found != 3 {
 		t.Errorf("%q of %d from %s, want %q", got, sheet.Found, sheet.From, want)
@@ -118,8 +118,8 @@ func TestDowntimeOfAList(t *testing.T) {
 // is not there; and a sheet of nobody says so.
 func TestDowntimeOfVisits(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t, anna, ben, twin, visit("v1", "anna", "2026-01-05"), visit("v2", "ben", "2026-02-20"), visit("v3", "anna", "2026-02-25T10:00:00-05:00"),
-		visit("v4", "twin", "2025-11-20"), visit("v5", "twin", "2026-03-05"))
+	d := newDesk(t, anna, ben, twin, cameOn("v1", "anna", "2026-01-05"), cameOn("v2", "ben", "2026-02-20"), cameOn("v3", "anna", "2026-02-25T10:00:00-05:00"),
+		cameOn("v4", "twin", "2025-11-20"), cameOn("v5", "twin", "2026-03-05"))
 	sheet := d.downtime(" \n# nobody\n")
 	if got, want := names(sheet), []string{"Müller-Ötz, Anna; last seen 2026-02-25", "Stone, Ben; last seen 2026-02-20"}; !slices.Equal(got, want) || sheet.From != patientfile.FromVisits || sheet.Found != 2 {
 		t.Errorf("%q of %d from %s, want %q", got, sheet.Found, sheet.From, want)

@@ -47,9 +47,9 @@ type PatientQuery struct {
 	// Coming are those with an appointment, Changed those whom the last run has changed.
 	Coming  bool `json:"n,omitempty"`
 	Changed bool `json:"c,omitempty"`
-	Page  int    `json:"p,omitempty"` // from 0
-	Rows  int    `json:"-"`           // on a page
-	Hint  bool   `json:"-"`           // asked while typing
+	Page    int  `json:"p,omitempty"` // from 0
+	Rows    int  `json:"-"`           // on a page
+	Hint    bool `json:"-"`           // asked while typing
 }
 
 // An AgeGroup is a choice of the list of patients, in whole years.
@@ -68,17 +68,17 @@ func AgeGroups() []AgeGroup {
 type Patients struct {
 	List   []PatientRow // of this page
 	Found  int
-	All    int      // patients in the copy; "n of n"
-	Hidden int      // of these, labelled sensitive and not shown to this role
-	Sealed int      // of these, sealed and shown to nobody
-	Unread int      // of these, whose records could not be read
+	All    int // patients in the copy; "n of n"
+	Hidden int // of these, labelled sensitive and not shown to this role
+	Sealed int // of these, sealed and shown to nobody
+	Unread int // of these, whose records could not be read
 	// Reading says that visits and appointments are not known yet; VisitsUnread is how many
 	// could not be read.
 	Reading      bool
 	VisitsUnread int
 	EMRs         []string // if there are several
 	Recent       []PatientRow
-	Copy   string // which copy, in words
+	Copy         string // which copy, in words
 }
 
 // A PatientRow is a patient in a list.
