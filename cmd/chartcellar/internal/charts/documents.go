@@ -3,6 +3,7 @@ package charts
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha1"
 	"crypto/sha256"
@@ -56,12 +57,23 @@ func (r *Room) Documents(ctx context.Context, a viewer.Actor, p viewer.Place) (v
 	if err != nil {
 		return out, err
 	}
-	l := lister{r: r, rd: rd, see: a.Sensitive, out: &out, visits: map[string]string{}}
-	if l.gaps, err = rd.fileGaps(); err != nil {
+	gaps, err := rd.fileGaps()
+	if err != nil {
 		return out, err
 	}
-	_, err = rd.Snap.Readable(ctx, source, id, func(v store.Version) error { return l.add(ctx, v) })
-	slices.SortStableFunc(out.List, func(x, y viewer.DocumentRow) int { return strings.Compare(y.Date, x.Date) })
+	listers := make([]lister, workers())
+	for i := range listers {
+		listers[i] = lister{r: r, rd: rd, see: a.Sensitive, gaps: gaps, visits: map[string]string{}}
+	}
+	_, err = rd.Snap.ReadableParallel(ctx, source, id, len(listers), func(i int, v store.Version) error { return listers[i].add(ctx, v) })
+	for _, l := range listers {
+		out.List = append(out.List, l.list...)
+		out.EnteredInError += l.errors
+		out.Withheld += l.withheld
+	}
+	slices.SortFunc(out.List, func(x, y viewer.DocumentRow) int {
+		return cmp.Or(strings.Compare(y.Date, x.Date), strings.Compare(x.Attachment.Ref, y.Attachment.Ref), x.N-y.N)
+	})
 	return out, locked(err)
 }
 
@@ -80,14 +92,17 @@ func (r *Reading) fileGaps() (map[string]string, error) {
 // onlyNamed is why the copy lacks a file of which nothing else is known.
 const onlyNamed = "the record says only where the EMR has it"
 
-// A lister collects the files of a patient's records.
+// A lister collects the files of records, one after the other.
 type lister struct {
 	r      *Room
 	rd     *Reading
 	see    bool // also what is labelled sensitive
 	gaps   map[string]string
 	visits map[string]string // in words, by Type/id
-	out    *viewer.DocumentList
+
+	list     []viewer.DocumentRow
+	errors   int // files of records that were entered in error
+	withheld int // files that are labelled sensitive
 }
 
 func (l *lister) add(ctx context.Context, v store.Version) error {
@@ -102,11 +117,11 @@ func (l *lister) add(ctx context.Context, v store.Version) error {
 	for i := range list {
 		switch {
 		case !l.see && chart.Sensitive(v.Raw):
-			l.out.Withheld++
+			l.withheld++
 		case list[i].Status == chart.EnteredInError:
-			l.out.EnteredInError++
+			l.errors++
 		default:
-			l.out.List = append(l.out.List, l.row(ctx, &list[i]))
+			l.list = append(l.list, l.row(ctx, &list[i]))
 		}
 	}
 	return nil
