@@ -189,26 +189,10 @@ func (b *Builder) addPatient(r Resource) {
 	if !b.o.Sensitive {
 		b.banner.Entry = b.banner.Entry.Withhold()
 	}
-	b.banner.Age = b.age()
+	b.banner.Age = b.banner.Entry.Age(b.o.At)
 	if b.banner.Plain {
 		b.plain++
 	}
-}
-
-// age is the age at the time of the chart, or at death.
-func (b *Builder) age() string {
-	e := &b.banner.Entry
-	d, ok := parseDate(e.died)
-	switch {
-	case ok && d.from.Before(b.o.At):
-		if age := Age(e.Born, d.from); age != "" {
-			return age + " at death"
-		}
-		return ""
-	case e.Deceased != "" && !ok:
-		return "" // it is not known when
-	}
-	return Age(e.Born, b.o.At)
 }
 
 func (b *Builder) addPlain(section int, r Resource, label string) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/samply/golang-fhir-models/fhir-models/fhir"
 )
@@ -216,4 +217,19 @@ func digitsOf(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// Age is how old the patient is at a time, or was at death; "" if it is not known.
+func (e *Entry) Age(at time.Time) string {
+	d, ok := parseDate(e.died)
+	switch {
+	case ok && d.from.Before(at):
+		if age := Age(e.Born, d.from); age != "" {
+			return age + " at death"
+		}
+		return ""
+	case e.Deceased != "" && !ok:
+		return "" // it is not known when
+	}
+	return Age(e.Born, at)
 }

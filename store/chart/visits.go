@@ -139,13 +139,24 @@ func document(b *Builder, r Resource) (item, error) {
 	if d.DocStatus != nil && *d.DocStatus != fhir.CompositionStatusFinal {
 		status = join(", ", status, d.DocStatus.Code())
 	}
-	what := join(", ", concept(d.Type), CleanLine(str(d.Description)), join(", ", titles...))
+	words := append([]string{concept(d.Type), CleanLine(str(d.Description))}, titles...)
+	what := join(", ", once(words)...)
 	if what == "" {
 		what = concepts(d.Category)
 	}
 	date := showDate(str(d.Date))
 	it.row = Row{Cells: []string{date, named(what), b.names.list(r, d.Author), join(" + ", formats...), status}}
 	return it, nil
+}
+
+// once leaves out what was said before.
+func once(words []string) (out []string) {
+	for _, w := range words {
+		if !slices.Contains(out, w) {
+			out = append(out, w)
+		}
+	}
+	return out
 }
 
 func appointment(b *Builder, r Resource) (item, error) {

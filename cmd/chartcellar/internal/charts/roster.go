@@ -299,7 +299,7 @@ func fitting(q viewer.PatientQuery, at time.Time) func(*person) bool {
 func closed(a viewer.Actor, p *person) bool { return p.Sensitive && !a.Sensitive }
 
 func (r *Room) row(p *person, at time.Time) viewer.PatientRow {
-	return viewer.PatientRow{Entry: p.Entry, Ref: r.Refer(p.source, "Patient/"+p.ID), Source: p.source, Age: chart.Age(p.Born, at)}
+	return viewer.PatientRow{Entry: p.Entry, Ref: r.Refer(p.source, "Patient/"+p.ID), Source: p.source, Age: p.Entry.Age(at)}
 }
 
 // recentRows are the patients that an account opened last.

@@ -287,7 +287,7 @@ func cohortFile(list []cohortPatient, at time.Time) ([]byte, error) {
 	rows := [][]string{{"name", "born", "age on " + at.Format("2006-01-02"), "sex", "MRN", "phone", "state", "records", "first", "last", "source", "id"}}
 	for i := range list {
 		p := &list[i]
-		rows = append(rows, []string{p.Name, p.Born, chart.Age(p.Born, at), p.Sex, p.MRN, p.Phone, p.State(), strconv.Itoa(p.records), p.first, p.last, p.source, p.ID})
+		rows = append(rows, []string{p.Name, p.Born, p.Entry.Age(at), p.Sex, p.MRN, p.Phone, p.State(), strconv.Itoa(p.records), p.first, p.last, p.source, p.ID})
 	}
 	for _, row := range rows {
 		for i := range row {

@@ -180,9 +180,9 @@ type chartPage struct {
 	refer    func(source, ref string) Ref
 	Key      string // of the tab
 	Sections []chart.Section
-	Nothing  []chart.Section // of the summary: those without a record
-	Counted  int             // records that the sections stand for, with the Patient
-	Page     int             // of rows, from 1
+	Nothing  []nothing // of the summary: the sections without a record
+	Counted  int       // records that the sections stand for, with the Patient
+	Page     int       // of rows, from 1
 	Pages    int
 }
 
@@ -206,13 +206,28 @@ func (s *Server) serveChart(r *request) error {
 	for _, one := range p.Sections {
 		p.Counted += one.Records
 		if one.Records == 0 && one.Gap == "" && one.Key != "allergies" {
-			p.Nothing = append(p.Nothing, one)
+			p.Nothing = addNothing(p.Nothing, one)
 		} else {
 			full = append(full, one)
 		}
 	}
 	p.Sections = full
 	return s.render(r, http.StatusOK, "chart", "Chart", p)
+}
+
+// A nothing is sections without a record for one reason.
+type nothing struct {
+	Titles []string
+	Why    string
+}
+
+func addNothing(list []nothing, s chart.Section) []nothing {
+	at := slices.IndexFunc(list, func(n nothing) bool { return n.Why == s.Empty })
+	if at < 0 {
+		at, list = len(list), append(list, nothing{Why: s.Empty})
+	}
+	list[at].Titles = append(list[at].Titles, title(s.Title))
+	return list
 }
 
 // serveSection shows one section, all of it, page by page.
