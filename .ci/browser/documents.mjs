@@ -5,6 +5,8 @@ import { pdf } from "./awkward.mjs";
 
 export async function documents({ page, seen, site, open, text, look, want, shot, shots, context, signIn }) {
 	const list = (await open(page, "Müller")) + "/documents";
+	await page.click("section.documents tbody th a >> nth=0");
+	await page.waitForURL("**/document/**/1");
 
 	// go opens a document by its name in the list.
 	async function go(name) {

@@ -112,7 +112,7 @@ func (l *lister) add(ctx context.Context, v store.Version) error {
 		return err
 	}
 	if len(list) == 0 && v.Type == "DocumentReference" {
-		list = []chart.Attachment{{Ref: res.Ref(), Where: "(no file)", Date: chart.DateOf(v.Raw)}}
+		list = []chart.Attachment{noFile(res)}
 	}
 	for i := range list {
 		switch {
@@ -127,12 +127,21 @@ func (l *lister) add(ctx context.Context, v store.Version) error {
 	return nil
 }
 
+// noFile stands for the file of a record of a document that names none.
+func noFile(r chart.Resource) chart.Attachment {
+	title := chart.Title(r)
+	return chart.Attachment{Ref: r.Ref(), Where: "no file", Title: title, Type: title, Date: chart.DateOf(r.Raw)}
+}
+
 func (l *lister) row(ctx context.Context, a *chart.Attachment) viewer.DocumentRow {
 	row := viewer.DocumentRow{Attachment: *a, Record: l.r.Refer(l.rd.Source, a.Ref), Format: chart.FormatName(a.ContentType)}
 	if a.N > 0 {
 		row.Held, row.Problem = l.rd.held(ctx, a)
 	}
-	if row.Why = l.gaps[a.Ref]; row.Why == "" {
+	switch row.Why = l.gaps[a.Ref]; {
+	case a.N == 0:
+		row.Why = "its record names no file"
+	case row.Why == "":
 		row.Why = onlyNamed
 	}
 	if a.Visit != "" {
@@ -202,6 +211,9 @@ func (r *Room) paper(ctx context.Context, a viewer.Actor, p viewer.Place, n int)
 	list, err := chart.Attachments(chart.Resource{Type: typ, ID: id, Raw: v.Raw}, rd.Finder(ctx))
 	if err != nil {
 		return nil, err
+	}
+	if len(list) == 0 && typ == "DocumentReference" {
+		list = []chart.Attachment{noFile(chart.Resource{Type: typ, ID: id, Raw: v.Raw})}
 	}
 	if n < 1 || n > len(list) {
 		return nil, viewer.ErrNotFound

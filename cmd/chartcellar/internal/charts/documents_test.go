@@ -210,6 +210,22 @@ func TestDocument(t *testing.T) {
 	is(t, err, viewer.ErrNotFound)
 }
 
+// TestNoFile: a record of a document that names no file is in the list, and has a page
+// that says so.
+func TestNoFile(t *testing.T) {
+	d := newDesk(t, anna, `{"resourceType":"DocumentReference","id":"bare","status":"current","subject":{"reference":"Patient/anna"},"type":{"text":"Consent"},"date":"2026-02-01"}`)
+	l, err := d.Documents(t.Context(), doctor, d.at("anna", ""))
+	if err != nil || len(l.List) != 1 || l.List[0].N != 0 || l.List[0].Title != "Consent" || l.List[0].Held {
+		t.Errorf("the list has %+v: %v", l.List, err)
+	}
+	doc, err := d.Document(t.Context(), doctor, d.of("DocumentReference/bare", ""), 1)
+	if err != nil || doc.N != 0 || doc.Held || doc.Why != "its record names no file" || doc.Title != "Consent" {
+		t.Errorf("the page has %+v: %v", doc.DocumentRow, err)
+	}
+	_, err = d.DocumentFile(t.Context(), doctor, d.of("DocumentReference/bare", ""), 1, true)
+	is(t, err, viewer.ErrNotFound)
+}
+
 // TestRemovedDocument: one that the EMR has removed is still there, and says so.
 func TestRemovedDocument(t *testing.T) {
 	d, _ := papers(t, 100)

@@ -379,6 +379,9 @@ func rows(p *chartPage, key string, g chart.Group) rowTable {
 		}
 		if r.Ref != "" && len(row.Cells) > 0 {
 			row.Cells[0].Link = p.Record(r.Ref)
+			if key == "documents" {
+				row.Cells[0].Link = p.Of(documentAddress(p.refer(p.Source, r.Ref), 1))
+			}
 			if row.Cells[0].Text == "" {
 				row.Cells[0].Text = "open"
 			}

@@ -62,6 +62,7 @@ func papers() []paper {
 			`</text></nonXMLBody></component></ClinicalDocument>`, nil},
 		{"clinical document with a page", "text/xml", `<ClinicalDocument><component><nonXMLBody><text mediaType="image/png" representation="B64">` + base64.StdEncoding.EncodeToString([]byte("<html>"+evil)) +
 			`</text></nonXMLBody></component></ClinicalDocument>`, nil},
+		{"no file", "", "", func(d *viewer.Document) { d.N, d.Held, d.Of = 0, false, 1 }},
 		{"PDF of 3 pages", "application/pdf", leaflet(3, ""), nil},
 		{"locked PDF", "application/pdf", leaflet(1, "password"), nil},
 		{"broken PDF", "application/pdf", leaflet(2, "")[:900], nil},
@@ -172,7 +173,7 @@ func TestDocumentPages(t *testing.T) {
 		name      string
 		want, not []string
 	}{
-		{"PDF", []string{"a PDF; the record calls it <code>application/pdf</code>", "<dd>12 bytes</dd>", `id="pdf"`, "pdf.min.", "A PDF is shown here only with JavaScript", "abcdef", "File 1 of 18", "The next file", "Save the file", "Müller-Ötz"}, []string{"<iframe"}},
+		{"PDF", []string{"a PDF; the record calls it <code>application/pdf</code>", "<dd>12 bytes</dd>", `id="pdf"`, "pdf.min.", "A PDF is shown here only with JavaScript", "abcdef", "File 1 of 19", "The next file", "Save the file", "Müller-Ötz"}, []string{"<iframe"}},
 		{"web page", []string{`<iframe sandbox=""`, "a web page", "Not shown: 1 form field, 1 frame, 1 script, 2 pictures"}, []string{"Dear"}},
 		{"clinical document", []string{`<iframe sandbox=""`, "a clinical document (C-CDA)", "Summary of care &lt;script&gt;", ">2026-03-01</span>", "Otto Other", "The document names somebody else than this patient", `/content?asof=2026-03-01#s0" target="document">Allergies</a>`, `/content?asof=2026-03-01#s1"`, "1 picture"}, []string{"Latex"}},
 		{"clinical document, not whole", []string{"Latex", "its sections could not be told apart", "<pre"}, []string{"<iframe"}},
@@ -186,6 +187,7 @@ func TestDocumentPages(t *testing.T) {
 		{"fax", []string{"a TIFF picture, which is not shown here", "Save the file and open it with its own program"}, nil},
 		{"empty", []string{"This file is empty"}, []string{`id="pdf"`}},
 		{"missing", []string{"The copy does not hold this document: the EMR answered 404", "Save the document by hand from the EMR"}, []string{"Save the file", `id="pdf"`}},
+		{"no file", []string{"names no file", "in the record</a>"}, []string{"does not hold", "Save the file"}},
 		{"text that is too long", []string{"plain text of 9.0 MB, which is not shown here"}, []string{"aaaa"}},
 	}
 	o := newOffice(t, practice())
@@ -313,7 +315,7 @@ func TestDocumentList(t *testing.T) {
 	token := o.settle()[access.Doctor]
 	path := "/chart/" + patientRef() + "/documents"
 	text := o.page(path+"?asof=2026-03-01", token)
-	for _, w := range []string{"18 of 18; the copy holds 17 of 18.", "2 files belong to records that were entered in error", "1 file is labelled sensitive: not shown to your role", "PDF&lt;script&gt;",
+	for _, w := range []string{"19 of 19; the copy holds 18 of 19.", "2 files belong to records that were entered in error", "1 file is labelled sensitive: not shown to your role", "PDF&lt;script&gt;",
 		"<strong>NO</strong>: the EMR answered 404 &lt;script&gt;", fmt.Sprintf(`/document/%s/1?asof=2026-03-01"`, paperRef()), "Note &lt;script&gt;", "Visit &lt;script&gt;"} {
 		if !strings.Contains(text, w) {
 			t.Errorf("no %q in\n%s", w, text)
@@ -322,7 +324,7 @@ func TestDocumentList(t *testing.T) {
 	if strings.Contains(text, script) {
 		t.Errorf("a script in\n%s", text)
 	}
-	if text := o.page(path+"?type=1", token); !strings.Contains(text, "9 of 18 are of the type “Letter”; the copy holds 8 of 9.") || strings.Count(text, "<tr>") != 10 {
+	if text := o.page(path+"?type=1", token); !strings.Contains(text, "9 of 19 are of the type “Letter”; the copy holds 8 of 9.") || strings.Count(text, "<tr>") != 10 {
 		t.Errorf("one type:\n%s", text)
 	}
 	for _, bad := range []string{"?type=3", "?type=x", "?type=-1", "?page=2", "?page=x", "?asof=x"} {
