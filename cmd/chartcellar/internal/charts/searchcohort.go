@@ -38,10 +38,19 @@ type having struct {
 
 // A cohortPatient is one of the patients; who has no record of his own has only an id.
 type cohortPatient struct {
-	person
+	patientID
+	packed    chart.Packed
+	sensitive bool // the patient's own record is labelled
 	times
 	shown bool
 }
+
+// newCohortPatient packs a patient: there may be very many.
+func newCohortPatient(p *person, t times) cohortPatient {
+	return cohortPatient{patientID{p.source, p.ID}, p.Pack(), p.Sensitive, t, false}
+}
+
+func (p *cohortPatient) person() *person { return &person{p.packed.Entry(), p.source} }
 
 // times are how often and when.
 type times struct {
@@ -160,7 +169,7 @@ func (f *cohortFinds) gather(ctx context.Context, s *search, found []map[patient
 			known[id] = true
 		}
 		if all && fits(&one) {
-			list = append(list, cohortPatient{person: one, times: t})
+			list = append(list, newCohortPatient(&one, t))
 		}
 	}
 	if f.query == (viewer.PatientQuery{EMR: f.query.EMR}) { // of the others neither age nor sex is known
@@ -191,11 +200,11 @@ func unknown(found []map[patientID]times, known map[patientID]bool) (list []coho
 	}
 	for id := range found[0] {
 		if t, all := everything(found, id); all && !known[id] {
-			list = append(list, cohortPatient{person: person{chart.Entry{ID: id.id}, id.source}, times: t})
+			list = append(list, newCohortPatient(&person{chart.Entry{ID: id.id}, id.source}, t))
 		}
 	}
 	slices.SortFunc(list, func(a, b cohortPatient) int {
-		return cmp.Or(cmp.Compare(a.source, b.source), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(cmp.Compare(a.source, b.source), cmp.Compare(a.id, b.id))
 	})
 	return list
 }
@@ -210,8 +219,8 @@ func (f *cohortFinds) open(a viewer.Actor) (places []int, withheld int, err erro
 	for i := range f.list {
 		p := &f.list[i]
 		switch {
-		case sealed[patientID{p.source, p.ID}]:
-		case closed(a, &p.person):
+		case sealed[p.patientID]:
+		case p.sensitive && !a.Sensitive:
 			withheld++
 		default:
 			places = append(places, i)
@@ -231,9 +240,9 @@ func (f *cohortFinds) page(_ context.Context, a viewer.Actor, out *viewer.Search
 	out.Found, out.Void, out.Withheld = len(places), f.void, out.Withheld+withheld
 	for _, i := range places[min(out.From, len(places)):min(out.From+rows, len(places))] {
 		p := &f.list[i]
-		out.People = append(out.People, viewer.CohortRow{PatientRow: f.r.row(&p.person, f.at), Records: p.records, First: p.first, Last: p.last})
+		out.People = append(out.People, viewer.CohortRow{PatientRow: f.r.row(p.person(), f.at), Records: p.records, First: p.first, Last: p.last})
 		if !p.shown {
-			views = append(views, shown{source: p.source, patient: p.ID, typ: "Patient", count: max(1, p.records), seen: func() { f.seen(i) }})
+			views = append(views, shown{source: p.source, patient: p.id, typ: "Patient", count: max(1, p.records), seen: func() { f.seen(i) }})
 		}
 	}
 	return views, nil
@@ -286,8 +295,8 @@ func cohortFile(list []cohortPatient, at time.Time) ([]byte, error) {
 	w := csv.NewWriter(&b)
 	rows := [][]string{{"name", "born", "age on " + at.Format("2006-01-02"), "sex", "MRN", "phone", "state", "records", "first", "last", "source", "id"}}
 	for i := range list {
-		p := &list[i]
-		rows = append(rows, []string{p.Name, p.Born, p.Entry.Age(at), p.Sex, p.MRN, p.Phone, p.State(), strconv.Itoa(p.records), p.first, p.last, p.source, p.ID})
+		p, t := list[i].person(), &list[i].times
+		rows = append(rows, []string{p.Name, p.Born, p.Entry.Age(at), p.Sex, p.MRN, p.Phone, p.State(), strconv.Itoa(t.records), t.first, t.last, p.source, p.ID})
 	}
 	for _, row := range rows {
 		for i := range row {
