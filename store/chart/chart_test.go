@@ -270,6 +270,12 @@ func TestShortened(t *testing.T) {
 	if s.Records != 5000 || s.Groups[0].Total != 60 || len(s.Groups[0].Rows) != 40 {
 		t.Errorf("%d records, %d of %d rows", s.Records, len(s.Groups[0].Rows), s.Groups[0].Total)
 	}
+	flagged := build(t, chart.Options{}, patient,
+		`{"resourceType":"Observation","id":"new","status":"final","category":[{"coding":[{"code":"laboratory"}]}],"code":{"text":"New"},"effectiveDateTime":"2026-05-01","interpretation":[{"coding":[{"code":"N"}]}]}`,
+		`{"resourceType":"Observation","id":"old","status":"final","category":[{"coding":[{"code":"laboratory"}]}],"code":{"text":"Old"},"effectiveDateTime":"2020-05-01","interpretation":[{"coding":[{"code":"HH"}]}]}`).Short(1)
+	if rows := section(t, flagged, "results").Groups[0].Rows; len(rows) != 1 || rows[0].Ref != "Observation/old" {
+		t.Errorf("the flagged result is cut off: %v", rows)
+	}
 	things := build(t, chart.Options{}, patient, `{"resourceType":"Device","id":"1"}`, `{"resourceType":"Device","id":"2"}`, `{"resourceType":"Odd","id":"1"}`).Short(0)
 	if got := text(section(t, things, "other")); !strings.Contains(got, "Device | 2 records") || !strings.Contains(got, "Odd | 1 record") {
 		t.Errorf("the kinds of other records:\n%s", got)

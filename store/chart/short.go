@@ -30,6 +30,9 @@ func (s Section) short(most int) Section {
 		if most > 0 {
 			limit = min(limit, most)
 		}
+		if s.Key == "results" {
+			s.Groups[i].Rows = flaggedFirst(s.Groups[i].Rows)
+		}
 		if limit > 0 && len(s.Groups[i].Rows) > limit {
 			s.Groups[i].Rows = s.Groups[i].Rows[:limit:limit]
 		}
@@ -57,4 +60,18 @@ func (s Section) byKind() Section {
 	}
 	s.Groups = out
 	return s
+}
+
+// flaggedFirst puts the results that have a flag before those that have none, so that
+// none of them is cut off.
+func flaggedFirst(rows []Row) []Row {
+	rows = slices.Clone(rows)
+	flag := func(r Row) int {
+		if r.Cells[2] == "" || r.Cells[2] == flagWords["N"].word {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(rows, func(a, b Row) int { return flag(a) - flag(b) })
+	return rows
 }
