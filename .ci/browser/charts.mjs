@@ -4,6 +4,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import path from "node:path";
 import { write } from "./awkward.mjs";
+import { giving } from "./give.mjs";
 import { labs } from "./labs.mjs";
 import { documents } from "./documents.mjs";
 import { start, surroundings } from "./real.mjs";
@@ -172,7 +173,8 @@ export function charts({ root, work, shots, context, watch, look, shot, want, si
 		write(data);
 		await demo("awkward", data, async (d) => {
 			for (const step of [people, oddPatients, counted, ...labs({ work, shots, look, shot, want, open, text }), besides,
-				...records({ look, shot, want, open, text }), noScript, print, search, pictures]) await step(d);
+				...records({ look, shot, want, open, text }), noScript, print,
+				...giving({ bin, surroundings, work, look, want, open, text }), search, pictures]) await step(d);
 			await documents({ ...d, open, text, look, want, shot, shots, context, signIn });
 		});
 	}

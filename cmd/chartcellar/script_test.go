@@ -65,6 +65,7 @@ func TestScripts(t *testing.T) {
 			"flip":  flip,
 			"word":  lossWord,
 			"zip":   zipFile,
+			"unzip": unzip,
 			"equal": equalNDJSON,
 			"needs": needs,
 			"sumof": sumOf,
@@ -108,6 +109,14 @@ func (e *emrs) setup(env *testscript.Env) error {
 	env.Setenv("SOON", time.Now().AddDate(0, 0, 20).Format(time.DateOnly))
 	env.Setenv("CONNECT", "--base="+emr.BaseURL())
 	return nil
+}
+
+// unzip writes the files of a zip file into a new folder: unzip FILE FOLDER
+func unzip(ts *testscript.TestScript, _ bool, args []string) {
+	z, err := zip.OpenReader(ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer z.Close()
+	ts.Check(os.CopyFS(ts.MkAbs(args[1]), &z.Reader))
 }
 
 // sumOf checks that a certificate is the one that a checkpoint signs:
