@@ -249,7 +249,7 @@ func (r *Room) banner(ctx context.Context, a viewer.Actor, source, id string, p 
 		return viewer.ChartHead{}, nil, err
 	}
 	h := viewer.ChartHead{Ref: p.Ref, AsOf: p.AsOf, Source: source, Several: len(r.o.Sources()) > 1, Banner: c.chart.Banner,
-		Copy: c.copy, Notices: notices(c), Records: c.chart.Records, Labelled: c.chart.Withheld, Tabs: tabs(c.chart)}
+		Copy: c.copy, Notices: notices(c), Plain: plainWords(c.chart), Records: c.chart.Records, Labelled: c.chart.Withheld, Tabs: tabs(c.chart)}
 	if h.Days, err = r.days(source); err != nil {
 		return h, nil, err
 	}
@@ -275,10 +275,15 @@ func notices(c *openedChart) (list []string) {
 	if n := c.chart.Withheld; n > 0 {
 		list = append(list, fmt.Sprintf("%d of %d records are labelled sensitive and not shown to your role.", n, c.chart.Records))
 	}
-	if n := c.chart.Plain; n > 0 {
-		list = append(list, fmt.Sprintf("%d of %d records are not as FHIR says. They are shown as they are written.", n, c.chart.Records))
-	}
 	return list
+}
+
+// plainWords say how many records are shown as they are written; "" if none is.
+func plainWords(c *chart.Chart) string {
+	if c.Plain == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d records are not as FHIR says. They are shown as they are written.", c.Plain, c.Records)
 }
 
 // tabs are the pages of a chart, with how many records each stands for.

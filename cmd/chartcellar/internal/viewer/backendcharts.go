@@ -101,6 +101,7 @@ type ChartHead struct {
 	Banner  chart.Banner
 	Copy    string   // which copy is shown, in words
 	Notices []string // what must not be overlooked
+	Plain   string   // that some records are not as FHIR says; "": all are
 	Tabs    []ChartTab
 	Days    []time.Time // on which a copy was made, newest first, at most 30
 	Same    []SamePerson
