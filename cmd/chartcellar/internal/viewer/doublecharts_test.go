@@ -102,7 +102,7 @@ func TestChartPages(t *testing.T) {
 		want, not  []string
 	}{
 		{"the summary", "", []string{"Müller-Ötz", "&lt;script&gt;", "Penicillin", "HIGH RISK", "Hypertension", "1 record was entered in error", "10 of 450", "Every record is counted above: 456 of 456.", "1950-03-12"}, []string{script, "Wrong patient"}},
-		{"as of a day", "?asof=2026-03-01", []string{`?asof=2026-03-01">`, "Show today’s"}, nil},
+		{"as of a day", "?asof=2026-03-01", []string{`?asof=2026-03-01">`, "Show today’s", `?asof=2026-03-01"><button class="quiet">Lock`}, nil},
 		{"a section", "/problems", []string{"Hypertension", "entered in error"}, []string{"Penicillin</a>"}},
 		{"the first rows of a long list", "/results", []string{"200 of 450 on this page", "page 1 of 3", "Test 0"}, nil},
 		{"its last rows", "/results?page=3", []string{"50 of 450 on this page", "page 3 of 3"}, nil},

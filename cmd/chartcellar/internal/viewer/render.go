@@ -39,6 +39,7 @@ type view struct {
 	Data     any
 	Chart    *ChartHead // whose chart it is; nil: nobody's
 
+	here string
 	now  time.Time
 	zone *time.Location
 }
@@ -96,7 +97,7 @@ func (s *Server) renderPart(r *request, name, part string, data any) error {
 
 func (s *Server) execute(r *request, name, part, title string, data any) ([]byte, error) {
 	v := view{Title: title, Tab: title, Path: r.URL.Path, Practice: s.o.Practice(), Version: s.o.Version, Signed: r.signed,
-		Session: r.session, ReadOnly: s.o.ReadOnly, ID: r.id, Data: data, now: r.now, zone: s.o.Zone}
+		Session: r.session, ReadOnly: s.o.ReadOnly, ID: r.id, Data: data, here: r.URL.Path, now: r.now, zone: s.o.Zone}
 	if h, ok := data.(headed); ok {
 		v.Chart = h.Head()
 	}
@@ -106,6 +107,7 @@ func (s *Server) execute(r *request, name, part, title string, data any) ([]byte
 		}
 	}
 	if r.Method == get {
+		v.here = r.URL.RequestURI()
 		v.Done = doneWords(r.URL.Query().Get("done"))
 	}
 	if r.signed {
@@ -262,6 +264,9 @@ func (v *view) Ago(t time.Time) string {
 type reloading interface {
 	Reload() (seconds int, address string)
 }
+
+// Here is where the page can be opened again.
+func (v *view) Here() string { return v.here }
 
 // Refresh is after how many seconds a browser without JavaScript asks again, and where:
 // the page itself as long as it changes, else the lock page when the session has locked.
