@@ -4,6 +4,7 @@
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import path from "node:path";
+import { fullest, walk } from "./walk.mjs";
 
 // start runs a command of the program until it has printed all that is waited for. Everything
 // that it writes lies in a folder of its own.
@@ -251,6 +252,8 @@ export function real({ root, work, shots, context, watch, look, shot, want, sign
 			await page.click("main ul.links a >> nth=0");
 			await look(page, "demo month", seen);
 			await pictures(page, run);
+			await fullest(page);
+			await walk({ page, seen, look, want, name: "demo chart" });
 			await changeSchedule(page, seen);
 			await pause(page, seen);
 			await runNow(page, seen);
@@ -318,6 +321,11 @@ export function real({ root, work, shots, context, watch, look, shot, want, sign
 
 	async function pictures(page, run) {
 		if (!shots) return;
+		await page.setViewportSize({ width: 1200, height: 900 });
+		await page.goto("/patients");
+		await shot(page, "patients", { fullPage: false });
+		await fullest(page);
+		await shot(page, "chart", { fullPage: false });
 		await page.setViewportSize({ width: 1100, height: 1000 });
 		for (const [name, p] of [["home", "/"], ["backups", "/backups"], ["run", run]]) {
 			await page.goto(p);
