@@ -129,7 +129,7 @@ func (v practiceVisit) observation(dst []byte, k int) []byte {
 		category, coding("http://loinc.org", fmt.Sprintf("%d-4", 1000+test), fmt.Sprintf("Test number %d", test)), v.i, v.visit+1, v.clock(9), v.h%8, mix(v.h, k+50)%97))
 }
 
-// complaints are what notes speak of; RareWord is in about one note of five thousand.
+// complaints are what notes speak of; RareWord is in about one note of five thousand, and in one of Heavy.
 var complaints = []string{"cough", "back pain", "dizziness", "headache", "heartburn", "knee pain", "tiredness", "rash", "shortness of breath", "palpitations"}
 
 // RareWord is a word that hardly a note has.
@@ -143,7 +143,7 @@ func (v practiceVisit) note() []byte {
 		b = fmt.Appendf(b, "The patient reports %s since %d weeks; it is %s. Blood pressure %d/%d. Medicines were reviewed and continued.\n",
 			complaints[h%10], 1+h/10%50, []string{"better", "the same", "worse"}[h/500%3], 100+h/1500%60, 60+h/90000%30)
 	}
-	if v.h%5000 == 0 {
+	if v.h%5000 == 0 || v.i == Heavy && v.visit == 100 {
 		b = fmt.Appendf(b, "To be excluded: %s.\n", RareWord)
 	}
 	return b

@@ -220,33 +220,50 @@ func (r *Room) Patients(ctx context.Context, a viewer.Actor, q viewer.PatientQue
 		out.VisitsUnread = of.unread
 	}
 	at := r.at(q.AsOf)
-	fits := fitting(q, at)
-	from, to := q.Page*q.Rows, (q.Page+1)*q.Rows
-	var one person // one for all: a list of 100,000 must take no memory for each
-	for i := range p.list {
-		one = p.list[i].person()
-		if closed(a, &one) {
-			out.Hidden++ // whether or not the query fits: that would tell who it is
-			continue
-		}
-		if !fits(&one) {
-			continue
-		}
-		v := of.visits(a, p.list[i].mark)
-		if !v.fit(q) {
-			continue
-		}
-		if out.Found >= from && out.Found < to {
-			row := r.row(&one, at)
-			row.LastVisit, row.NextVisit, row.Changed = dayOf(v.last[0]), dayOf(v.next[0]), v.changed
-			out.List = append(out.List, row)
-		}
-		out.Found++
+	places, hidden := p.fitting(a, q, at, of)
+	out.Found, out.Hidden = len(places), hidden
+	for _, i := range places[min(len(places), q.Page*q.Rows):min(len(places), (q.Page+1)*q.Rows)] {
+		one, v := p.list[i].person(), of.visits(a, p.list[i].mark)
+		row := r.row(&one, at)
+		row.LastVisit, row.NextVisit, row.Changed = dayOf(v.last[0]), dayOf(v.next[0]), v.changed
+		out.List = append(out.List, row)
 	}
 	if !q.Hint {
 		out.Recent = r.recentRows(a, p, at)
 	}
 	return out, nil
+}
+
+// fitting returns the places of those that a query asks for, and how many are hidden from
+// who asks: those whether or not the query fits, for that would tell who they are. Each
+// processor looks through its part of the list.
+func (p *people) fitting(a viewer.Actor, q viewer.PatientQuery, at time.Time, of *activity) (places []int, hidden int) {
+	fits, n := fitting(q, at), workers()
+	found, closedOnes := make([][]int, n), make([]int, n)
+	var wg sync.WaitGroup
+	for w := range n {
+		wg.Go(func() {
+			var one person // one for all: a list of 100,000 must take no memory for each
+			for i := w * len(p.list) / n; i < (w+1)*len(p.list)/n; i++ {
+				one = p.list[i].person()
+				if closed(a, &one) {
+					closedOnes[w]++
+					continue
+				}
+				if !fits(&one) {
+					continue
+				}
+				if v := of.visits(a, p.list[i].mark); v.fit(q) {
+					found[w] = append(found[w], i)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for _, c := range closedOnes {
+		hidden += c
+	}
+	return slices.Concat(found...), hidden
 }
 
 // at is what ages refer to.
