@@ -39,10 +39,11 @@ var needsStatus = []string{"Observation", "Encounter", "DocumentReference", "Dia
 // lower case, or a modifier that changes the meaning in a way we do not know.
 func read[T any](r Resource) (T, error) {
 	var model, none T
-	if err := readable(r); err != nil {
+	looked, err := readable(r)
+	if err != nil {
 		return none, err
 	}
-	if err := json.Unmarshal(slim(r.Raw), &model); err != nil {
+	if err := json.Unmarshal(slim(looked), &model); err != nil {
 		return none, fmt.Errorf("%w: %v", ErrRefused, err)
 	}
 	return model, nil
@@ -72,14 +73,29 @@ func slim(raw []byte) []byte {
 	return append(out, raw...)
 }
 
-// readable makes the checks that the models leave out.
-func readable(r Resource) error {
+// unlooked are members of a record that no section looks at: they are not decoded.
+// Labels are read from the bytes.
+func unlooked(name []byte) bool {
+	switch string(name) {
+	case "meta", "text", "subject", "encounter":
+		return true
+	}
+	return false
+}
+
+// readable makes the checks that the models leave out, and returns the record without
+// what nobody looks at.
+func readable(r Resource) ([]byte, error) {
 	if bytes.Contains(r.Raw, []byte(`"modifierExtension"`)) ||
 		bytes.Contains(r.Raw, []byte(`"implicitRules"`)) {
-		return fmt.Errorf("%w: an extension changes its meaning", ErrRefused)
+		return nil, fmt.Errorf("%w: an extension changes its meaning", ErrRefused)
 	}
 	status, typ, odd := false, "", false
+	looked := make([]byte, 0, len(r.Raw))
 	err := eachMember(r.Raw, func(name, value []byte) {
+		if !unlooked(name) {
+			looked = append(append(append(append(looked, ",\""...), name...), "\":"...), value...)
+		}
 		switch {
 		case string(name) == "status":
 			status = len(value) > 0 && value[0] == '"'
@@ -91,15 +107,18 @@ func readable(r Resource) error {
 	})
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w: %v", ErrRefused, err)
+		return nil, fmt.Errorf("%w: %v", ErrRefused, err)
 	case typ != r.Type:
-		return fmt.Errorf("%w: it is a %s", ErrRefused, typ)
+		return nil, fmt.Errorf("%w: it is a %s", ErrRefused, typ)
 	case odd:
-		return fmt.Errorf("%w: a member has an odd name", ErrRefused)
+		return nil, fmt.Errorf("%w: a member has an odd name", ErrRefused)
 	case !status && slices.Contains(needsStatus, r.Type):
-		return fmt.Errorf("%w: no status", ErrRefused)
+		return nil, fmt.Errorf("%w: no status", ErrRefused)
 	}
-	return nil
+	if len(looked) > 0 {
+		looked[0] = '{'
+	}
+	return append(looked, '}'), nil
 }
 
 // contained returns the record inside a record that has this id; nil if none.
