@@ -263,6 +263,29 @@ func TestSensitiveDocuments(t *testing.T) {
 	}
 }
 
+// TestDocumentNamesNoneLabelled: a document says of its visit and of who wrote it no more
+// than who looks may see of these.
+func TestDocumentNamesNoneLabelled(t *testing.T) {
+	d := newDesk(t, anna, letter("d1", inline("text/plain", []byte("a")), `"author":[{"reference":"Organization/o"}]`),
+		`{"resourceType":"Encounter","id":"e",`+restricted+`,"status":"finished","subject":{"reference":"Patient/anna"},"type":[{"text":"Detox"}],"period":{"start":"2026-02-01"}}`,
+		`{"resourceType":"Organization","id":"o",`+restricted+`,"name":"Detox clinic"}`)
+	for who, want := range map[*viewer.Actor]bool{&doctor: true, &staff: false} {
+		list, err := d.Documents(t.Context(), *who, d.at("anna", ""))
+		if err != nil || len(list.List) != 1 {
+			t.Fatal(list.List, err)
+		}
+		doc, err := d.Document(t.Context(), *who, d.of("DocumentReference/d1", ""), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range []viewer.DocumentRow{list.List[0], doc.DocumentRow} {
+			if got := row.VisitWords + row.Author; strings.Contains(row.VisitWords, "Detox") != want || strings.Contains(row.Author, "Detox") != want {
+				t.Errorf("%s sees %q", who.Account, got)
+			}
+		}
+	}
+}
+
 // TestDocumentsOfASealedPatient: of a patient who was sealed no document is listed,
 // shown or given.
 func TestDocumentsOfASealedPatient(t *testing.T) {
