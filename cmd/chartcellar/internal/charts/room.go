@@ -97,12 +97,17 @@ func (r *Room) journal(a viewer.Actor, code string, k store.Key, patient string,
 
 // note writes an event of an actor into the journal, with words as its note.
 func (r *Room) note(a viewer.Actor, e store.Event, words ...string) error {
+	e.Account, e.Note = a.Account, Note(a, words...)
+	return r.m.Journal(e)
+}
+
+// Note is the note of a line about what an actor did, in words: TakeApart takes it apart.
+func Note(a viewer.Actor, words ...string) string {
 	words = append(words, "from "+a.Address, "request "+a.Request)
 	if a.Emergency != "" {
 		words = append(words, "emergency "+a.Emergency)
 	}
-	e.Account, e.Note = a.Account, strings.Join(words, "; ")
-	return r.m.Journal(e)
+	return strings.Join(words, "; ")
 }
 
 // reading returns the records of a source, as they stand now or stood at the end of a
