@@ -187,7 +187,7 @@ type paper struct {
 	patient string
 	of      int
 	removed bool
-	closed  bool // it is labelled sensitive, and who asks may not see that
+	closed  error // it is labelled sensitive, or may be, and who asks may not see that
 }
 
 // paper finds the n-th file of the record that a place names. Its caller writes the
@@ -202,6 +202,11 @@ func (r *Room) paper(ctx context.Context, a viewer.Actor, p viewer.Place, n int)
 		return nil, err
 	}
 	d := &paper{rd: rd, key: rd.Key(typ, id)}
+	if err := rd.Unsealed(ctx, d.key); errors.Is(err, store.ErrSealed) {
+		return nil, viewer.ErrNotFound
+	} else if err != nil {
+		return nil, locked(err)
+	}
 	v, removed, err := rd.Last(ctx, d.key)
 	switch {
 	case errors.Is(err, store.ErrNotFound) || err == nil && v.Deleted:
@@ -220,10 +225,16 @@ func (r *Room) paper(ctx context.Context, a viewer.Actor, p viewer.Place, n int)
 		return nil, viewer.ErrNotFound
 	}
 	d.Attachment, d.of, d.removed, d.patient = list[n-1], len(list), removed, PatientIn(d.key, []store.Version{v})
-	d.closed = withheld(a, v.Raw)
+	if typ == "Binary" && !a.Sensitive {
+		d.closed = errBinary
+	}
 	if binary := d.BinaryID(); !a.Sensitive && !d.Inline && binary != "" {
-		raw, ok := rd.Finder(ctx).Find("Binary", binary)
-		d.closed = d.closed || ok && withheld(a, raw)
+		if raw, ok := rd.Finder(ctx).Find("Binary", binary); ok && withheld(a, raw) {
+			d.closed = errWithheld
+		}
+	}
+	if withheld(a, v.Raw) {
+		d.closed = errWithheld
 	}
 	return d, nil
 }
@@ -237,8 +248,8 @@ func (r *Room) Document(ctx context.Context, a viewer.Actor, p viewer.Place, n i
 	if err := r.journal(a, "document.open", d.key, d.patient, d.words(p)...); err != nil {
 		return viewer.Document{}, err
 	}
-	if d.closed {
-		return viewer.Document{}, errWithheld
+	if d.closed != nil {
+		return viewer.Document{}, d.closed
 	}
 	r.leafed(leaf{a.Account, a.Address, p, n})
 	gaps, err := d.rd.fileGaps()
@@ -384,8 +395,8 @@ func (r *Room) DocumentFile(ctx context.Context, a viewer.Actor, p viewer.Place,
 	case !r.justLeafed(leaf{a.Account, a.Address, p, n}):
 		err = r.journal(a, "document.open", d.key, d.patient, d.words(p)...)
 	}
-	if err == nil && d.closed {
-		err = errWithheld
+	if err == nil {
+		err = d.closed
 	}
 	if err != nil {
 		return nil, err
