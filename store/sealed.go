@@ -116,8 +116,12 @@ func (m *Mirror) changeSeal(ctx context.Context, source, patient, by, reason, ve
 	if err != nil {
 		return err
 	}
+	// Held while the run becomes part of the index: what is read of the generation that it
+	// makes must know of it, since that may be kept.
+	m.sealMu.Lock()
+	defer m.sealMu.Unlock()
 	err = r.Close(ctx, Closing{States: index.RunStates{All: index.Applied}, Verdict: verdict, Record: raw})
-	m.forgetSeals() // also after an error: it may have become durable
+	m.sealed = nil // also after an error: it may have become durable
 	return err
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -516,6 +517,69 @@ func TestSealCrash(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	}
+}
+
+// A pointFS calls a function after each transaction of the index.
+type pointFS struct {
+	disk.OS
+	after func()
+}
+
+// Point implements disk.FS.
+func (f *pointFS) Point(name string) error {
+	if name == "after index commit" && f.after != nil {
+		f.after()
+	}
+	return nil
+}
+
+// TestSealedFromItsGeneration: who reads the generation of the index that a seal makes is
+// given nothing of the patient, however early: what was made of it may be kept.
+func TestSealedFromItsGeneration(t *testing.T) {
+	t.Parallel()
+	base := withSecret(t)
+	if err := base.m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	fs := &pointFS{}
+	p := base.copyTo(t, fs)
+	p.open(t)
+	p.latest(t, "Observation", "s") // the seals are read once
+	type read struct {
+		generation uint64
+		err        error
+	}
+	reads, commits := make(chan read, 100), 0
+	fs.after = func() {
+		commits++
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			r := read{generation: p.m.Generation()}
+			_, r.err = p.now(t).Latest(t.Context(), ref("Observation/s"))
+			reads <- r
+		}()
+		for range 100_000 { // as long as a reader needs that need not wait
+			select {
+			case <-done:
+				return
+			default:
+				runtime.Gosched()
+			}
+		}
+	}
+	if err := p.m.SealPatient(t.Context(), "emr", "p2", "owner", "sent by mistake"); err != nil {
+		t.Fatal(err)
+	}
+	sealed := p.m.Generation()
+	for range commits {
+		if r := <-reads; r.generation == sealed && !errors.Is(r.err, store.ErrSealed) {
+			t.Errorf("in generation %d, that of the seal: %v", sealed, r.err)
+		}
+	}
+	if commits == 0 {
+		t.Error("nothing was committed")
 	}
 }
 

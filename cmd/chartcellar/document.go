@@ -128,6 +128,9 @@ func (e *env) printDocuments(ctx context.Context, r *reading, list []chart.Attac
 func (r *reading) attachments(ctx context.Context, code, typ, id string) (store.Key, []chart.Attachment, error) {
 	k := r.Key(typ, id)
 	v, _, err := r.Last(ctx, k)
+	if err == nil {
+		err = r.Unsealed(ctx, k)
+	}
 	patient := ""
 	if err == nil {
 		patient = charts.PatientIn(k, []store.Version{v})

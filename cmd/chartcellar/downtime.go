@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -90,8 +91,13 @@ func downtimeSheets(m *store.Mirror) (sheets []store.KeptFile, list *store.KeptF
 	return sheets, list, err
 }
 
-// madeSheet reads a sheet: the newest, or the last of a day.
+// madeSheet reads a sheet: the newest, or the last of a day. Who was sealed since is not on
+// it.
 func madeSheet(m *store.Mirror, of string) (d patientfile.Downtime, err error) {
+	list, err := m.Sealed()
+	if err != nil {
+		return d, err
+	}
 	sheets, _, err := downtimeSheets(m)
 	if err != nil {
 		return d, err
@@ -103,10 +109,29 @@ func madeSheet(m *store.Mirror, of string) (d patientfile.Downtime, err error) {
 				return d, err
 			}
 			defer r.Close() // read only
-			return patientfile.ReadDowntime(io.NewSectionReader(r, 0, r.Size))
+			d, err = patientfile.ReadDowntime(io.NewSectionReader(r, 0, r.Size))
+			d.Without(func(emr, patient string) bool {
+				return slices.ContainsFunc(list, func(s store.Seal) bool { return s.Source == emr && s.Patient == patient })
+			})
+			return d, err
 		}
 	}
 	return d, errNoSheet
+}
+
+// journalSheet writes down that somebody looks at a sheet, and at each patient on it.
+func journalSheet(m *store.Mirror, e store.Event, d *patientfile.Downtime) error {
+	e.Key.Type = "Patient"
+	if err := m.Journal(e); err != nil {
+		return err
+	}
+	for _, b := range d.Patients {
+		e.Key.Source, e.Patient = b.EMR, b.Patient
+		if err := m.Journal(e); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // patientList is the list that the practice gave; "" for none.
@@ -194,11 +219,11 @@ func (e *env) downtimeMake(ctx context.Context, o downtimeOptions) error {
 // readSheet opens a sheet for somebody, once the journal has it.
 func (e *env) readSheet(ctx context.Context, doing, code string, o downtimeOptions, f func(patientfile.Downtime) error) error {
 	return e.withMirror(ctx, access{doing: doing, key: true, sheet: o.sheet}, func(_ context.Context, _ config.Settings, m *store.Mirror) error {
-		if err := m.Journal(store.Event{Code: code, Account: "owner", Key: store.Key{Type: "Patient"}, Note: o.of}); err != nil {
-			return err
-		}
 		d, err := madeSheet(m, o.of)
 		if err != nil {
+			return err
+		}
+		if err := journalSheet(m, store.Event{Code: code, Account: "owner", Note: o.of}, &d); err != nil {
 			return err
 		}
 		return f(d)

@@ -8,6 +8,7 @@ import (
 
 	"chartcellar/cmd/chartcellar/internal/viewer"
 	"chartcellar/fhirsync/schedule"
+	"chartcellar/store/journal"
 )
 
 // TestDowntimeEachEvening: the sheet is owed from the evening hour on, made as soon as
@@ -92,6 +93,24 @@ func TestDowntimePages(t *testing.T) {
 		page, err := o.Downtime(ctx, doctor)
 		if err != nil || page.Sheet == nil || len(page.Sheet.Patients) != 2 || page.List != "pat-1\npat-2\n" || page.ListAt.IsZero() {
 			t.Errorf("%+v, %v", page, err)
+		}
+		if err := i.d.m.SealPatient(ctx, page.Sheet.Patients[0].EMR, "pat-1", "owner", "sent by mistake"); err != nil {
+			t.Fatal(err)
+		}
+		page, err = o.Downtime(ctx, doctor)
+		if err != nil || len(page.Sheet.Patients) != 1 || page.Sheet.Patients[0].Patient != "pat-2" || !strings.Contains(strings.Join(page.Sheet.Notes, "\n"), "1 patient was sealed") {
+			t.Errorf("after a seal: %+v, %v", page.Sheet, err)
+		}
+		seen := map[string]int{}
+		err = i.d.m.EachJournalLine(ctx, 1<<40, func(l journal.Line) error {
+			if l.Code == "downtime.view" {
+				seen[l.Patient]++
+			}
+			return nil
+		})
+		source := page.Sheet.Patients[0].EMR
+		if one, two := seen[i.d.m.PatientMark(source, "pat-1")], seen[i.d.m.PatientMark(source, "pat-2")]; err != nil || one != 1 || two != 2 {
+			t.Errorf("who was on the sheet is in the journal %d and %d times, want 1 and 2: %v", one, two, err)
 		}
 		i.d.m.Lock()
 		if _, err := o.Downtime(ctx, doctor); err != viewer.ErrLocked {

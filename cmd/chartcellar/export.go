@@ -11,11 +11,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"chartcellar/cmd/chartcellar/internal/charts"
 	"chartcellar/config"
 	"chartcellar/store"
 	"chartcellar/store/chart"
@@ -84,10 +86,12 @@ func (e *env) export(ctx context.Context, dir string, o exportOptions) error {
 		if err != nil {
 			return err
 		}
+		x := &exporter{snap: snap, source: src.Name, dir: dir, withoutSensitive: o.withoutSensitive, closedFiles: map[string]bool{}}
 		if o.withSealed {
-			snap = snap.Whole()
+			x.snap = snap.Whole()
+		} else if x.sealedFiles, err = (&charts.Reading{M: m, Snap: snap, Source: src.Name}).SealedBinaries(ctx); err != nil {
+			return err
 		}
-		x := &exporter{snap: snap, source: src.Name, dir: dir, withoutSensitive: o.withoutSensitive}
 		files, err := x.types(ctx)
 		if err != nil {
 			return err
@@ -120,6 +124,8 @@ type exporter struct {
 	source, dir       string
 	withoutSensitive  bool
 	sealed, sensitive int // records of patients who are sealed; records labelled sensitive
+	// ids of Binaries that these name
+	sealedFiles, closedFiles map[string]bool
 }
 
 // types writes all files.
@@ -128,6 +134,7 @@ func (x *exporter) types(ctx context.Context) (files []exportFile, err error) {
 	if err != nil {
 		return nil, err
 	}
+	slices.SortStableFunc(types, func(a, b string) int { return binariesLast(a) - binariesLast(b) })
 	for _, t := range types {
 		f, err := x.file(ctx, t)
 		if err != nil {
@@ -145,15 +152,40 @@ func (x *exporter) types(ctx context.Context) (files []exportFile, err error) {
 	return files, nil
 }
 
+// binariesLast puts the Binaries last: by then it is known whose they are, and what is labelled.
+func binariesLast(typ string) int {
+	if typ == "Binary" {
+		return 1
+	}
+	return 0
+}
+
+// leaves reports whether a record is left out, and counts it.
+func (x *exporter) leaves(typ, id string, raw []byte) bool {
+	switch {
+	case typ == "Binary" && x.sealedFiles[id]:
+		x.sealed++
+		return true
+	case !x.withoutSensitive:
+		return false
+	case typ == "Binary" && x.closedFiles[id]:
+	case chart.Sensitive(raw):
+		charts.AddBinaries(x.closedFiles, raw)
+	default:
+		return false
+	}
+	x.sensitive++
+	return true
+}
+
 // file writes one file; a type without records gets none.
 func (x *exporter) file(ctx context.Context, typ string) (exportFile, error) {
 	f := exportFile{Type: typ, URL: typ + ".ndjson"}
 	h := sha256.New()
 	var file *os.File
 	var w *bufio.Writer
-	err := x.snap.Each(ctx, x.source, typ, func(_ string, raw []byte) error {
-		if x.withoutSensitive && chart.Sensitive(raw) {
-			x.sensitive++
+	err := x.snap.Each(ctx, x.source, typ, func(id string, raw []byte) error {
+		if x.leaves(typ, id, raw) {
 			return nil
 		}
 		if file == nil {

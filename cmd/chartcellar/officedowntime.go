@@ -18,15 +18,15 @@ func (o *office) Downtime(_ context.Context, a viewer.Actor) (out viewer.Downtim
 	if o.m.Locked() {
 		return out, viewer.ErrLocked
 	}
-	if err := o.m.Journal(store.Event{Code: "downtime.view", Account: a.Account, Key: store.Key{Type: "Patient"}}); err != nil {
-		return out, err
-	}
 	d, err := madeSheet(o.m, "")
-	switch {
-	case err == nil:
-		out.Sheet = &d
-	case !errors.Is(err, errNoSheet):
+	if err != nil && !errors.Is(err, errNoSheet) {
 		return out, locked(err)
+	}
+	if err == nil {
+		out.Sheet = &d
+	}
+	if err := journalSheet(o.m, store.Event{Code: "downtime.view", Account: a.Account, Note: charts.Note(a)}, &d); err != nil {
+		return viewer.Downtime{}, err
 	}
 	if out.List, out.ListAt, err = patientList(o.m); err != nil {
 		return out, locked(err)

@@ -54,7 +54,10 @@ func (e *env) record(ctx context.Context, ref string, o recordOptions) error {
 		if r.Snap, err = snapshot(r.M, o.asOf); err != nil {
 			return err
 		}
-		list, err := r.Snap.History(ctx, r.Key(typ, id))
+		var list []store.Version
+		if err = r.Unsealed(ctx, r.Key(typ, id)); err == nil {
+			list, err = r.Snap.History(ctx, r.Key(typ, id))
+		}
 		if errors.Is(err, store.ErrDamaged) && !o.versions && o.diff == "" {
 			// An older version may be damaged: the newest is shown without the others.
 			var v store.Version

@@ -48,21 +48,45 @@ type activityKeeper struct {
 	wake chan struct{}
 
 	// mu covers what follows.
-	mu   sync.Mutex
-	now  *activity     // nil: nothing was read yet
-	next chan struct{} // closed when now changes
+	mu    sync.Mutex
+	now   *activity     // nil: nothing was read yet
+	next  chan struct{} // closed when now changes
+	times uint64        // how often it was forgotten
 }
 
 func newActivityKeeper() *activityKeeper {
 	return &activityKeeper{wake: make(chan struct{}, 1), next: make(chan struct{})}
 }
 
-func (k *activityKeeper) set(a *activity) {
+// forget drops the activity; what is being read is not kept either.
+func (k *activityKeeper) forget() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.times++
+	k.put(nil)
+}
+
+// set keeps an activity, unless it was forgotten since it was begun.
+func (k *activityKeeper) set(a *activity, times uint64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.times == times {
+		k.put(a)
+	}
+}
+
+// put changes the activity. The caller holds mu.
+func (k *activityKeeper) put(a *activity) {
 	k.now = a
 	close(k.next)
 	k.next = make(chan struct{})
+}
+
+// begin returns what set is to be told.
+func (k *activityKeeper) begin() uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.times
 }
 
 func (k *activityKeeper) get() (*activity, <-chan struct{}) {
@@ -88,7 +112,7 @@ func (r *Room) Run(ctx context.Context) error {
 			return nil
 		case <-r.activity.wake:
 		}
-		run, day := r.lastClosed(), r.today()
+		times, run, day := r.activity.begin(), r.lastClosed(), r.today()
 		_, err := r.people(ctx, "")
 		if a, _ := r.activity.get(); err == nil && a.as(run, day) {
 			continue
@@ -98,9 +122,7 @@ func (r *Room) Run(ctx context.Context) error {
 			a, err = r.readActivity(ctx, run, day)
 			a.err = locked(err)
 		}
-		if !r.m.Locked() || a.err != nil {
-			r.activity.set(a)
-		}
+		r.activity.set(a, times)
 	}
 }
 

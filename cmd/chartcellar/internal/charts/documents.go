@@ -63,7 +63,7 @@ func (r *Room) Documents(ctx context.Context, a viewer.Actor, p viewer.Place) (v
 	}
 	listers := make([]lister, workers())
 	for i := range listers {
-		listers[i] = lister{r: r, rd: rd, see: a.Sensitive, gaps: gaps, visits: map[string]string{}}
+		listers[i] = lister{r: r, rd: rd, see: a.Sensitive, names: names(ctx, a, rd), gaps: gaps, visits: map[string]string{}}
 	}
 	_, err = rd.Snap.ReadableParallel(ctx, source, id, len(listers), func(i int, v store.Version) error { return listers[i].add(ctx, v) })
 	for _, l := range listers {
@@ -97,6 +97,7 @@ type lister struct {
 	r      *Room
 	rd     *Reading
 	see    bool // also what is labelled sensitive
+	names  chart.Finder
 	gaps   map[string]string
 	visits map[string]string // in words, by Type/id
 
@@ -107,7 +108,7 @@ type lister struct {
 
 func (l *lister) add(ctx context.Context, v store.Version) error {
 	res := chart.Resource{Type: v.Type, ID: v.ID, Raw: v.Raw}
-	list, err := chart.ListAttachments(res, l.rd.Finder(ctx))
+	list, err := chart.ListAttachments(res, l.names)
 	if err != nil {
 		return err
 	}
@@ -147,7 +148,7 @@ func (l *lister) row(ctx context.Context, a *chart.Attachment) viewer.DocumentRo
 	if a.Visit != "" {
 		words, known := l.visits[a.Visit]
 		if !known {
-			words = l.rd.visit(ctx, a.Visit)
+			words = visit(l.names, a.Visit)
 			l.visits[a.Visit] = words
 		}
 		row.VisitRef, row.VisitWords = l.r.Refer(l.rd.Source, a.Visit), words
@@ -155,10 +156,10 @@ func (l *lister) row(ctx context.Context, a *chart.Attachment) viewer.DocumentRo
 	return row
 }
 
-// visit names a visit in words; "" if the copy does not have it.
-func (r *Reading) visit(ctx context.Context, ref string) string {
+// visit names a visit in words; "" if the copy does not have it, or it is not for who asks.
+func visit(names chart.Finder, ref string) string {
 	typ, id, _ := strings.Cut(ref, "/")
-	raw, ok := r.Finder(ctx).Find(typ, id)
+	raw, ok := names.Find(typ, id)
 	if !ok {
 		return ""
 	}
@@ -186,7 +187,7 @@ type paper struct {
 	patient string
 	of      int
 	removed bool
-	closed  bool // it is labelled sensitive, and who asks may not see that
+	closed  error // it is labelled sensitive, or may be, and who asks may not see that
 }
 
 // paper finds the n-th file of the record that a place names. Its caller writes the
@@ -201,6 +202,11 @@ func (r *Room) paper(ctx context.Context, a viewer.Actor, p viewer.Place, n int)
 		return nil, err
 	}
 	d := &paper{rd: rd, key: rd.Key(typ, id)}
+	if err := rd.Unsealed(ctx, d.key); errors.Is(err, store.ErrSealed) {
+		return nil, viewer.ErrNotFound
+	} else if err != nil {
+		return nil, locked(err)
+	}
 	v, removed, err := rd.Last(ctx, d.key)
 	switch {
 	case errors.Is(err, store.ErrNotFound) || err == nil && v.Deleted:
@@ -208,7 +214,7 @@ func (r *Room) paper(ctx context.Context, a viewer.Actor, p viewer.Place, n int)
 	case err != nil:
 		return nil, locked(err)
 	}
-	list, err := chart.Attachments(chart.Resource{Type: typ, ID: id, Raw: v.Raw}, rd.Finder(ctx))
+	list, err := chart.Attachments(chart.Resource{Type: typ, ID: id, Raw: v.Raw}, names(ctx, a, rd))
 	if err != nil {
 		return nil, err
 	}
@@ -219,10 +225,16 @@ func (r *Room) paper(ctx context.Context, a viewer.Actor, p viewer.Place, n int)
 		return nil, viewer.ErrNotFound
 	}
 	d.Attachment, d.of, d.removed, d.patient = list[n-1], len(list), removed, PatientIn(d.key, []store.Version{v})
-	d.closed = withheld(a, v.Raw)
+	if typ == "Binary" && !a.Sensitive {
+		d.closed = errBinary
+	}
 	if binary := d.BinaryID(); !a.Sensitive && !d.Inline && binary != "" {
-		raw, ok := rd.Finder(ctx).Find("Binary", binary)
-		d.closed = d.closed || ok && withheld(a, raw)
+		if raw, ok := rd.Finder(ctx).Find("Binary", binary); ok && withheld(a, raw) {
+			d.closed = errWithheld
+		}
+	}
+	if withheld(a, v.Raw) {
+		d.closed = errWithheld
 	}
 	return d, nil
 }
@@ -236,15 +248,15 @@ func (r *Room) Document(ctx context.Context, a viewer.Actor, p viewer.Place, n i
 	if err := r.journal(a, "document.open", d.key, d.patient, d.words(p)...); err != nil {
 		return viewer.Document{}, err
 	}
-	if d.closed {
-		return viewer.Document{}, errWithheld
+	if d.closed != nil {
+		return viewer.Document{}, d.closed
 	}
 	r.leafed(leaf{a.Account, a.Address, p, n})
 	gaps, err := d.rd.fileGaps()
 	if err != nil {
 		return viewer.Document{}, err
 	}
-	l := lister{r: r, rd: d.rd, gaps: gaps, visits: map[string]string{}}
+	l := lister{r: r, rd: d.rd, names: names(ctx, a, d.rd), gaps: gaps, visits: map[string]string{}}
 	out := viewer.Document{DocumentRow: l.row(ctx, &d.Attachment), Source: d.rd.Source, Of: d.of, Removed: d.removed}
 	if err := d.look(ctx, &out); err != nil {
 		return out, locked(err)
@@ -383,8 +395,8 @@ func (r *Room) DocumentFile(ctx context.Context, a viewer.Actor, p viewer.Place,
 	case !r.justLeafed(leaf{a.Account, a.Address, p, n}):
 		err = r.journal(a, "document.open", d.key, d.patient, d.words(p)...)
 	}
-	if err == nil && d.closed {
-		err = errWithheld
+	if err == nil {
+		err = d.closed
 	}
 	if err != nil {
 		return nil, err

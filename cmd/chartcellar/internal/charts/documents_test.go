@@ -263,6 +263,75 @@ func TestSensitiveDocuments(t *testing.T) {
 	}
 }
 
+// TestDocumentNamesNoneLabelled: a document says of its visit and of who wrote it no more
+// than who looks may see of these.
+func TestDocumentNamesNoneLabelled(t *testing.T) {
+	d := newDesk(t, anna, letter("d1", inline("text/plain", []byte("a")), `"author":[{"reference":"Organization/o"}]`),
+		`{"resourceType":"Encounter","id":"e",`+restricted+`,"status":"finished","subject":{"reference":"Patient/anna"},"type":[{"text":"Detox"}],"period":{"start":"2026-02-01"}}`,
+		`{"resourceType":"Organization","id":"o",`+restricted+`,"name":"Detox clinic"}`)
+	for who, want := range map[*viewer.Actor]bool{&doctor: true, &staff: false} {
+		list, err := d.Documents(t.Context(), *who, d.at("anna", ""))
+		if err != nil || len(list.List) != 1 {
+			t.Fatal(list.List, err)
+		}
+		doc, err := d.Document(t.Context(), *who, d.of("DocumentReference/d1", ""), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range []viewer.DocumentRow{list.List[0], doc.DocumentRow} {
+			if got := row.VisitWords + row.Author; strings.Contains(row.VisitWords, "Detox") != want || strings.Contains(row.Author, "Detox") != want {
+				t.Errorf("%s sees %q", who.Account, got)
+			}
+		}
+	}
+}
+
+// TestBinary: a Binary is as closed by itself as the record that names it, however its
+// address was come by.
+func TestBinary(t *testing.T) {
+	d := newDesk(t, anna, ben, letter("d1", `"contentType":"text/plain","url":"Binary/old"`), letter("d2", `"contentType":"text/plain","url":"Binary/b2"`, restricted),
+		`{"resourceType":"Binary","id":"old","contentType":"text/plain","data":"c2VjcmV0"}`,
+		`{"resourceType":"Binary","id":"b1","contentType":"text/plain","data":"c2VjcmV0"}`,
+		`{"resourceType":"Binary","id":"b2","contentType":"text/plain","data":"c2VjcmV0"}`,
+		`{"resourceType":"Binary","id":"b3","contentType":"text/plain","data":"c2VjcmV0"}`)
+	d.pull("main", letter("d1", `"contentType":"text/plain","url":"https://emr.example/fhir/Binary/b1"`))
+	ways := func(a viewer.Actor, id string) (errs []error) {
+		at := d.of("Binary/"+id, "")
+		_, err := d.Record(t.Context(), a, at, "card")
+		_, err2 := d.Bytes(t.Context(), a, at, 1)
+		_, err3 := d.Uses(t.Context(), a, at, true)
+		_, err4 := d.Document(t.Context(), a, at, 1)
+		_, err5 := d.DocumentFile(t.Context(), a, at, 1, true)
+		return []error{err, err2, err3, err4, err5}
+	}
+	var refused *viewer.Refusal
+	for _, id := range []string{"old", "b1", "b2", "b3"} {
+		for i, err := range ways(staff, id) {
+			if !errors.As(err, &refused) || !strings.Contains(refused.Words, "not shown to your role") {
+				t.Errorf("staff, way %d to %s: %v", i, id, err)
+			}
+		}
+		for i, err := range ways(doctor, id) {
+			if err != nil {
+				t.Errorf("a doctor, way %d to %s: %v", i, id, err)
+			}
+		}
+	}
+	if err := d.m.SealPatient(t.Context(), "main", "anna", "owner", "sent by mistake"); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"old", "b1", "b2"} {
+		for i, err := range ways(doctor, id) {
+			if !errors.Is(err, viewer.ErrNotFound) {
+				t.Errorf("sealed, way %d to %s: %v", i, id, err)
+			}
+		}
+	}
+	if err := errors.Join(ways(doctor, "b3")...); err != nil {
+		t.Errorf("of nobody who is sealed: %v", err)
+	}
+}
+
 // TestDocumentsOfASealedPatient: of a patient who was sealed no document is listed,
 // shown or given.
 func TestDocumentsOfASealedPatient(t *testing.T) {

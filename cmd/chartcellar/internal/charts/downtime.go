@@ -256,6 +256,7 @@ func (o *DowntimeOptions) blocks(ctx context.Context, d *patientfile.Downtime, l
 			return err
 		}
 		b := patientfile.NewBlock(s.Chart, s.Count)
+		b.EMR, b.Patient = w.r.Source, w.id
 		b.When, b.Notes = w.when, append(b.Notes, s.Notices...)
 		if len(o.Readings) > 1 {
 			b.Source = w.r.Source

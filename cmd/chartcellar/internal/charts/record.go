@@ -37,7 +37,9 @@ func (r *Room) find(ctx context.Context, p viewer.Place) (f *found, err error) {
 		return nil, err
 	}
 	f.key = f.rd.Key(typ, id)
-	f.list, err = f.rd.Snap.History(ctx, f.key)
+	if err = f.rd.Unsealed(ctx, f.key); err == nil {
+		f.list, err = f.rd.Snap.History(ctx, f.key)
+	}
 	if errors.Is(err, store.ErrDamaged) {
 		var v store.Version
 		if v, err = f.rd.Snap.Latest(ctx, f.key); err == nil {
@@ -90,8 +92,8 @@ func (r *Room) record(ctx context.Context, a viewer.Actor, p viewer.Place, page 
 	if err := r.journal(a, "record.view", f.key, f.patient, words...); err != nil {
 		return viewer.Record{}, nil, err
 	}
-	if f.withheld(a) {
-		return viewer.Record{}, nil, errWithheld
+	if err := f.withheld(a); err != nil {
+		return viewer.Record{}, nil, err
 	}
 	out := viewer.Record{Self: p.Ref, Type: f.key.Type, ID: f.key.ID, Shown: f.shown, Removed: f.removed(), Alone: f.alone}
 	out.AsOf, out.Source = p.AsOf, f.key.Source
@@ -154,15 +156,18 @@ func (f *found) names(ctx context.Context, a viewer.Actor) map[string]viewer.Nam
 // errWithheld is what opening a record gives that is labelled sensitive.
 var errWithheld = &viewer.Refusal{Words: "This record, or an earlier version of it, is labelled sensitive, and is not shown to your role. If a patient is in danger, use emergency access."}
 
-// withheld reports whether a version of the record is labelled sensitive and who asks may
+// withheld refuses a record of which a version is labelled sensitive, or may be, to who may
 // not see that.
-func (f *found) withheld(a viewer.Actor) bool {
+func (f *found) withheld(a viewer.Actor) error {
 	for _, v := range f.list {
 		if !v.Deleted && !v.Lost && withheld(a, v.Raw) {
-			return true
+			return errWithheld
 		}
 	}
-	return false
+	if f.key.Type == "Binary" && !a.Sensitive {
+		return errBinary
+	}
+	return nil
 }
 
 // withheld reports whether a record is labelled sensitive and who asks may not see that.
@@ -219,8 +224,8 @@ func (r *Room) Bytes(ctx context.Context, a viewer.Actor, p viewer.Place, n int)
 	if n < 1 || n > len(f.list) || f.list[n-1].Lost || f.alone && n > 1 {
 		return nil, viewer.ErrNotFound
 	}
-	if f.withheld(a) {
-		return nil, errWithheld
+	if err := f.withheld(a); err != nil {
+		return nil, err
 	}
 	if err := r.journal(a, "record.take", f.key, f.patient, f.key.ID); err != nil {
 		return nil, err

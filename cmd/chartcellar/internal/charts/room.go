@@ -50,6 +50,7 @@ type Room struct {
 	order  *list.List              // of *openedChart, the last used first
 	recent map[string][]viewer.Ref // by account, the last first
 	leaves map[leaf]time.Time      // pages of documents that were written down
+	times  uint64                  // how often all this was forgotten
 }
 
 var (
@@ -73,11 +74,20 @@ func New(o Options) (*Room, error) {
 func (r *Room) Forget() {
 	r.searches.forget()
 	r.roster.forget()
-	r.activity.set(nil)
+	r.activity.forget()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.opened, r.order, r.recent = map[openedKey]*list.Element{}, list.New(), map[string][]viewer.Ref{}
 	r.leaves = map[leaf]time.Time{}
+	r.times++
+}
+
+// forgotten is how often the room was forgotten: what was read before the last time is not
+// put back.
+func (r *Room) forgotten() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.times
 }
 
 // journal writes the line of a view before it is shown (I14).
@@ -87,12 +97,17 @@ func (r *Room) journal(a viewer.Actor, code string, k store.Key, patient string,
 
 // note writes an event of an actor into the journal, with words as its note.
 func (r *Room) note(a viewer.Actor, e store.Event, words ...string) error {
+	e.Account, e.Note = a.Account, Note(a, words...)
+	return r.m.Journal(e)
+}
+
+// Note is the note of a line about what an actor did, in words: TakeApart takes it apart.
+func Note(a viewer.Actor, words ...string) string {
 	words = append(words, "from "+a.Address, "request "+a.Request)
 	if a.Emergency != "" {
 		words = append(words, "emergency "+a.Emergency)
 	}
-	e.Account, e.Note = a.Account, strings.Join(words, "; ")
-	return r.m.Journal(e)
+	return strings.Join(words, "; ")
 }
 
 // reading returns the records of a source, as they stand now or stood at the end of a
@@ -146,6 +161,7 @@ type openedKey struct {
 	source, id, asOf string
 	sensitive        bool // with what is labelled sensitive
 	generation       uint64
+	times            uint64 // as Room.times
 	day              string // for which ages were worked out
 }
 
@@ -159,7 +175,7 @@ type openedChart struct {
 
 // open makes the chart of a patient, or takes the one that was made for the page before.
 func (r *Room) open(ctx context.Context, a viewer.Actor, source, id, asOf string) (*openedChart, error) {
-	k := openedKey{source, id, asOf, a.Sensitive, r.m.Generation(), r.o.Now().In(r.o.Zone()).Format("2006-01-02")}
+	k := openedKey{source, id, asOf, a.Sensitive, r.m.Generation(), r.forgotten(), r.o.Now().In(r.o.Zone()).Format("2006-01-02")}
 	if c := r.remembered(k); c != nil && !r.m.Locked() {
 		return c, nil
 	}
@@ -193,7 +209,7 @@ func (r *Room) remembered(k openedKey) *openedChart {
 func (r *Room) remember(c *openedChart) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.m.Locked() { // it went while the chart was made
+	if r.m.Locked() || c.key.times != r.times { // it went while the chart was made
 		return
 	}
 	if r.opened[c.key] != nil { // another page made it at the same time
@@ -228,7 +244,7 @@ func (r *Room) head(ctx context.Context, a viewer.Actor, p viewer.Place, section
 	if err != nil {
 		return viewer.ChartHead{}, nil, err
 	}
-	words := []string{section}
+	times, words := r.forgotten(), []string{section}
 	if p.AsOf != "" {
 		words = append(words, "as of "+p.AsOf)
 	}
@@ -237,7 +253,7 @@ func (r *Room) head(ctx context.Context, a viewer.Actor, p viewer.Place, section
 	}
 	h, c, err := r.banner(ctx, a, source, id, p)
 	if err == nil {
-		r.visited(a, p.Ref)
+		r.visited(a, p.Ref, times)
 	}
 	return h, c, err
 }
@@ -326,9 +342,12 @@ func (r *Room) days(source string) (list []time.Time, err error) {
 // keptRecent is how many patients are remembered for an account.
 const keptRecent = 12
 
-func (r *Room) visited(a viewer.Actor, ref viewer.Ref) {
+func (r *Room) visited(a viewer.Actor, ref viewer.Ref, times uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if times != r.times {
+		return
+	}
 	list := slices.DeleteFunc(r.recent[a.Account], func(one viewer.Ref) bool { return one == ref })
 	r.recent[a.Account] = append([]viewer.Ref{ref}, list...)[:min(len(list)+1, keptRecent)]
 }

@@ -2,6 +2,7 @@ package charts_test
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -121,6 +122,30 @@ func TestLocked(t *testing.T) {
 	p, err := d.Patients(t.Context(), doctor, viewer.PatientQuery{Rows: 50})
 	if err != nil || len(p.List) != 1 || len(p.Recent) != 0 {
 		t.Errorf("after unlocking: %v, %v", p, err)
+	}
+}
+
+// TestForgottenMeanwhile: what was under way when the last one left is not remembered,
+// also where somebody else still holds the key.
+func TestForgottenMeanwhile(t *testing.T) {
+	d := newDesk(t, anna, ben)
+	done := make(chan error)
+	release := d.hold()
+	go func() {
+		_, err := d.Chart(t.Context(), doctor, d.at("anna", ""), "summary")
+		done <- err
+	}()
+	for !strings.Contains(strings.Join(d.journal(), "\n"), "chart.view") {
+		runtime.Gosched()
+	}
+	d.Forget()
+	release()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	p, err := d.Patients(t.Context(), doctor, viewer.PatientQuery{Rows: 50})
+	if err != nil || len(p.List) != 2 || len(p.Recent) != 0 {
+		t.Errorf("%v, %v", p.Recent, err)
 	}
 }
 

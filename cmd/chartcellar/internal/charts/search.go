@@ -38,6 +38,7 @@ type searches struct {
 // A search goes on by itself.
 type search struct {
 	id, account string
+	emergency   string // under which it began
 	ask         viewer.SearchAsk
 	words, copy string
 	started     time.Time
@@ -100,7 +101,7 @@ func (r *Room) StartSearch(ctx context.Context, a viewer.Actor, ask viewer.Searc
 	if r.m.Locked() {
 		return "", viewer.ErrLocked
 	}
-	s := &search{id: rand.Text(), account: a.Account, ask: ask, sensitive: a.Sensitive, started: r.o.Now(), seen: r.o.Now(), now: r.o.Now}
+	s := &search{id: rand.Text(), account: a.Account, emergency: a.Emergency, ask: ask, sensitive: a.Sensitive, started: r.o.Now(), seen: r.o.Now(), now: r.o.Now}
 	s.several = len(r.o.Sources()) > 1
 	var err error
 	if s.words, err = r.prepare(s); err != nil {
@@ -363,8 +364,11 @@ func (r *Room) findSearch(a viewer.Actor, id string) (*search, error) {
 		return nil, viewer.ErrLocked
 	}
 	s := r.searches.find(a.Account, id)
-	if s == nil {
+	switch {
+	case s == nil:
 		return nil, viewer.ErrNotFound
+	case s.sensitive && !a.Sensitive, s.emergency != "" && s.emergency != a.Emergency: // counts do not say what they were made of
+		return nil, &viewer.Refusal{Words: "This search looked at what is labelled sensitive, which and the access under which it began has ended. Search again."}
 	}
 	s.due()
 	s.mu.Lock()

@@ -248,12 +248,6 @@ func TestSearchSensitive(t *testing.T) {
 	if some.Hits != 3 || some.Withheld != 3 || strings.Contains(fmt.Sprint(foundLines(some)), "Hidden") {
 		t.Errorf("staff: %+v", some)
 	}
-	other := doctor
-	other.Sensitive = false
-	later, err := d.Search(t.Context(), other, all.ID, 0, rowsOf)
-	if err != nil || later.Withheld != 2 || strings.Contains(fmt.Sprint(foundLines(later)), "Müller") || strings.Contains(fmt.Sprint(foundLines(later)), "Hidden") {
-		t.Errorf("afterwards: %q, %d, %v", foundLines(later), later.Withheld, err)
-	}
 	for who, want := range map[*viewer.Actor]string{&doctor: "2 3", &staff: "2 2"} {
 		res := d.search(*who, viewer.SearchAsk{Kind: viewer.SearchCodes, Text: "canary"})
 		if got := fmt.Sprint(res.Found+1, " ", res.Codes[0].Patients); got != want {
@@ -266,19 +260,66 @@ func TestSearchSensitive(t *testing.T) {
 			t.Errorf("a group for %s: %+v", who.Account, res)
 		}
 	}
+	// How many are not shown does not tell what they have: for the one label among the
+	// Conditions, and the one patient who is labelled.
+	for _, text := range []string{"canary", "nothing of the kind"} {
+		res := d.search(staff, viewer.SearchAsk{Kind: viewer.SearchCohort, Has: []viewer.CodeAsk{{Kind: chart.HasProblem, Text: text}}})
+		if res.Withheld != 2 {
+			t.Errorf("a group of %s: %d are withheld, want 2", text, res.Withheld)
+		}
+	}
+}
+
+// TestSearchAfterEmergency: what was found under emergency access is not shown after it
+// ended, nor in another one; who takes a Medication that is labelled is not found.
+func TestSearchAfterEmergency(t *testing.T) {
+	d := newDesk(t, anna, ben, has("c1", "anna", secretLabel, "Canary fever", "2020"), has("c2", "ben", "", "Canary fever", "2020"),
+		`{"resourceType":"DocumentReference","id":"n3","status":"current","subject":{"reference":"Patient/ben"},"content":[{"attachment":{"contentType":"text/plain","url":"Binary/b1"}}]}`,
+		`{"resourceType":"Binary","id":"b1",`+secretLabel+`"contentType":"text/plain","data":"`+base64.StdEncoding.EncodeToString([]byte("canary"))+`"}`,
+		`{"resourceType":"MedicationRequest","id":"m","status":"active","intent":"order","subject":{"reference":"Patient/ben"},"medicationReference":{"reference":"Medication/x"}}`,
+		`{"resourceType":"Medication","id":"x",`+secretLabel+`"code":{"text":"Canaryl"}}`)
+	urgent := staff
+	urgent.Sensitive, urgent.Emergency = true, "E1"
+	again := urgent
+	again.Emergency = "E2"
+	asks := []viewer.SearchAsk{{Kind: viewer.SearchNotes, Text: "canary"}, {Kind: viewer.SearchCodes, Text: "canary"},
+		{Kind: viewer.SearchCohort, Has: []viewer.CodeAsk{{Kind: chart.HasProblem, Text: "canary"}}}}
+	for _, ask := range asks {
+		res := d.search(urgent, ask)
+		for _, who := range []viewer.Actor{staff, again} {
+			later, err := d.Search(t.Context(), who, res.ID, 0, rowsOf)
+			var refused *viewer.Refusal
+			if !errors.As(err, &refused) || later.Found+len(later.Patients)+len(later.Codes)+len(later.People) > 0 {
+				t.Errorf("%s, later under %q: %+v, %v", ask.Kind, who.Emergency, later, err)
+			}
+			if _, err := d.CohortCSV(t.Context(), who, res.ID); !errors.As(err, &refused) {
+				t.Errorf("%s, as a file under %q: %v", ask.Kind, who.Emergency, err)
+			}
+		}
+	}
+	for who, want := range map[*viewer.Actor]int{&urgent: 1, &staff: 0} {
+		drug := viewer.SearchAsk{Kind: viewer.SearchCohort, Has: []viewer.CodeAsk{{Kind: chart.HasMedicine, Text: "canaryl"}}}
+		if res := d.search(*who, drug); res.Found != want {
+			t.Errorf("%q finds %d who take what is labelled, want %d", who.Emergency, res.Found, want)
+		}
+	}
 }
 
 // TestSearchSealed: a patient who is sealed is not found, and no longer shown.
 func TestSearchSealed(t *testing.T) {
 	d := newDesk(t, anna, ben, note("n1", "anna", "", "canary"), has("c1", "ben", "", "Canary fever", "2020"))
 	ask := viewer.SearchAsk{Kind: viewer.SearchNotes, Text: "canary"}
-	before := d.search(doctor, ask)
+	before, codes := d.search(doctor, ask), d.search(doctor, viewer.SearchAsk{Kind: viewer.SearchCodes, Text: "canary"})
 	if err := d.m.SealPatient(t.Context(), "main", "ben", "owner", "sent by mistake"); err != nil {
 		t.Fatal(err)
 	}
 	later, err := d.Search(t.Context(), doctor, before.ID, 0, rowsOf)
 	if err != nil || len(before.Patients) != 2 || len(later.Patients) != 1 || later.Patients[0].ID != "anna" {
 		t.Errorf("before %d, later %+v, %v", len(before.Patients), later, err)
+	}
+	var refused *viewer.Refusal
+	if res, err := d.Search(t.Context(), doctor, codes.ID, 0, rowsOf); !errors.As(err, &refused) || len(res.Codes) > 0 {
+		t.Errorf("codes of one who is sealed: %+v, %v", res, err)
 	}
 	if res := d.search(doctor, ask); res.Hits != 1 || res.Sealed != 2 || res.Looked != res.Of-2 {
 		t.Errorf("%+v", res)

@@ -54,7 +54,7 @@ func (r *Room) newCodes(s *search) (finds, string, error) {
 // run implements finds.
 func (f *codeFinds) run(ctx context.Context, s *search) error {
 	for _, scan := range s.scans {
-		matchers := codeMatchers(ctx, scan, f.terms)
+		matchers := codeMatchers(ctx, s, scan, f.terms)
 		err := s.through(ctx, scan, func(w int, rec chart.Resource) error {
 			if coded := matchers[w].Match(rec); len(coded.Codings) > 0 && !coded.Void {
 				f.add(patientID{scan.Source, PatientOf(rec.Raw)}, rec.Type, coded.Codings)
@@ -69,9 +69,9 @@ func (f *codeFinds) run(ctx context.Context, s *search) error {
 }
 
 // codeMatchers returns one for each goroutine of a scan.
-func codeMatchers(ctx context.Context, scan *Scan, terms *chart.CodeSearch) (list []*chart.CodeMatcher) {
+func codeMatchers(ctx context.Context, s *search, scan *Scan, terms *chart.CodeSearch) (list []*chart.CodeMatcher) {
 	for range scan.AtOnce() {
-		list = append(list, terms.Matcher(scan.Finder(ctx)))
+		list = append(list, terms.Matcher(names(ctx, viewer.Actor{Sensitive: s.sensitive}, scan.Reading)))
 	}
 	return list
 }
@@ -116,8 +116,17 @@ func (c *codeCount) count(patient int) {
 
 // page implements finds. Codes name no patient.
 func (f *codeFinds) page(_ context.Context, _ viewer.Actor, out *viewer.SearchResult, rows int) ([]shown, error) {
+	sealed, err := f.r.sealed()
+	if err != nil {
+		return nil, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	for p := range sealed {
+		if _, counted := f.numbers[p]; counted {
+			return nil, &viewer.Refusal{Words: "A patient whose records were counted here has been sealed since. Search again."}
+		}
+	}
 	var list []viewer.CodeRow
 	for id, n := range f.codes {
 		row := viewer.CodeRow{Coding: id.Coding, Type: id.typ, Records: n.records}

@@ -25,9 +25,10 @@ type cohortFinds struct {
 	at    time.Time           // for ages
 
 	// mu covers what follows.
-	mu   sync.Mutex
-	void int
-	list []cohortPatient // once everything was looked at, in the order of names
+	mu       sync.Mutex
+	void     int
+	list     []cohortPatient // once everything was looked at, in the order of names
+	withheld int             // patients whose own record is labelled, whether or not they have it
 }
 
 // A having is one thing that a patient must have, with the scans that find it.
@@ -39,15 +40,14 @@ type having struct {
 // A cohortPatient is one of the patients; who has no record of his own has only an id.
 type cohortPatient struct {
 	patientID
-	packed    chart.Packed
-	sensitive bool // the patient's own record is labelled
+	packed chart.Packed
 	times
 	shown bool
 }
 
 // newCohortPatient packs a patient: there may be very many.
 func newCohortPatient(p *person, t times) cohortPatient {
-	return cohortPatient{patientID{p.source, p.ID}, p.Pack(), p.Sensitive, t, false}
+	return cohortPatient{patientID{p.source, p.ID}, p.Pack(), t, false}
 }
 
 func (p *cohortPatient) person() *person { return &person{p.packed.Entry(), p.source} }
@@ -131,7 +131,7 @@ func (f *cohortFinds) run(ctx context.Context, s *search) error {
 
 // having finds the patients of a source who have one thing.
 func (f *cohortFinds) having(ctx context.Context, s *search, scan *Scan, terms *chart.CodeSearch, to map[patientID]times) error {
-	matchers := codeMatchers(ctx, scan, terms)
+	matchers := codeMatchers(ctx, s, scan, terms)
 	return s.through(ctx, scan, func(w int, rec chart.Resource) error {
 		coded := matchers[w].Match(rec)
 		if len(coded.Codings) == 0 {
@@ -160,7 +160,7 @@ func (f *cohortFinds) gather(ctx context.Context, s *search, found []map[patient
 	}
 	fits := fitting(f.query, f.at)
 	var list []cohortPatient
-	known := map[patientID]bool{}
+	known, withheld := map[patientID]bool{}, 0
 	for i := range p.list {
 		one := p.list[i].person()
 		id := patientID{one.source, one.ID}
@@ -168,7 +168,12 @@ func (f *cohortFinds) gather(ctx context.Context, s *search, found []map[patient
 		if len(found) > 0 {
 			known[id] = true
 		}
-		if all && fits(&one) {
+		switch {
+		case one.Sensitive && !s.sensitive:
+			if s.ask.EMR == "" || s.ask.EMR == one.source {
+				withheld++ // whether or not it fits: that would tell who it is
+			}
+		case all && fits(&one):
 			list = append(list, newCohortPatient(&one, t))
 		}
 	}
@@ -177,7 +182,7 @@ func (f *cohortFinds) gather(ctx context.Context, s *search, found []map[patient
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.list = list
+	f.list, f.withheld = list, withheld
 	return nil
 }
 
@@ -209,35 +214,29 @@ func unknown(found []map[patientID]times, known map[patientID]bool) (list []coho
 	return list
 }
 
-// open returns the places of those whom an actor may see, and how many others there are.
-// The caller holds mu.
-func (f *cohortFinds) open(a viewer.Actor) (places []int, withheld int, err error) {
+// open returns the places of those who were not sealed since. The caller holds mu.
+func (f *cohortFinds) open() (places []int, err error) {
 	sealed, err := f.r.sealed()
-	if err != nil {
-		return nil, 0, err
-	}
-	for i := range f.list {
-		p := &f.list[i]
-		switch {
-		case sealed[p.patientID]:
-		case p.sensitive && !a.Sensitive:
-			withheld++
-		default:
-			places = append(places, i)
-		}
-	}
-	return places, withheld, nil
-}
-
-// page implements finds.
-func (f *cohortFinds) page(_ context.Context, a viewer.Actor, out *viewer.SearchResult, rows int) (views []shown, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	places, withheld, err := f.open(a)
 	if err != nil {
 		return nil, err
 	}
-	out.Found, out.Void, out.Withheld = len(places), f.void, out.Withheld+withheld
+	for i := range f.list {
+		if !sealed[f.list[i].patientID] {
+			places = append(places, i)
+		}
+	}
+	return places, nil
+}
+
+// page implements finds.
+func (f *cohortFinds) page(_ context.Context, _ viewer.Actor, out *viewer.SearchResult, rows int) (views []shown, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	places, err := f.open()
+	if err != nil {
+		return nil, err
+	}
+	out.Found, out.Void, out.Withheld = len(places), f.void, out.Withheld+f.withheld
 	for _, i := range places[min(out.From, len(places)):min(out.From+rows, len(places))] {
 		p := &f.list[i]
 		out.People = append(out.People, viewer.CohortRow{PatientRow: f.r.row(p.person(), f.at), Records: p.records, First: p.first, Last: p.last})
@@ -267,7 +266,7 @@ func (r *Room) CohortCSV(_ context.Context, a viewer.Actor, id string) ([]byte, 
 	if res := s.result(); res.Running || res.Why != "" {
 		return nil, &viewer.Refusal{Words: "The search has not looked at everything, so the list is not whole. Let it come to its end, or start it again. Nothing was exported."}
 	}
-	list, err := f.all(a)
+	list, err := f.all()
 	if err != nil {
 		return nil, locked(err)
 	}
@@ -278,11 +277,11 @@ func (r *Room) CohortCSV(_ context.Context, a viewer.Actor, id string) ([]byte, 
 	return cohortFile(list, f.at.In(r.o.Zone()))
 }
 
-// all returns those whom an actor may see.
-func (f *cohortFinds) all(a viewer.Actor) (list []cohortPatient, err error) {
+// all returns those who were not sealed since.
+func (f *cohortFinds) all() (list []cohortPatient, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	places, _, err := f.open(a)
+	places, err := f.open()
 	for _, i := range places {
 		list = append(list, f.list[i])
 	}

@@ -45,7 +45,6 @@ type foundPatient struct {
 // A foundHit is a record that was found.
 type foundHit struct {
 	typ, id, title, date, label string
-	sensitive                   bool
 	chart.Hit
 }
 
@@ -115,7 +114,7 @@ func (f *noteFinds) run(ctx context.Context, s *search) error {
 // add keeps a record that was found, as long as there is room.
 func (f *noteFinds) add(rd *Reading, rec chart.Resource, hit chart.Hit) {
 	labels := chart.Labels(rec.Raw)
-	one := foundHit{rec.Type, rec.ID, chart.TitleOf(rec.Raw), chart.DateOf(rec.Raw), chart.LabelWords(labels), chart.AnySensitive(labels), hit}
+	one := foundHit{rec.Type, rec.ID, chart.TitleOf(rec.Raw), chart.DateOf(rec.Raw), chart.LabelWords(labels), hit}
 	id := patientID{rd.Source, PatientOf(rec.Raw)}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -139,7 +138,7 @@ func (f *noteFinds) page(ctx context.Context, a viewer.Actor, out *viewer.Search
 	if err != nil {
 		return nil, err
 	}
-	list := f.take(a, sealed, out, rows)
+	list := f.take(sealed, out, rows)
 	var views []shown
 	for _, p := range list {
 		row, err := f.r.person(ctx, a, p.rd, p.id, f.at)
@@ -158,21 +157,17 @@ func (f *noteFinds) page(ctx context.Context, a viewer.Actor, out *viewer.Search
 	return views, nil
 }
 
-// take returns copies of the patients of a page, with the records that the actor may see.
-func (f *noteFinds) take(a viewer.Actor, sealed map[patientID]bool, out *viewer.SearchResult, rows int) (list []foundPatient) {
+// take returns copies of the patients of a page.
+func (f *noteFinds) take(sealed map[patientID]bool, out *viewer.SearchResult, rows int) (list []foundPatient) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	out.Hits, out.Kept = f.hits, f.kept
 	for _, p := range f.patients {
-		one := *p
-		one.hits = slices.Clone(p.hits)
-		if !a.Sensitive {
-			one.hits = slices.DeleteFunc(one.hits, func(h foundHit) bool { return h.sensitive })
-			out.Withheld += len(p.hits) - len(one.hits)
-		}
-		if len(one.hits) == 0 || sealed[p.patientID] {
+		if sealed[p.patientID] {
 			continue
 		}
+		one := *p
+		one.hits = slices.Clone(p.hits)
 		if out.Found >= out.From && len(list) < rows {
 			list = append(list, one)
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,6 +38,8 @@ type Downtime struct {
 
 // A Block is one patient on it. What the copy does not say is empty, or says why.
 type Block struct {
+	EMR       string   `json:"emr"`  // its source, and
+	Patient   string   `json:"id"`   // the id of the patient in it: for the journal and for seals
 	When      []string `json:"when"` // appointments or the last visit
 	Name      string   `json:"name"`
 	Facts     []string `json:"facts"` // birth date with age, sex, MRN, phone
@@ -181,6 +184,15 @@ func ReadDowntime(r io.Reader) (d Downtime, err error) {
 		return d, fmt.Errorf("read a downtime sheet: %w", err)
 	}
 	return d, nil
+}
+
+// Without takes the patients off whom somebody has sealed since the sheet was made.
+func (d *Downtime) Without(sealed func(emr, patient string) bool) {
+	n := len(d.Patients)
+	d.Patients = slices.DeleteFunc(d.Patients, func(b Block) bool { return sealed(b.EMR, b.Patient) })
+	if n -= len(d.Patients); n > 0 {
+		d.Notes = append(d.Notes, "Since it was made, "+several(n, "patient was", "patients were")+" sealed and taken off it.")
+	}
 }
 
 // Bytes returns the sheet as it is kept: JSON, gzip.

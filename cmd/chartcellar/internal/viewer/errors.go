@@ -138,7 +138,7 @@ func (s *Server) fail(r *request, err error) {
 	if p.Status == http.StatusInternalServerError {
 		s.o.Log.ErrorContext(r.Context(), "page failed", append(attrs, "err", err)...)
 	} else {
-		s.o.Log.InfoContext(r.Context(), "page refused", append(attrs, "why", err.Error())...)
+		s.o.Log.InfoContext(r.Context(), "page refused", append(attrs, "why", loggedWhy(err))...)
 	}
 	if p.Status == 499 {
 		return
@@ -147,6 +147,16 @@ func (s *Server) fail(r *request, err error) {
 		s.o.Log.ErrorContext(r.Context(), "error page failed", "request", r.id, "err", err)
 		http.Error(r.w, p.Title+"\n"+p.What+"\nNumber: "+r.id, p.Status)
 	}
+}
+
+// loggedWhy is what the log says of a refusal. The words for the person at the screen may
+// repeat what somebody typed or what a file is called, and are not among it.
+func loggedWhy(err error) string {
+	var words *Refusal
+	if errors.As(err, &words) {
+		return "told in words"
+	}
+	return err.Error()
 }
 
 // leave sends the browser to a page of the door and remembers where it was.

@@ -1,9 +1,11 @@
 package viewer_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/csv"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -352,5 +354,23 @@ func TestNoPatientInAddresses(t *testing.T) {
 	}
 	if list < 100 {
 		t.Errorf("only %d addresses were found", list)
+	}
+}
+
+// TestNothingTypedInTheLog: what a refusal says to the person at the screen stands on the
+// page, and not in the log of the program.
+func TestNothingTypedInTheLog(t *testing.T) {
+	d := practice()
+	var log bytes.Buffer
+	o := newOffice(t, d, func(v *viewer.Options) { v.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	token := o.settle()[access.Doctor]
+	d.broken = &viewer.Refusal{Words: "The copy has no records of the type Müller. Nothing was searched."}
+	text := body(t, o.ask(ask{path: "/chart/" + patientRef() + "/timeline", token: token}))
+	if !strings.Contains(text, "type Müller") {
+		t.Errorf("the page says %s", text)
+	}
+	got := slices.DeleteFunc(strings.Split(log.String(), "\n"), func(l string) bool { return !strings.Contains(l, "page refused") })
+	if len(got) != 1 || strings.Contains(got[0], "ller") {
+		t.Errorf("the log says %q", got)
 	}
 }

@@ -67,7 +67,8 @@ func (s *Server) serveSearch(r *request) error {
 	p := searchPage{Fields: map[string]string{}}
 	if id := r.URL.Query().Get("again"); id != "" {
 		res, err := s.o.Backend.Search(r.Context(), r.actor(), id, 0, func(SearchKind) int { return 0 })
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		var old *Refusal // it is not shown any more
+		if err != nil && !errors.Is(err, ErrNotFound) && !errors.As(err, &old) {
 			return err
 		}
 		p.fill(res.Ask)
