@@ -5,7 +5,7 @@ type plan struct {
 	key, title string
 	types      []string
 	columns    []string
-	brief      []int // columns that a summary shows
+	brief      []int // columns that a summary shows; always those that say it was not so
 	groups     []string
 	limits     []int // rows shown of each group; 0: all
 	oldFirst   bool  // group 0 is in order of time
@@ -24,7 +24,7 @@ func plans() []plan {
 			groups: []string{"Active", "No status given", "Inactive or resolved", "Refuted"},
 			limits: []int{0, 20, 10, 10}, read: problem},
 		{key: "medicines", title: "MEDICINES", types: []string{"MedicationRequest", "MedicationStatement"},
-			columns: []string{"medicine", "directions", "status", "since", "by"}, brief: []int{0, 1},
+			columns: []string{"medicine", "directions", "status", "since", "by"}, brief: []int{0, 1, 2},
 			groups: []string{"NOT to be given", "Current", "Planned, proposed or of unknown status",
 				"Stopped or completed"},
 			limits: []int{0, 0, 20, 10}, read: medicine},
@@ -36,32 +36,32 @@ func plans() []plan {
 			columns: []string{"measure", "latest", "flag", "range of this result", "on", "earlier"}, brief: []int{0, 1, 2, 4},
 			groups: []string{""}, limits: []int{20}, read: vital},
 		{key: "reports", title: "REPORTS", types: []string{"DiagnosticReport"},
-			columns: []string{"date", "report", "status", "holds", "by"}, brief: []int{0, 1},
+			columns: []string{"date", "report", "status", "holds", "by"}, brief: []int{0, 1, 2},
 			groups: []string{""}, limits: []int{10}, read: report},
 		{key: "visits", title: "VISITS", types: []string{"Encounter"},
-			columns: []string{"date", "visit", "reason", "with", "status"}, brief: []int{0, 1, 2},
+			columns: []string{"date", "visit", "reason", "with", "status"}, brief: []int{0, 1, 2, 4},
 			groups: []string{""}, limits: []int{12}, read: visit},
 		{key: "procedures", title: "PROCEDURES", types: []string{"Procedure"},
-			columns: []string{"date", "procedure", "reason", "status"}, brief: []int{0, 1},
+			columns: []string{"date", "procedure", "reason", "status"}, brief: []int{0, 1, 3},
 			groups: []string{""}, limits: []int{10}, read: procedure},
 		{key: "immunizations", title: "IMMUNIZATIONS", types: []string{"Immunization"},
 			columns: []string{"vaccine", "date", "dose", "lot", "status"}, brief: []int{0, 1},
 			groups: []string{"Given", "NOT done"}, limits: []int{20, 0}, read: immunization},
 		{key: "documents", title: "DOCUMENTS", types: []string{"DocumentReference"},
-			columns: []string{"date", "document", "author", "format", "status"}, brief: []int{0, 1, 2},
+			columns: []string{"date", "document", "author", "format", "status"}, brief: []int{0, 1, 2, 4},
 			groups: []string{"", "Superseded"}, limits: []int{12, 5}, read: document},
 		{key: "orders", title: "ORDERS", types: []string{"ServiceRequest"},
-			columns: []string{"date", "order", "reason", "by", "status"}, brief: []int{0, 1},
+			columns: []string{"date", "order", "reason", "by", "status"}, brief: []int{0, 1, 4},
 			groups: []string{"Open", "Done, stopped or of unknown status"}, limits: []int{20, 10}, read: serviceOrder},
 		{key: "plan", title: "PLAN AND TEAM", types: []string{"CarePlan", "Goal", "CareTeam"},
 			columns: []string{"plan, goal or team", "holds", "since", "by", "status"}, brief: []int{0, 4},
 			groups: []string{"Care plans", "Goals", "Care teams"}, limits: []int{5, 10, 5}, read: planAndTeam},
 		{key: "appointments", title: "APPOINTMENTS", types: []string{"Appointment"},
 			columns: []string{"date", "for", "with", "status"}, brief: []int{0, 1, 2},
-			groups: []string{"Coming", "Past", "No date"}, limits: []int{10, 5, 5}, oldFirst: true,
+			groups: []string{"Coming", "Past", "No date", "Cancelled or missed"}, limits: []int{10, 5, 5, 5}, oldFirst: true,
 			read: appointment},
 		{key: "coverage", title: "COVERAGE", types: []string{"Coverage"},
-			columns: []string{"payer", "member", "plan", "period", "status"}, brief: []int{0, 1, 3},
+			columns: []string{"payer", "member", "plan", "period", "status"}, brief: []int{0, 1, 3, 4},
 			groups: []string{""}, limits: []int{10}, read: coverage},
 		{key: "other", title: "OTHER RECORDS", columns: []string{"kind", "record"}, brief: []int{0, 1}, groups: []string{""}},
 	}

@@ -166,9 +166,11 @@ func appointment(b *Builder, r Resource) (item, error) {
 	}
 	it := item{hidden: a.Status == fhir.AppointmentStatusEnteredInError, when: moment(str(a.Start))}
 	switch {
+	case a.Status == fhir.AppointmentStatusCancelled || a.Status == fhir.AppointmentStatusNoshow:
+		it.group = 3
 	case it.when.IsZero():
 		it.group = 2
-	case it.when.Before(b.o.At.Add(-24 * time.Hour)):
+	case it.when.Before(today(b.o.At)):
 		it.group = 1
 	}
 	var with []string
@@ -185,6 +187,12 @@ func appointment(b *Builder, r Resource) (item, error) {
 	it.row = Row{Cells: []string{showDate(str(a.Start)), what, join(", ", with...),
 		join(", ", a.Status.Code(), concept(a.CancelationReason))}, More: CleanLine(str(a.Comment))}
 	return it, nil
+}
+
+// today is when the day of a moment began, where that is.
+func today(at time.Time) time.Time {
+	y, m, d := at.Date()
+	return time.Date(y, m, d, 0, 0, 0, 0, at.Location())
 }
 
 // FormatName names a content type as people do.

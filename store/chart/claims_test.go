@@ -1,0 +1,347 @@
+package chart_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"chartcellar/store/chart"
+)
+
+// brief writes what the summary shows of a section.
+func brief(s *chart.Section) string {
+	var out []string
+	for _, g := range s.Groups {
+		for _, r := range g.Rows {
+			cells := []string{g.Title}
+			for _, i := range s.Brief {
+				cells = append(cells, r.Cells[i])
+			}
+			out = append(out, strings.Join(cells, "|"))
+		}
+	}
+	return strings.Join(out, "\n")
+}
+
+// TestBriefState is that the summary never shows what did not take place, or is not to,
+// as if it had.
+func TestBriefState(t *testing.T) {
+	tests := []struct{ name, key, line, want string }{
+		{"a cancelled visit", "visits", `{"resourceType":"Encounter","id":"1","status":"cancelled","class":{"code":"AMB"}}`, "cancelled"},
+		{"a planned visit", "visits", `{"resourceType":"Encounter","id":"1","status":"planned","class":{"code":"AMB"}}`, "planned"},
+		{"a procedure that was not done", "procedures", `{"resourceType":"Procedure","id":"1","status":"not-done","code":{"text":"Colonoscopy"}}`, "NOT DONE"},
+		{"a cancelled report", "reports", `{"resourceType":"DiagnosticReport","id":"1","status":"cancelled","code":{"text":"CT"}}`, "cancelled"},
+		{"a preliminary report", "reports", `{"resourceType":"DiagnosticReport","id":"1","status":"preliminary","code":{"text":"CT"}}`, "preliminary"},
+		{"an order against something", "orders", `{"resourceType":"ServiceRequest","id":"1","status":"active","intent":"order","doNotPerform":true,"code":{"text":"CPR"}}`, "NOT TO BE DONE"},
+		{"a medicine on hold", "medicines", `{"resourceType":"MedicationRequest","id":"1","status":"on-hold","intent":"order","medicationCodeableConcept":{"text":"Warfarin"}}`, "on-hold"},
+		{"a preliminary document", "documents", `{"resourceType":"DocumentReference","id":"1","status":"current","docStatus":"preliminary","content":[{"attachment":{"title":"Letter"}}]}`, "preliminary"},
+		{"a cancelled insurance", "coverage", `{"resourceType":"Coverage","id":"1","status":"cancelled","payor":[{"display":"Blue"}]}`, "cancelled"},
+		{"a missed appointment", "appointments", `{"resourceType":"Appointment","id":"1","status":"noshow","start":"2026-07-01T10:00:00Z"}`, "Cancelled or missed|"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if got := brief(section(t, build(t, chart.Options{}, patient, tt.line), tt.key)); !strings.Contains(got, tt.want) {
+				t.Errorf("the summary says %q, want %q in it", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestWhichAppointments puts appointments where a reader looks for them.
+func TestWhichAppointments(t *testing.T) {
+	tests := []struct{ name, rest, want string }{
+		{"yesterday", `"status":"booked","start":"2026-05-31T15:00:00Z"`, "Past"},
+		{"this morning", `"status":"booked","start":"2026-06-01T08:00:00Z"`, "Coming"},
+		{"tomorrow", `"status":"booked","start":"2026-06-02T08:00:00Z"`, "Coming"},
+		{"this evening, where it is the day before", `"status":"booked","start":"2026-05-31T22:00:00-08:00"`, "Coming"},
+		{"tomorrow, cancelled", `"status":"cancelled","start":"2026-06-02T08:00:00Z"`, "Cancelled or missed"},
+		{"last year, missed", `"status":"noshow","start":"2025-06-02T08:00:00Z"`, "Cancelled or missed"},
+		{"no time", `"status":"proposed"`, "No date"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := section(t, build(t, chart.Options{}, patient, `{"resourceType":"Appointment","id":"1",`+tt.rest+`}`), "appointments")
+			if len(s.Groups) != 1 || s.Groups[0].Title != tt.want {
+				t.Errorf("it is in %+v, want %q", s.Groups, tt.want)
+			}
+		})
+	}
+}
+
+// TestDirections is how a medicine is taken.
+func TestDirections(t *testing.T) {
+	tests := []struct{ name, dosage, want string }{
+		{"two without an order are not said to follow each other", `[{"text":"1 in the morning"},{"text":"2 at night"}]`, "1 in the morning; and 2 at night"},
+		{"two at once", `[{"sequence":1,"text":"1 in the morning"},{"sequence":1,"text":"2 at night"}]`, "1 in the morning; and 2 at night"},
+		{"one after the other", `[{"sequence":1,"text":"2 a day"},{"sequence":2,"text":"1 a day"}]`, "2 a day; then 1 a day"},
+		{"as needed is not lost beside words", `[{"text":"1 tablet every 6 hours","asNeededBoolean":true}]`, "1 tablet every 6 hours; as needed"},
+		{"as needed is not said twice", `[{"text":"1 tablet PRN pain","asNeededCodeableConcept":{"text":"pain"}}]`, "1 tablet PRN pain"},
+		{"the most that may be taken", `[{"doseAndRate":[{"doseQuantity":{"value":1,"unit":"tablet"}}],"maxDosePerPeriod":{"numerator":{"value":4,"unit":"g"},"denominator":{"value":1,"unit":"d"}},"maxDosePerAdministration":{"value":1,"unit":"g"}}]`,
+			"1 tablet, at most 1 g at once, at most 4 g : 1 d"},
+		{"a code for how often does not hide for how long", `[{"timing":{"code":{"text":"BID"},"repeat":{"boundsDuration":{"value":10,"unit":"d"},"frequency":2,"period":1,"periodUnit":"d"}}}]`, "BID, more about when: see the record"},
+		{"a code that stands for what is repeated", `[{"timing":{"code":{"text":"BID"},"repeat":{"frequency":2,"period":1,"periodUnit":"d"}}}]`, "BID"},
+		{"at given times", `[{"timing":{"event":["2026-03-01","2026-03-08"]}}]`, "on 2026-03-01, 2026-03-08"},
+		{"over some time", `[{"timing":{"repeat":{"duration":2,"durationUnit":"h","frequency":1,"period":1,"periodUnit":"d"}}}]`, "1 x a day, more about when: see the record"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := section(t, build(t, chart.Options{}, patient, `{"resourceType":"MedicationRequest","id":"1","status":"active","intent":"order","medicationCodeableConcept":{"text":"X"},"dosageInstruction":`+tt.dosage+`}`), "medicines")
+			if got := s.Groups[0].Rows[0].Cells[1]; got != tt.want {
+				t.Errorf("directions %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestSince is when something began, as a record says it.
+func TestSince(t *testing.T) {
+	tests := []struct{ name, onset, want string }{
+		{"an age in years", `"onsetAge":{"value":45,"unit":"years"}`, "at 45 years"},
+		{"an age with a code alone", `"onsetAge":{"value":3,"system":"http://unitsofmeasure.org","code":"d"}`, "at 3 days"},
+		{"one day", `"onsetAge":{"value":1,"code":"d"}`, "at 1 day"},
+		{"less than an age", `"onsetAge":{"value":5,"comparator":"<","unit":"years"}`, "at <5 years"},
+		{"an age without a unit", `"onsetAge":{"value":5}`, "at 5 (no unit given)"},
+		{"an age that is not there", `"onsetAge":{"extension":[{"url":"x","valueCode":"unknown"}]}`, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := section(t, build(t, chart.Options{}, patient, `{"resourceType":"Condition","id":"1","code":{"text":"X"},`+tt.onset+`}`), "problems")
+			if got := s.Groups[0].Rows[0].Cells[2]; got != tt.want {
+				t.Errorf("since %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestNotMadeUp are things that a model would add, and marks of other systems that look
+// like HL7's.
+func TestNotMadeUp(t *testing.T) {
+	tests := []struct{ name, key, line, want, never string }{
+		{"a step of a plan without a status", "plan", `{"resourceType":"CarePlan","id":"1","status":"active","intent":"plan","activity":[{"detail":{"code":{"text":"Diet"}}}]}`, "Diet (no status given)", "not-started"},
+		{"a step with one", "plan", `{"resourceType":"CarePlan","id":"1","status":"active","intent":"plan","activity":[{"detail":{"status":"not-started","code":{"text":"Diet"}}}]}`, "Diet (not-started)", "no status"},
+		{"a flag of the laboratory's own that looks like one of HL7's", "results", obs("1", "X", "2026-01-01", num("1", "g")+`,"interpretation":[{"coding":[{"system":"urn:lab:marks","code":"S","display":"see note"}]}]`), "see note", "susceptible"},
+		{"the same mark under HL7's name", "results", obs("1", "X", "2026-01-01", num("1", "g")+`,"interpretation":[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation","code":"S","display":"Susceptible"}]}]`), "susceptible", "Susceptible"},
+		{"a mark of another system with the same words", "results", obs("1", "X", "2026-01-01", num("1", "g")+`,"interpretation":[{"coding":[{"system":"urn:lab:marks","code":"H","display":"High"}]}]`), "HIGH", "High"},
+		{"a mark of another system without words", "results", obs("1", "X", "2026-01-01", num("1", "g")+`,"interpretation":[{"coding":[{"system":"urn:lab:marks","code":"N"}]}]`), "urn:lab:marks N", "normal"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got := text(section(t, build(t, chart.Options{}, patient, tt.line), tt.key))
+			if !strings.Contains(got, tt.want) || strings.Contains(got, tt.never) {
+				t.Errorf("it says %q, want %q and not %q", got, tt.want, tt.never)
+			}
+		})
+	}
+}
+
+// TestHiddenErrors are records that were made by mistake, in the less usual ways of
+// saying so.
+func TestHiddenErrors(t *testing.T) {
+	tests := []struct{ name, key, line string }{
+		{"a document, by its docStatus", "documents", `{"resourceType":"DocumentReference","id":"1","status":"current","docStatus":"entered-in-error","content":[{"attachment":{"title":"Letter"}}]}`},
+		{"a record of another type", "other", `{"resourceType":"FamilyMemberHistory","id":"1","status":"entered-in-error"}`},
+		{"a record of another type, by its verification", "other", `{"resourceType":"DetectedIssue","id":"1","status":"final","verificationStatus":{"coding":[{"code":"entered-in-error"}]}}`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c := build(t, chart.Options{}, patient, tt.line)
+			if s := section(t, c, tt.key); s.EnteredInError != 1 || len(s.Groups) != 0 || s.Records != 1 {
+				t.Errorf("%d in error, groups %+v, %d records", s.EnteredInError, s.Groups, s.Records)
+			}
+			if len(c.Timeline.InError) != 1 || len(c.Timeline.Undated) != 0 {
+				t.Errorf("the timeline has it as %+v", c.Timeline)
+			}
+		})
+	}
+}
+
+// TestAgeAtDeath is an age of which the record says not everything.
+func TestAgeAtDeath(t *testing.T) {
+	tests := []struct{ name, born, died, want string }{
+		{"days", "1950-06-15", "2020-06-14", "69 y at death"},
+		{"on the birthday", "1950-06-15", "2020-06-15", "70 y at death"},
+		{"a year alone", "1950-06-15", "2020", "69-70 y at death"},
+		{"a month alone", "1950-06-15", "2020-06", "69-70 y at death"},
+		{"another month alone", "1950-06-15", "2020-07", "70 y at death"},
+		{"both years alone", "1950", "2020", "69-70 y at death"},
+		{"a moment of the evening before", "1950-06-15", "2020-06-14T23:30:00-05:00", "69 y at death"},
+		{"a child of the leap day", "2020-02-29", "2021-02-28T10:00:00Z", "11 months at death"},
+		{"before birth", "1950-06-15", "1949", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			e := chart.NewEntry(res(t, `{"resourceType":"Patient","id":"p","birthDate":"`+tt.born+`","deceasedDateTime":"`+tt.died+`"}`))
+			if got := e.Age(day); got != tt.want {
+				t.Errorf("Age = %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestOnlyFormerName is a patient whose only name is over.
+func TestOnlyFormerName(t *testing.T) {
+	for _, use := range []string{"old", "maiden", "nickname"} {
+		e := chart.NewEntry(res(t, `{"resourceType":"Patient","id":"p","name":[{"use":"`+use+`","family":"Doe","period":{"end":"2001"}}]}`))
+		if e.Name != "Doe" {
+			t.Errorf("%s: Name = %q, want Doe", use, e.Name)
+		}
+	}
+}
+
+// TestLatestOf is which result is the latest where dates are of several kinds.
+func TestLatestOf(t *testing.T) {
+	tests := []struct{ name, older, newer string }{
+		{"a day behind the late evening before", "2026-02-28T23:30:00-05:00", "2026-03-01"},
+		{"a day before the small hours of the next one, far east", "2026-03-01", "2026-03-02T00:30:00+11:00"},
+		{"moments of different places", "2026-03-01T01:00:00Z", "2026-02-28T23:30:00-05:00"},
+		{"a month behind a day of the month before", "2026-02-28T23:30:00-05:00", "2026-03"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			for _, ids := range [][2]string{{"a", "b"}, {"b", "a"}} {
+				c := build(t, chart.Options{}, patient, obs(ids[0], "X", tt.older, num("1", "g")), obs(ids[1], "X", tt.newer, num("2", "g")))
+				if got := c.Measured.Tests[0].Latest.Value.Text; got != "2 g" {
+					t.Errorf("the latest is %s, want 2 g", got)
+				}
+				if got := section(t, c, "results").Groups[0].Rows[0].Cells[1]; got != "2 g" {
+					t.Errorf("the section shows %s, want 2 g", got)
+				}
+				if got := c.Timeline.Events[0].Detail; got != "2 g" {
+					t.Errorf("the timeline begins with %s, want 2 g", got)
+				}
+			}
+		})
+	}
+}
+
+// TestNamelessTests is that results of which nobody says what they are, are not taken for
+// one test.
+func TestNamelessTests(t *testing.T) {
+	c := build(t, chart.Options{}, patient,
+		`{"resourceType":"Observation","id":"1","status":"final","code":{},"effectiveDateTime":"2026-01-01","valueString":"one"}`,
+		`{"resourceType":"Observation","id":"2","status":"final","code":{"coding":[{"system":"http://loinc.org"}]},"effectiveDateTime":"2026-01-02","valueString":"two","component":[{"code":{},"valueString":"part"},{"code":{},"valueString":"part"}]}`)
+	if n := len(c.Measured.Tests); n != 4 {
+		t.Errorf("%d tests, want 4", n)
+	}
+	if n := len(section(t, c, "results").Groups[0].Rows); n != 2 {
+		t.Errorf("%d rows, want 2", n)
+	}
+}
+
+// TestBannerAllergies is the line that everybody reads.
+func TestBannerAllergies(t *testing.T) {
+	gaps := map[string]string{"AllergyIntolerance": "The copy lacks some of these since 2026-01-01: refused."}
+	allergy := func(rest string) string {
+		return `{"resourceType":"AllergyIntolerance","id":"1","patient":{"reference":"Patient/p"},` + rest + `}`
+	}
+	const active = `"clinicalStatus":{"coding":[{"code":"active"}]}`
+	tests := []struct {
+		name  string
+		gaps  map[string]string
+		lines []string
+		want  string
+	}{
+		{"nothing", nil, nil, "None recorded in the copy."},
+		{"nothing, and the copy lacks some", gaps, nil, "None recorded in the copy. The copy lacks some of these since 2026-01-01: refused."},
+		{"one, and the copy lacks some", gaps, []string{allergy(active + `,"code":{"text":"Nuts"}`)}, "Nuts. The copy lacks some of these since 2026-01-01: refused."},
+		{"the record says that there are none", nil, []string{allergy(active + `,"code":{"coding":[{"system":"http://snomed.info/sct","code":"716186003","display":"No known allergy"}]}`)}, "No known allergy"},
+		{"the record says so by a code alone", nil, []string{allergy(active + `,"code":{"coding":[{"system":"http://snomed.info/sct","code":"409137002"}]}`)}, "SNOMED 409137002"},
+		{"refuted", nil, []string{allergy(`"verificationStatus":{"coding":[{"code":"refuted"}]},"code":{"text":"Nuts"}`)}, "none active in the copy; see the section"},
+		{"not confirmed", nil, []string{allergy(active + `,"verificationStatus":{"coding":[{"code":"unconfirmed"}]},"code":{"text":"Nuts"}`)}, "Nuts (unconfirmed)"},
+		{"in words that no code says", nil, []string{allergy(`"clinicalStatus":{"text":"outgrown"},"criticality":"high","code":{"text":"Nuts"}`)}, "Nuts (outgrown, HIGH RISK)"},
+		{"entered in error", nil, []string{allergy(active + `,"verificationStatus":{"coding":[{"code":"entered-in-error"}]},"code":{"text":"Nuts"}`)}, "None recorded in the copy, but for what was entered in error."},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c := build(t, chart.Options{Gaps: tt.gaps}, append([]string{patient}, tt.lines...)...)
+			if got := c.Banner.Allergies; got != tt.want {
+				t.Errorf("the banner says %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestPressureParts is that what is said of the halves of a blood pressure is not lost.
+func TestPressureParts(t *testing.T) {
+	half := func(code, rest string) string {
+		return `{"code":{"text":"` + map[string]string{"8480-6": "Upper", "8462-4": "Lower"}[code] + `","coding":[{"system":"http://loinc.org","code":"` + code + `"}]},` + rest + `}`
+	}
+	pressure := func(upper, lower string) string {
+		return `{"resourceType":"Observation","id":"1","status":"final","category":[{"coding":[{"code":"vital-signs"}]}],"effectiveDateTime":"2026-01-01","code":{"text":"Blood pressure"},"component":[` +
+			half("8480-6", upper) + "," + half("8462-4", lower) + `]}`
+	}
+	const u = `"valueQuantity":{"value":190,"unit":"mmHg"}`
+	const l = `"valueQuantity":{"value":120,"unit":"mmHg"}`
+	tests := []struct{ name, line, value, flag, ranges string }{
+		{"nothing but numbers", pressure(u, l), "190/120 mmHg", "", ""},
+		{"ranges of both", pressure(u+`,"referenceRange":[{"high":{"value":140,"unit":"mmHg"}}]`, l+`,"referenceRange":[{"high":{"value":90,"unit":"mmHg"}}]`),
+			"190/120 mmHg", "Upper: above range, Lower: above range", "Upper: <= 140 mmHg; Lower: <= 90 mmHg"},
+		{"one of them within its range", pressure(u+`,"referenceRange":[{"high":{"value":200,"unit":"mmHg"}}]`, l+`,"referenceRange":[{"high":{"value":90,"unit":"mmHg"}}]`),
+			"190/120 mmHg", "Lower: above range", "Upper: <= 200 mmHg; Lower: <= 90 mmHg"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c := build(t, chart.Options{}, patient, tt.line)
+			r := section(t, c, "vitals").Groups[0].Rows[0]
+			if r.Cells[1] != tt.value || r.Cells[2] != tt.flag || r.Cells[3] != tt.ranges {
+				t.Errorf("the section says %q", r.Cells)
+			}
+			one := c.Measured.Vitals()[0].Latest
+			if one.Value.Text != tt.value || one.Flag.Words != tt.flag || strings.Join(one.Ranges, "; ") != tt.ranges {
+				t.Errorf("the page says %q, %q, %q", one.Value.Text, one.Flag.Words, one.Ranges)
+			}
+		})
+	}
+}
+
+// TestReasonInError is that a reason which was a mistake is not given as one.
+func TestReasonInError(t *testing.T) {
+	names := records{
+		"Condition/1": `{"resourceType":"Condition","id":"1","code":{"text":"Pneumonia"},"verificationStatus":{"coding":[{"code":"entered-in-error"}]}}`,
+		"Condition/2": `{"resourceType":"Condition","id":"2","code":{"text":"Asthma"},"verificationStatus":{"coding":[{"code":"refuted"}]}}`,
+		"Condition/3": `{"resourceType":"Condition","id":"3","code":{"text":"Cough"}}`,
+	}
+	for id, want := range map[string]string{"1": "for Pneumonia (entered in error)", "2": "for Asthma (refuted)", "3": "for Cough"} {
+		s := section(t, build(t, chart.Options{Names: names}, patient, `{"resourceType":"MedicationRequest","id":"1","status":"active","intent":"order","medicationCodeableConcept":{"text":"X"},"reasonReference":[{"reference":"Condition/`+id+`"}]}`), "medicines")
+		if got := s.Groups[0].Rows[0].More; got != want {
+			t.Errorf("it is said to be %q, want %q", got, want)
+		}
+	}
+}
+
+// TestElsewhere is that a record of another server does not lend its name: an absolute
+// reference that says what it means is taken at its word.
+func TestElsewhere(t *testing.T) {
+	names := records{"Medication/1": `{"resourceType":"Medication","id":"1","code":{"text":"Aspirin"}}`}
+	for ref, want := range map[string]string{
+		`{"reference":"https://elsewhere.example/fhir/Medication/1","display":"Warfarin"}`: "Warfarin",
+		`{"reference":"https://here.example/fhir/Medication/1"}`:                           "Aspirin",
+		`{"reference":"Medication/1","display":"ASA"}`:                                     "Aspirin",
+		`{"reference":"urn:uuid:0000","display":"Metformin"}`:                              "Metformin",
+	} {
+		s := section(t, build(t, chart.Options{Names: names}, patient, `{"resourceType":"MedicationRequest","id":"1","status":"active","intent":"order","medicationReference":`+ref+`}`), "medicines")
+		if got := s.Groups[0].Rows[0].Cells[0]; got != want {
+			t.Errorf("%s: %q, want %q", ref, got, want)
+		}
+	}
+}
+
+// TestBornAhead is that somebody born after the moment looked at has no age.
+func TestBornAhead(t *testing.T) {
+	evening := time.Date(2026, 2, 28, 20, 0, 0, 0, time.FixedZone("", -5*3600)) // in UTC it is the next day
+	for born, want := range map[string]string{"2026-03-01": "", "2026-02-28": "0 days", "2026-02-27": "1 day", "2024-02-29": "23 months"} {
+		if got := chart.Age(born, evening); got != want {
+			t.Errorf("Age(%s) = %q, want %q", born, got, want)
+		}
+	}
+}
