@@ -273,10 +273,18 @@ func notices(c *openedChart) (list []string) {
 		list = append(list, chart.Unreadable(c.chart.Unread, c.chart.Records)+" Their stored bytes are damaged. Delete nothing; at the computer itself: chartcellar repair.")
 	}
 	if n := c.chart.Withheld; n > 0 {
-		list = append(list, fmt.Sprintf("%d of %d records are labelled sensitive and not shown to your role.", n, c.chart.Records))
+		verb := "are"
+		if n == 1 {
+			verb = "is"
+		}
+		list = append(list, fmt.Sprintf("%d of %d records %s labelled sensitive and not shown to your role.", n, c.chart.Records, verb))
 	}
 	if n := c.chart.Plain; n > 0 {
-		list = append(list, fmt.Sprintf("%d of %d records are not as FHIR says. They are shown as they are written.", n, c.chart.Records))
+		words := "are not as FHIR says. They are shown as they are written."
+		if n == 1 {
+			words = "is not as FHIR says. It is shown as it is written."
+		}
+		list = append(list, fmt.Sprintf("%d of %d records %s", n, c.chart.Records, words))
 	}
 	return list
 }
