@@ -406,7 +406,7 @@ func (d *daemon) downtimeDue(now time.Time) time.Time {
 // downtime is the job that makes the sheet and sends it to the second copies.
 func (d *daemon) downtime(ctx context.Context) (schedule.Outcome, error) {
 	s := d.settings()
-	_, err := d.e.makeDowntime(ctx, s, d.m, "the schedule", "schedule")
+	_, err := d.e.makeDowntime(ctx, s, d.m, "the office computer", "schedule")
 	if errors.Is(err, store.ErrBusy) || errors.Is(err, store.ErrLocked) {
 		return schedule.Outcome{}, nil // a run goes on, or the last one has left: it is tried again
 	}

@@ -61,7 +61,7 @@ func TestDowntimeEachEvening(t *testing.T) {
 		if due := d.downtimeDue(time.Now()); !due.IsZero() || missing(time.Now()) != "" {
 			t.Errorf("after it was made it is due at %v: %s", due, missing(time.Now()))
 		}
-		if made, err := madeSheet(d.m, ""); err != nil || made.By != "the schedule" || len(made.Copies) != 1 {
+		if made, err := madeSheet(d.m, ""); err != nil || made.By != "the office computer" || len(made.Copies) != 1 {
 			t.Errorf("%+v, %v", made, err)
 		}
 	})

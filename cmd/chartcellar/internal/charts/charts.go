@@ -99,7 +99,7 @@ func (r *Reading) Gaps() (map[string]string, error) {
 		if n := count[w]; n > 1 {
 			some = fmt.Sprintf("some of these (%d times)", n)
 		}
-		out[w.typ] = strings.TrimSpace(out[w.typ] + fmt.Sprintf(" The copy lacks %s since %s: %s.", some, w.since, w.reason))
+		out[w.typ] = strings.TrimSpace(out[w.typ] + fmt.Sprintf(" The copy lacks %s, of this or other patients, since %s: %s.", some, w.since, w.reason))
 	}
 	return out, err
 }

@@ -289,7 +289,11 @@ func notices(c *openedChart) (list []string) {
 		list = append(list, chart.Unreadable(c.chart.Unread, c.chart.Records)+" Their stored bytes are damaged. Delete nothing; at the computer itself: chartcellar repair.")
 	}
 	if n := c.chart.Withheld; n > 0 {
-		list = append(list, fmt.Sprintf("%d of %d records are labelled sensitive and not shown to your role.", n, c.chart.Records))
+		verb := "are"
+		if n == 1 {
+			verb = "is"
+		}
+		list = append(list, fmt.Sprintf("%d of %d records %s labelled sensitive and not shown to your role.", n, c.chart.Records, verb))
 	}
 	return list
 }
@@ -299,7 +303,11 @@ func plainWords(c *chart.Chart) string {
 	if c.Plain == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d of %d records are not as FHIR says. They are shown as they are written.", c.Plain, c.Records)
+	words := "are not as FHIR says. They are shown as they are written."
+	if c.Plain == 1 {
+		words = "is not as FHIR says. It is shown as it is written."
+	}
+	return fmt.Sprintf("%d of %d records %s", c.Plain, c.Records, words)
 }
 
 // tabs are the pages of a chart, with how many records each stands for.

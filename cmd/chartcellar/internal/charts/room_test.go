@@ -289,7 +289,7 @@ func TestSensitive(t *testing.T) {
 		}
 		c, err = d.Chart(t.Context(), staff, d.at("anna", ""), "problems")
 		if err != nil || len(cells(c, "problems")) != 0 || c.Whole.Withheld != 1 || c.Records != 2 ||
-			!slices.Contains(c.Notices, "1 of 2 records are labelled sensitive and not shown to your role.") {
+			!slices.Contains(c.Notices, "1 of 2 records is labelled sensitive and not shown to your role.") {
 			t.Errorf("staff: %q, %d withheld of %d, %q, %v", cells(c, "problems"), c.Whole.Withheld, c.Records, c.Notices, err)
 		}
 	}

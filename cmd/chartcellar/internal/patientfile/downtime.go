@@ -220,7 +220,7 @@ func (d *Downtime) Title() string {
 func (d *Downtime) Lines() []string {
 	out := []string{fmt.Sprintf("%s. Made on %s by %s.", known(d.Practice), d.Made.Format("Monday 2 January 2006 15:04 MST"), known(d.By)), d.Why}
 	out = append(out, d.Copies...)
-	count := fmt.Sprintf("%d of %d patients are on it.", len(d.Patients), d.Found)
+	count := fmt.Sprintf("%d of %s on it.", len(d.Patients), several(d.Found, "patient is", "patients are"))
 	return append(append(out, count), d.Notes...)
 }
 

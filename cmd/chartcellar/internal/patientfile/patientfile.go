@@ -188,7 +188,11 @@ func (s *Sheet) notes() []string {
 		out = append(out, "The EMR marks this patient's record as not in use.")
 	}
 	if n := s.Chart.Plain; n > 0 {
-		out = append(out, fmt.Sprintf("%d of %d records are not as FHIR says; they are shown as they are written.", n, s.Chart.Records))
+		words := "are not as FHIR says; they are shown as they are written."
+		if n == 1 {
+			words = "is not as FHIR says; it is shown as it is written."
+		}
+		out = append(out, fmt.Sprintf("%d of %d records %s", n, s.Chart.Records, words))
 	}
 	out = append(out, s.Count.Words(s.Choice)...)
 	if s.Sections != nil {

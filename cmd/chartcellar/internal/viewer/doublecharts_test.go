@@ -95,6 +95,27 @@ func (d *double) Chart(_ context.Context, a viewer.Actor, p viewer.Place, sectio
 // patientRef is the address of the patient of the double.
 func patientRef() string { return string((&double{}).Refer("main", "Patient/p1")) }
 
+// TestDayWithoutCopy: a day that the copy does not reach leads back to the page of today,
+// with the choices that were made there.
+func TestDayWithoutCopy(t *testing.T) {
+	site := practice()
+	o := newOffice(t, site)
+	token := o.settle()["doctor"]
+	site.broken = &viewer.Refusal{Words: "There is no copy from that day. Choose a later day."}
+	at := "/chart/" + patientRef() + "/timeline"
+	for path, want := range map[string]string{
+		at + "?asof=2020-01-01&year=2019": `href="` + at + `?year=2019"`,
+		"/patients?asof=2020-01-01":       `href="/patients"`,
+	} {
+		text := body(t, o.ask(ask{path: path, token: token}))
+		for _, w := range []string{"There is no copy from that day", "Nothing is lost", want} {
+			if !strings.Contains(text, w) {
+				t.Errorf("%s: no %q in\n%s", path, w, text)
+			}
+		}
+	}
+}
+
 // TestChartPages: what a chart says is on its pages, counted, and script names are text.
 func TestChartPages(t *testing.T) {
 	tests := []struct {

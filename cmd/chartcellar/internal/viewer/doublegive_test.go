@@ -132,7 +132,7 @@ func TestDowntimePage(t *testing.T) {
 	o := newOffice(t, practice())
 	token := o.settle()[access.Doctor]
 	text := body(t, o.ask(ask{path: "/downtime", token: token}))
-	for _, want := range []string{"Downtime sheet for Monday 2 March 2026", "It names those of Monday.", "Today's is not made: nobody was signed in.", "1 of 1 patients are on it.",
+	for _, want := range []string{"Downtime sheet for Monday 2 March 2026", "It names those of Monday.", "Today's is not made: nobody was signed in.", "1 of 1 patient is on it.",
 		"Allergies: Penicillin (HIGH RISK)", "Problems: Hypertension, 2019", "M-17 &lt;script&gt;", "every day at 18:00"} {
 		if !strings.Contains(strings.ReplaceAll(text, "&#39;", "'"), want) {
 			t.Errorf("no %q in\n%s", want, text)

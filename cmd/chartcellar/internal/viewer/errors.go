@@ -134,6 +134,9 @@ func (s *Server) fail(r *request, err error) {
 	}
 	p := describe(err)
 	p.ID = r.id
+	if refused := (*Refusal)(nil); errors.As(err, &refused) {
+		p.wayBack(r)
+	}
 	attrs := []any{"request", r.id, "method", r.Method, "status", p.Status}
 	if p.Status == http.StatusInternalServerError {
 		s.o.Log.ErrorContext(r.Context(), "page failed", append(attrs, "err", err)...)
@@ -157,6 +160,22 @@ func loggedWhy(err error) string {
 		return "told in words"
 	}
 	return err.Error()
+}
+
+// wayBack leads from a day that the copy does not reach back to the same page of today.
+func (p *problem) wayBack(r *request) {
+	v := r.URL.Query()
+	switch {
+	case r.Method != get:
+	case v.Get("asof") != "":
+		v.Del("asof")
+		p.Next, p.Link = "See it as it stands now, and choose another day there.", r.URL.Path
+		if len(v) > 0 {
+			p.Link += "?" + v.Encode()
+		}
+	case r.URL.Path == "/patients":
+		p.Next, p.Link = "See the patients of today, and choose another day there.", r.URL.Path
+	}
 }
 
 // leave sends the browser to a page of the door and remembers where it was.
