@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"github.com/samply/golang-fhir-models/fhir-models/fhir"
@@ -130,8 +131,9 @@ func carePlan(b *Builder, r Resource) (item, error) {
 		since, it.when = period(c.Period), moment(str(c.Period.Start))
 	}
 	var steps []string
+	given := stepStates(r.Raw)
 	for i := range c.Activity {
-		steps = append(steps, activity(b, r, &c.Activity[i]))
+		steps = append(steps, activity(b, r, &c.Activity[i], i < len(given) && given[i]))
 	}
 	name := join(", ", CleanLine(str(c.Title)), concepts(c.Category))
 	if name == "" {
@@ -143,13 +145,31 @@ func carePlan(b *Builder, r Resource) (item, error) {
 	return it, nil
 }
 
-func activity(b *Builder, r Resource, a *fhir.CarePlanActivity) string {
+// stepStates reports which steps of a plan say how far they are; the model would make up
+// what they do not say.
+func stepStates(raw []byte) (given []bool) {
+	var steps []struct{ Detail struct{ Status *string } }
+	eachMember(raw, func(name, value []byte) { // the record was read before
+		if string(name) == "activity" && json.Unmarshal(value, &steps) != nil {
+			steps = nil
+		}
+	})
+	for _, s := range steps {
+		given = append(given, str(s.Detail.Status) != "")
+	}
+	return given
+}
+
+func activity(b *Builder, r Resource, a *fhir.CarePlanActivity, given bool) string {
 	d := a.Detail
 	if d == nil {
 		return named(b.reference(r, a.Reference))
 	}
 	what := join(", ", concept(d.Code), CleanLine(str(d.Description)))
 	state := d.Status.Code()
+	if !given {
+		state = "no status given"
+	}
 	if d.DoNotPerform != nil && *d.DoNotPerform {
 		state = "NOT TO BE DONE"
 	}

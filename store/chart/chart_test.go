@@ -169,7 +169,7 @@ func TestSections(t *testing.T) {
 		{"a reference to nothing here", "medicines", []string{med + `"status":"on-hold","medicationReference":{"reference":"Medication/404","display":"pills"},"requester":{"reference":"Practitioner/d"}}`}, []string{"[Current 1]", "pills", "on-hold", "Dr. Ruth Adeyemi"}, nil},
 		{"only a plan", "medicines", []string{`{"resourceType":"MedicationRequest","id":"m","status":"active","intent":"plan","medicationCodeableConcept":{"text":"Aspirin"}}`}, []string{"only a plan"}, []string{"[Current"}},
 		{"coded directions", "medicines", []string{med + `"status":"active","medicationCodeableConcept":{"text":"A"},"dosageInstruction":[{"timing":{"repeat":{"frequency":2,"period":1,"periodUnit":"d"}},"doseAndRate":[{"doseQuantity":{"value":1.5,"unit":"tablet"}}],"asNeededBoolean":true},{}]}`},
-			[]string{"1.5 tablet, 2 x a day, as needed; then directions not in words: see the record"}, nil},
+			[]string{"1.5 tablet, 2 x a day, as needed; and directions not in words: see the record"}, nil},
 		{"timing that has no words here is not left out", "medicines", []string{med + `"status":"active","medicationCodeableConcept":{"text":"A"},"dosageInstruction":[{"timing":{"repeat":{"frequency":1,"period":1,"periodUnit":"d","dayOfWeek":["mon"]}}}]}`},
 			[]string{"1 x a day, more about when: see the record"}, nil},
 

@@ -319,23 +319,6 @@ func TestReasonInError(t *testing.T) {
 	}
 }
 
-// TestElsewhere is that a record of another server does not lend its name: an absolute
-// reference that says what it means is taken at its word.
-func TestElsewhere(t *testing.T) {
-	names := records{"Medication/1": `{"resourceType":"Medication","id":"1","code":{"text":"Aspirin"}}`}
-	for ref, want := range map[string]string{
-		`{"reference":"https://elsewhere.example/fhir/Medication/1","display":"Warfarin"}`: "Warfarin",
-		`{"reference":"https://here.example/fhir/Medication/1"}`:                           "Aspirin",
-		`{"reference":"Medication/1","display":"ASA"}`:                                     "Aspirin",
-		`{"reference":"urn:uuid:0000","display":"Metformin"}`:                              "Metformin",
-	} {
-		s := section(t, build(t, chart.Options{Names: names}, patient, `{"resourceType":"MedicationRequest","id":"1","status":"active","intent":"order","medicationReference":`+ref+`}`), "medicines")
-		if got := s.Groups[0].Rows[0].Cells[0]; got != want {
-			t.Errorf("%s: %q, want %q", ref, got, want)
-		}
-	}
-}
-
 // TestBornAhead is that somebody born after the moment looked at has no age.
 func TestBornAhead(t *testing.T) {
 	evening := time.Date(2026, 2, 28, 20, 0, 0, 0, time.FixedZone("", -5*3600)) // in UTC it is the next day

@@ -68,19 +68,25 @@ func showDay(s string) string {
 // on, in months before, in days in the first month. A birth date without a day
 // gives the two ages that are possible; one that cannot be read, or lies after at,
 // gives "".
-func Age(born string, at time.Time) string {
+func Age(born string, at time.Time) string { return ageBetween(born, at, at) }
+
+// ageBetween is Age on one of the days from first to last.
+func ageBetween(born string, first, last time.Time) string {
 	b, ok := parseDate(born)
-	if !ok || b.from.After(at) {
+	if first, last = dayOf(first), dayOf(last); !ok || dayOf(b.from).After(last) {
 		return ""
 	}
+	if first.Before(b.from) {
+		first = b.from
+	}
 	youngest := b.to.AddDate(0, 0, -1)
-	if youngest.After(at) {
-		youngest = at
+	if youngest.After(first) {
+		youngest = first
 	}
 	if youngest.Before(b.from) {
 		youngest = b.from
 	}
-	old, young := ageOf(b.from, at), ageOf(youngest, at)
+	old, young := ageOf(b.from, last), ageOf(youngest, first)
 	if old == young {
 		return old
 	}
@@ -90,6 +96,12 @@ func Age(born string, at time.Time) string {
 		return n + "-" + m + " " + unit
 	}
 	return young + " to " + old
+}
+
+// dayOf is the day of a moment, where that is.
+func dayOf(at time.Time) time.Time {
+	y, m, d := at.Date()
+	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
 }
 
 func ageOf(born, at time.Time) string {

@@ -125,7 +125,8 @@ func nameIn(raw []byte) string {
 		}
 	case "Condition":
 		if p, err := read[fhir.Condition](r); err == nil {
-			return concept(p.Code)
+			proof, _ := codeIn(p.VerificationStatus, "entered-in-error", "refuted")
+			return join(" ", concept(p.Code), paren(strings.ReplaceAll(proof, "-", " ")))
 		}
 	}
 	return ""

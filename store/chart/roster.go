@@ -157,7 +157,7 @@ func walk(n *node, fn func(*node)) {
 // bestName is the name to call a patient by: official or usual before others,
 // and none that is over.
 func bestName(list []fhir.HumanName) string {
-	best, rank := "", 9
+	best, rank := "", 99
 	for i := range list {
 		r := 2
 		if u := list[i].Use; u != nil {
@@ -224,7 +224,11 @@ func (e *Entry) Age(at time.Time) string {
 	d, ok := parseDate(e.died)
 	switch {
 	case ok && d.from.Before(at):
-		if age := Age(e.Born, d.from); age != "" {
+		last := d.to.AddDate(0, 0, -1)
+		if last.Before(d.from) {
+			last = d.from
+		}
+		if age := ageBetween(e.Born, d.from, last); age != "" {
 			return age + " at death"
 		}
 		return ""

@@ -19,13 +19,10 @@ func named(s string) string {
 // onset writes when something began, in whichever way the record says it.
 func onset(date *string, age *fhir.Age, p *fhir.Period, r *fhir.Range, text *string) string {
 	out := join(", ", showDay(str(date)), period(p), CleanLine(str(text)))
-	if age != nil {
-		out = join(", ", out, "at "+join(" ", num(age.Value), CleanLine(str(age.Unit))))
-	}
 	if r != nil {
-		out = join(", ", out, "at "+valueRange(r.Low, r.High))
+		out = join(", ", out, at(valueRange(r.Low, r.High)))
 	}
-	return out
+	return join(", ", out, at(ageText(age)))
 }
 
 func allergy(b *Builder, r Resource) (item, error) {

@@ -193,16 +193,62 @@ func directions(list []fhir.Dosage) string {
 	for i := range list {
 		d := &list[i]
 		t := CleanLine(str(d.Text))
-		if t == "" {
+		switch need := asNeeded(d); {
+		case t == "":
 			t = dosage(d)
+		case !saysAsNeeded(t):
+			t = join("; ", t, need)
 		}
 		t = join("; ", t, CleanLine(str(d.PatientInstruction)), concepts(d.AdditionalInstruction))
+		if most := atMost(d); most != "" {
+			t = join(", ", t, most)
+		}
 		if t == "" {
 			t = "directions not in words: see the record"
 		}
+		if i > 0 {
+			t = joint(&list[i-1], d) + t
+		}
 		out = append(out, t)
 	}
-	return strings.Join(out, "; then ")
+	return strings.Join(out, "")
+}
+
+// joint stands between two directions: they follow each other only if they say so.
+func joint(before, d *fhir.Dosage) string {
+	if before.Sequence != nil && d.Sequence != nil && *before.Sequence < *d.Sequence {
+		return "; then "
+	}
+	return "; and "
+}
+
+// asNeeded says that something is taken only on need; "" if it is not.
+func asNeeded(d *fhir.Dosage) string {
+	switch {
+	case d.AsNeededCodeableConcept != nil:
+		return join(" for ", "as needed", concept(d.AsNeededCodeableConcept))
+	case d.AsNeededBoolean != nil && *d.AsNeededBoolean:
+		return "as needed"
+	}
+	return ""
+}
+
+// saysAsNeeded reports whether directions in words say it themselves.
+func saysAsNeeded(text string) bool {
+	text = Fold(text)
+	return strings.Contains(text, "need") || strings.Contains(text, "prn") || strings.Contains(text, "p.r.n")
+}
+
+// atMost says how much may be taken.
+func atMost(d *fhir.Dosage) string {
+	var out []string
+	for _, one := range []struct{ most, of string }{{quantity(d.MaxDosePerAdministration), " at once"},
+		{ratio(d.MaxDosePerPeriod), ""}, {quantity(d.MaxDosePerLifetime), " in a lifetime"}} {
+		if one.most != "" {
+			out = append(out, "at most "+one.most+one.of)
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 // dosage puts the coded parts of directions into words.
@@ -220,20 +266,44 @@ func dosage(d *fhir.Dosage) string {
 		}
 		dose = append(dose, join(" at ", amount, rate))
 	}
-	need := ""
-	switch {
-	case d.AsNeededCodeableConcept != nil:
-		need = "as needed for " + concept(d.AsNeededCodeableConcept)
-	case d.AsNeededBoolean != nil && *d.AsNeededBoolean:
-		need = "as needed"
-	}
 	return join(", ", strings.Join(dose, " or "), concept(d.Method), concept(d.Route),
-		concept(d.Site), timing(d.Timing), need)
+		concept(d.Site), timing(d.Timing), asNeeded(d))
 }
 
 // units of time, as timing writes them.
 var units = map[string]string{"s": "second", "min": "minute", "h": "hour", "d": "day", "wk": "week",
 	"mo": "month", "a": "year"}
+
+// ageText writes an age with its unit, in words where UCUM has a code; "" if it has none.
+func ageText(a *fhir.Age) string {
+	if a == nil || a.Value == nil {
+		return ""
+	}
+	n, u := num(a.Value), CleanLine(str(a.Unit))
+	if u == "" {
+		u = CleanLine(str(a.Code))
+	}
+	if w, ok := units[u]; ok {
+		if u = w; n != "1" {
+			u += "s"
+		}
+	}
+	if u == "" {
+		u = "(no unit given)"
+	}
+	if a.Comparator != nil {
+		n = a.Comparator.Code() + n
+	}
+	return n + " " + u
+}
+
+// at puts "at" before an age; "" for none.
+func at(age string) string {
+	if age == "" {
+		return ""
+	}
+	return "at " + age
+}
 
 // timing writes how often something is done; parts that it has no words for make
 // it say so.
@@ -241,15 +311,20 @@ func timing(t *fhir.Timing) string {
 	if t == nil {
 		return ""
 	}
-	if c := concept(t.Code); c != "" {
-		return c
+	out := concept(t.Code)
+	if len(t.Event) > 0 {
+		var days []string
+		for _, e := range t.Event {
+			days = append(days, showDate(e))
+		}
+		out = join(", ", out, "on "+strings.Join(days, ", "))
 	}
 	r := t.Repeat
 	if r == nil {
-		return ""
+		return out
 	}
-	known, out := units[str(r.PeriodUnit)], ""
-	if r.Frequency != nil && known != "" && r.Period != nil && r.PeriodMax == nil {
+	known := units[str(r.PeriodUnit)]
+	if out == "" && r.Frequency != nil && known != "" && r.Period != nil && r.PeriodMax == nil {
 		times := fmt.Sprint(*r.Frequency)
 		if r.FrequencyMax != nil {
 			times += "-" + fmt.Sprint(*r.FrequencyMax)
@@ -260,7 +335,8 @@ func timing(t *fhir.Timing) string {
 		}
 	}
 	rest := len(r.When) > 0 || len(r.DayOfWeek) > 0 || len(r.TimeOfDay) > 0 || r.Count != nil ||
-		r.BoundsDuration != nil || r.BoundsRange != nil || r.BoundsPeriod != nil || r.PeriodMax != nil
+		r.BoundsDuration != nil || r.BoundsRange != nil || r.BoundsPeriod != nil || r.PeriodMax != nil ||
+		r.Duration != nil || r.Offset != nil
 	if rest || out == "" {
 		out = join(", ", out, "more about when: see the record")
 	}

@@ -65,8 +65,9 @@ func procedure(b *Builder, r Resource) (item, error) {
 	if q := p.PerformedPeriod; q != nil {
 		date, it.when = join(", ", date, showDate(str(q.Start))), moment(str(q.Start))
 	}
-	if p.PerformedAge != nil {
-		date = join(", ", date, "at "+join(" ", num(p.PerformedAge.Value), str(p.PerformedAge.Unit)))
+	date = join(", ", date, at(ageText(p.PerformedAge)))
+	if q := p.PerformedRange; q != nil {
+		date = join(", ", date, at(valueRange(q.Low, q.High)))
 	}
 	status := p.Status.Code()
 	switch status {
@@ -119,7 +120,8 @@ func document(b *Builder, r Resource) (item, error) {
 	if err != nil {
 		return item{}, err
 	}
-	it := item{hidden: d.Status == fhir.DocumentReferenceStatusEnteredInError, when: moment(str(d.Date))}
+	wrong := d.DocStatus != nil && *d.DocStatus == fhir.CompositionStatusEnteredInError
+	it := item{hidden: wrong || d.Status == fhir.DocumentReferenceStatusEnteredInError, when: moment(str(d.Date))}
 	if d.Status == fhir.DocumentReferenceStatusSuperseded {
 		it.group = 1
 	}
