@@ -409,7 +409,7 @@ func allergyLine(s *Section) string {
 	for _, g := range s.Groups {
 		if g.Title == "" {
 			for _, r := range g.Rows {
-				list = append(list, join(" ", r.Cells[0], paren(join(", ", unusualState(r.Cells[1]), r.Cells[2]))))
+				list = append(list, join(" ", r.Cells[0], paren(join(", ", UnusualState(r.Cells[1]), r.Cells[2]))))
 			}
 		}
 	}
@@ -426,8 +426,9 @@ func allergyLine(s *Section) string {
 	return join(". ", line, join(" ", Withheld(s.Withheld), unreadable(s), s.Gap))
 }
 
-// unusualState is a state in words without what goes without saying.
-func unusualState(s string) string {
+// UnusualState returns a state, as a cell of a row gives it, without what goes without
+// saying: that it is active.
+func UnusualState(s string) string {
 	return join(", ", slices.DeleteFunc(strings.Split(s, ", "), func(w string) bool { return w == "active" })...)
 }
 
