@@ -49,10 +49,11 @@ func compareTimes(x, y time.Time) int { return noon(x).Compare(noon(y)) }
 
 // noon moves a day, of which nobody knows the zone, to its middle.
 func noon(t time.Time) time.Time {
-	if _, offset := t.Zone(); offset == 0 && !t.IsZero() && t.Equal(t.Truncate(24*time.Hour)) {
-		return t.Add(12 * time.Hour)
+	_, offset := t.Zone()
+	if offset != 0 || t.IsZero() || !t.Equal(dayOf(t)) {
+		return t
 	}
-	return t
+	return t.Add(12 * time.Hour)
 }
 
 // showDate returns a date as it is given, without seconds and offset: the day and
