@@ -115,6 +115,7 @@ type Builder struct {
 	records  int
 	plain    int
 	others   map[string][]string // ids by type
+	wrong    int                 // of these kinds: entered in error
 	withheld map[string]int      // of these kinds, by type
 	unread   map[string]int
 	events   []event // if there is to be a timeline
@@ -179,7 +180,11 @@ func (b *Builder) Add(r Resource) {
 		b.withheld[r.Type]++
 		return
 	}
-	b.others[r.Type] = append(b.others[r.Type], r.ID)
+	if _, state := otherTitle(r.Raw); state == enteredInErrorCode {
+		b.wrong++
+	} else {
+		b.others[r.Type] = append(b.others[r.Type], r.ID)
+	}
 	b.noteOther(nil, r)
 }
 
@@ -216,6 +221,7 @@ func (b *Builder) Join(o *Builder) {
 	for t, ids := range o.others {
 		b.others[t] = append(b.others[t], ids...)
 	}
+	b.wrong += o.wrong
 	for t, n := range o.withheld {
 		b.withheld[t] += n
 	}
@@ -309,7 +315,7 @@ func order(list []item, oldFirst bool) {
 		if x.rank != y.rank {
 			return x.rank - y.rank
 		}
-		if c := y.when.Compare(x.when); c != 0 {
+		if c := compareTimes(y.when, x.when); c != 0 {
 			if oldFirst {
 				return -c
 			}
@@ -319,10 +325,11 @@ func order(list []item, oldFirst bool) {
 	})
 }
 
-// The three kinds of emptiness.
+// The kinds of emptiness.
 const (
-	NoneRecorded = "None recorded in the copy."
-	NotIncluded  = "Not included in the copy (the EMR does not give this type)."
+	NoneRecorded  = "None recorded in the copy."
+	NoneButErrors = "None recorded in the copy, but for what was entered in error."
+	NotIncluded   = "Not included in the copy (the EMR does not give this type)."
 )
 
 // Unreadable says how many records could not be read.
@@ -343,7 +350,7 @@ func (b *Builder) emptiness(p *plan, s *Section) string {
 		return join(" ", Withheld(s.Withheld), unreadable(s))
 	}
 	if s.Records > s.Unread {
-		return "None recorded in the copy, but for what was entered in error."
+		return NoneButErrors
 	}
 	if s.Unread > 0 {
 		return Unreadable(s.Unread, s.Records)
@@ -382,13 +389,17 @@ func (b *Builder) otherRecords(s *Section) {
 	for _, n := range b.withheld {
 		s.Withheld += n
 	}
-	s.Records += s.Unread + s.Withheld
+	s.EnteredInError = b.wrong
+	s.Records += s.Unread + s.Withheld + b.wrong
 	if g.Total = len(g.Rows); g.Total > 0 {
 		s.Groups = []Group{g}
 		return
 	}
 	if s.Empty = join(" ", Withheld(s.Withheld), unreadable(s)); s.Empty == "" {
 		s.Empty = NoneRecorded
+		if b.wrong > 0 {
+			s.Empty = NoneButErrors
+		}
 	}
 }
 
@@ -398,7 +409,7 @@ func allergyLine(s *Section) string {
 	for _, g := range s.Groups {
 		if g.Title == "" {
 			for _, r := range g.Rows {
-				list = append(list, join(" ", r.Cells[0], paren(r.Cells[2])))
+				list = append(list, join(" ", r.Cells[0], paren(join(", ", UnusualState(r.Cells[1]), r.Cells[2]))))
 			}
 		}
 	}
@@ -410,9 +421,15 @@ func allergyLine(s *Section) string {
 		line = "none active in the copy; see the section"
 	}
 	if line == "" {
-		return s.Empty
+		return join(" ", s.Empty, s.Gap)
 	}
-	return join(". ", line, join(" ", Withheld(s.Withheld), unreadable(s)))
+	return join(". ", line, join(" ", Withheld(s.Withheld), unreadable(s), s.Gap))
+}
+
+// UnusualState returns a state, as a cell of a row gives it, without what goes without
+// saying: that it is active.
+func UnusualState(s string) string {
+	return join(", ", slices.DeleteFunc(strings.Split(s, ", "), func(w string) bool { return w == "active" })...)
 }
 
 func paren(s string) string {

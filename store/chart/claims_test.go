@@ -328,3 +328,23 @@ func TestBornAhead(t *testing.T) {
 		}
 	}
 }
+
+// TestPressureFlags is that the flag and the range of the lower half of a blood pressure
+// are not lost.
+func TestPressureFlags(t *testing.T) {
+	half := func(id, code, name, value, flag string) string {
+		return `{"resourceType":"Observation","id":"` + id + `","status":"final","category":[{"coding":[{"code":"vital-signs"}]}],"code":{"text":"` + name + `","coding":[{"system":"http://loinc.org","code":"` + code + `"}]},"effectiveDateTime":"2026-01-01T10:00:00Z","valueQuantity":{"value":` + value + `,"unit":"mmHg"}` + flag + `}`
+	}
+	c := build(t, chart.Options{}, patient, half("1", "8480-6", "Upper", "120", ""),
+		half("2", "8462-4", "Lower", "121", `,"interpretation":[{"coding":[{"code":"HH"}]}],"referenceRange":[{"high":{"value":90,"unit":"mmHg"}}]`))
+	pairs, alone := c.Measured.Pressures()
+	if len(pairs) != 1 || alone != 0 {
+		t.Fatalf("%d pairs, %d alone", len(pairs), alone)
+	}
+	if f := pairs[0].Flag(); f.String() != "▲▲ Lower: CRITICALLY HIGH" || !f.Grave || !f.Odd {
+		t.Errorf("the flag is %+v", f)
+	}
+	if r := strings.Join(pairs[0].Ranges(), "; "); r != "Lower: <= 90 mmHg" {
+		t.Errorf("the ranges are %q", r)
+	}
+}

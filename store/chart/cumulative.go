@@ -87,7 +87,7 @@ func newMeasured(results []*Result, panels []Panel) *Measured {
 		}
 	}
 	slices.SortFunc(m.Panels, func(x, y Panel) int {
-		if c := y.When.Compare(x.When); c != 0 {
+		if c := compareTimes(y.When, x.When); c != 0 {
 			return c
 		}
 		return strings.Compare(x.Ref, y.Ref)
@@ -176,7 +176,7 @@ func (t *Test) finish() {
 }
 
 func newer(x, y *Result) int {
-	if c := y.When.Compare(x.When); c != 0 {
+	if c := compareTimes(y.When, x.When); c != 0 {
 		return c
 	}
 	if c := strings.Compare(x.Ref, y.Ref); c != 0 {

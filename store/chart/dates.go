@@ -42,6 +42,20 @@ func moment(s string) time.Time {
 	return d.from
 }
 
+// compareTimes puts times in order. A day counts from its noon in UTC: so it stands behind
+// every moment of the day before and before every one of the next, in whatever zone these
+// are given.
+func compareTimes(x, y time.Time) int { return noon(x).Compare(noon(y)) }
+
+// noon moves a day, of which nobody knows the zone, to its middle.
+func noon(t time.Time) time.Time {
+	_, offset := t.Zone()
+	if offset != 0 || t.IsZero() || !t.Equal(dayOf(t)) {
+		return t
+	}
+	return t.Add(12 * time.Hour)
+}
+
 // showDate returns a date as it is given, without seconds and offset: the day and
 // the hour are those of the place where it was written.
 func showDate(s string) string {

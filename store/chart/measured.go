@@ -81,6 +81,34 @@ func (f Flag) String() string {
 	return join(" ", f.Mark, words)
 }
 
+// halves puts the flags of the parts of one thing together, each with its name.
+func halves(parts []*Result) (f Flag) {
+	var words []string
+	for _, p := range parts {
+		if p.Flag.Words == "" {
+			continue
+		}
+		if words = append(words, p.Name+": "+p.Flag.Words); len(words) == 1 {
+			f.Mark = p.Flag.Mark
+		} else if f.Mark != p.Flag.Mark {
+			f.Mark = ""
+		}
+		f.Odd, f.Grave, f.Ours = f.Odd || p.Flag.Odd, f.Grave || p.Flag.Grave, f.Ours || p.Flag.Ours
+	}
+	f.Words = strings.Join(words, ", ")
+	return f
+}
+
+// rangesOf are the ranges of the parts of one thing, each with its name.
+func rangesOf(parts []*Result) (out []string) {
+	for _, p := range parts {
+		for _, r := range p.Ranges {
+			out = append(out, p.Name+": "+r)
+		}
+	}
+	return out
+}
+
 // own are the record's words; "" if the flag was found here.
 func (f Flag) own() string {
 	if f.Ours {
@@ -139,6 +167,25 @@ var flagWords = map[string]flagWord{"H": {word: "HIGH", mark: "▲"}, "L": {word
 	"S": {word: "susceptible", well: true}, "I": {word: "intermediate"},
 	"HU": {word: "HIGH", mark: "▲"}, "LU": {word: "LOW", mark: "▼"}}
 
+// flagCode reads a code of an interpretation. A code of another system than HL7's is one
+// of these only if its own words say the same.
+func flagCode(c *fhir.Coding) (flagWord, bool) {
+	known, ok := flagWords[str(c.Code)]
+	if !ok {
+		return flagWord{}, false
+	}
+	system := strings.ToLower(strings.ReplaceAll(str(c.System), "-", ""))
+	for _, hl7 := range []string{"observationinterpretation", "/0078", "v20078", "2.16.840.1.113883.5.83", "2.16.840.1.113883.12.78"} {
+		if system == "" || strings.HasSuffix(system, hl7) {
+			return known, true
+		}
+	}
+	if Fold(CleanLine(str(c.Display))) == Fold(known.word) {
+		return known, true
+	}
+	return flagWord{}, false
+}
+
 // flagOf reads the interpretations of a value. Words that are not HL7's are kept,
 // and never taken to say that all is well.
 func flagOf(list []fhir.CodeableConcept) Flag {
@@ -146,8 +193,8 @@ func flagOf(list []fhir.CodeableConcept) Flag {
 	var words []string
 	for i := range list {
 		known, ok := flagWord{}, false
-		for _, c := range list[i].Coding {
-			if known, ok = flagWords[str(c.Code)]; ok {
+		for k := range list[i].Coding {
+			if known, ok = flagCode(&list[i].Coding[k]); ok {
 				break
 			}
 		}
@@ -159,7 +206,7 @@ func flagOf(list []fhir.CodeableConcept) Flag {
 		}
 		words = append(words, known.word)
 		f.Odd = f.Odd || !known.well
-		f.Grave = f.Grave || strings.HasPrefix(known.word, "CRITICALLY")
+		f.Grave = f.Grave || strings.HasPrefix(Fold(known.word), "critical")
 		if f.Mark == "" {
 			f.Mark = known.mark
 		}
@@ -252,6 +299,7 @@ func measured(ref string, o *fhir.Observation, kind Kind) *Result {
 		Kind: kind, On: showDate(on), When: moment(on), ToDay: len(on) >= len("2006-01-02"), Status: o.Status.Code(),
 		Flag: flagOf(o.Interpretation), How: join(", ", concept(o.BodySite), concept(o.Method)), Comment: notes(o.Note),
 		Members: targets(o.HasMember), From: targets(o.DerivedFrom)}
+	r.nameless()
 	r.Value = valueOf{q, o.ValueCodeableConcept, o.ValueString, o.ValueBoolean, o.ValueInteger,
 		o.ValueRange, o.ValueRatio, o.ValueSampledData, o.ValueTime, o.ValueDateTime, o.ValuePeriod}.value()
 	r.setRanges(q, o.ReferenceRange, len(o.Interpretation) == 0)
@@ -265,6 +313,7 @@ func component(whole *Result, i int, c *fhir.ObservationComponent) *Result {
 	r := &Result{Ref: whole.Ref, Part: i + 1, Test: testOf(&c.Code), Name: named(concept(&c.Code)), Code: codeText(&c.Code),
 		Whole: whole.Name, Kind: whole.Kind, On: whole.On, When: whole.When, ToDay: whole.ToDay, Status: whole.Status,
 		Flag: flagOf(c.Interpretation), How: whole.How, Comment: whole.Comment}
+	r.nameless()
 	r.Value = valueOf{q, c.ValueCodeableConcept, c.ValueString, c.ValueBoolean, c.ValueInteger,
 		c.ValueRange, c.ValueRatio, c.ValueSampledData, c.ValueTime, c.ValueDateTime, c.ValuePeriod}.value()
 	if r.Value.Text == "" {
@@ -276,6 +325,13 @@ func component(whole *Result, i int, c *fhir.ObservationComponent) *Result {
 	}
 	r.setRanges(q, c.ReferenceRange, !flagged && len(c.Interpretation) == 0)
 	return r
+}
+
+// nameless makes a result of which the record does not say what it is, a test of its own.
+func (r *Result) nameless() {
+	if r.Test == noTest {
+		r.Test += " " + r.Ref + " " + itoa(r.Part)
+	}
 }
 
 // setRanges fills in the ranges; with compare, also the flag that they give.

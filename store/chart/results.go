@@ -48,6 +48,7 @@ func (b *Builder) observation(r Resource, o *fhir.Observation, kind Kind) item {
 	switch {
 	case isPair && text == "":
 		text, whole.Value = pair.Text, pair
+		whole.pairUp(b.results[len(b.results)-len(o.Component):])
 	case isPair:
 		text = join(" ", text, pair.Text)
 		whole.Value.Text = text
@@ -70,6 +71,14 @@ func (b *Builder) observation(r Resource, o *fhir.Observation, kind Kind) item {
 	it.row = Row{Cells: []string{whole.Name, join(" ", text, paren(status)), whole.Flag.Words, join("; ", whole.Ranges...), whole.On, ""},
 		More: whole.Comment}
 	return it
+}
+
+// pairUp takes over what is said of the halves of a blood pressure.
+func (r *Result) pairUp(parts []*Result) {
+	if r.Flag.Words == "" {
+		r.Flag = halves(parts)
+	}
+	r.Ranges = append(r.Ranges, rangesOf(parts)...)
 }
 
 // halfOf says which half of a blood pressure a code is, also if it names no system.
@@ -138,8 +147,11 @@ func testOf(c *fhir.CodeableConcept) string {
 	if first != "" {
 		return first
 	}
-	return "text|" + Fold(concept(c))
+	return noTest + Fold(concept(c))
 }
+
+// noTest is what testOf returns of what has neither code nor words.
+const noTest = "text|"
 
 // byTest folds the results of each test into one row: the latest that was not
 // cancelled, and how many earlier ones there are.

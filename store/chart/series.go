@@ -120,6 +120,12 @@ func (p Pressure) Text() string {
 	return join(" ", p.Upper.Value.Comparator+p.Upper.Value.Number+"/"+p.Lower.Value.Comparator+p.Lower.Value.Number, p.Upper.Value.Unit)
 }
 
+// Flag is what is said of either half.
+func (p Pressure) Flag() Flag { return halves([]*Result{p.Upper, p.Lower}) }
+
+// Ranges are those of the halves, each with its name.
+func (p Pressure) Ranges() []string { return rangesOf([]*Result{p.Upper, p.Lower}) }
+
 // vitalOrder are the vital signs in the order in which they are read.
 var vitalOrder = []string{"85354-9", "55284-4", "8480-6", "8462-4", "8867-4", "2708-6", "59408-5", "8310-5", "9279-1",
 	"29463-7", "3141-9", "8302-2", "8306-3", "39156-5", "9843-4", "8287-5"}

@@ -152,7 +152,7 @@ func newestFirst(x, y Event) int {
 	if c := y.When.Year() - x.When.Year(); c != 0 {
 		return c
 	}
-	if c := y.When.Compare(x.When); c != 0 {
+	if c := compareTimes(y.When, x.When); c != 0 {
 		return c
 	}
 	return strings.Compare(x.Ref, y.Ref)
@@ -206,7 +206,11 @@ func (b *Builder) note(p *plan, r Resource, it *item) {
 	b.events = append(b.events, e)
 }
 
-const enteredInError = "entered in error"
+// A record that was made by mistake, in words and as FHIR writes it.
+const (
+	enteredInError     = "entered in error"
+	enteredInErrorCode = "entered-in-error"
+)
 
 // noteOther keeps the event of a record that no section reads.
 func (b *Builder) noteOther(p *plan, r Resource) {
@@ -218,7 +222,7 @@ func (b *Builder) noteOther(p *plan, r Resource) {
 		e.Kind, e.KindWords, e.Detail = p.key, kindWords(p.title), "shown plainly: it is not as FHIR says"
 	}
 	e.Title, e.State = otherTitle(r.Raw)
-	if e.State == "entered-in-error" {
+	if e.State == enteredInErrorCode {
 		e.State, e.void = enteredInError, p == nil
 	}
 	e.date(r)
@@ -367,8 +371,11 @@ var titles = []string{"code", "medicationCodeableConcept", "vaccineCode", "title
 func otherTitle(raw []byte) (title, state string) {
 	best := len(titles)
 	eachMember(raw, func(name, value []byte) { // what is no JSON says nothing
-		if string(name) == "status" {
+		switch {
+		case string(name) == "status" && state == "":
 			state = CleanLine(stringOf(value))
+		case string(name) == "verificationStatus" && bytes.Contains(value, []byte(`"`+enteredInErrorCode+`"`)):
+			state = enteredInErrorCode
 		}
 		if i := slices.Index(titles, string(name)); i >= 0 && i < best {
 			if t := sayings(value); t != "" {

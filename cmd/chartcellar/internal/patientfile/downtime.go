@@ -64,9 +64,9 @@ func NewBlock(c *chart.Chart, n Count) Block {
 	for i := range c.Sections {
 		switch sec := &c.Sections[i]; sec.Key {
 		case "problems":
-			b.Problems = brief(sec, 0, func(r chart.Row) string { return words(r, 0, 2) }, "Active", "No status given")
+			b.Problems = brief(sec, 0, func(r chart.Row) string { return stated(r, 1, words(r, 0, 2)) }, "Active", "No status given")
 		case "medicines":
-			b.Medicines = brief(sec, 0, func(r chart.Row) string { return words(r, 0, 1) }, "NOT to be given", "Current",
+			b.Medicines = brief(sec, 0, func(r chart.Row) string { return stated(r, 2, words(r, 0, 1)) }, "NOT to be given", "Current",
 				"Planned, proposed or of unknown status")
 		case "results":
 			b.Results = byDay(brief(sec, blockResults, measured, "Laboratory"))
@@ -161,6 +161,14 @@ func byDay(list []string) (out []string) {
 		out = append(out, l)
 	}
 	return out
+}
+
+// stated adds to a text the state that a cell gives, unless it goes without saying.
+func stated(r chart.Row, cell int, text string) string {
+	if state := chart.UnusualState(r.Cells[cell]); state != "" {
+		text += " (" + state + ")"
+	}
+	return text
 }
 
 // words joins some cells of a row.

@@ -105,3 +105,24 @@ None recorded in the copy.
 		t.Errorf("a cut list does not say so: %s", got)
 	}
 }
+
+// TestBlockStates: what is not sure, or not taken at the moment, is not said as if it were.
+func TestBlockStates(t *testing.T) {
+	t.Parallel()
+	p := ann()
+	p.lines = append(p.lines,
+		`{"resourceType":"Condition","id":"c8","subject":{"reference":"Patient/p1"},"code":{"text":"Lupus"},"clinicalStatus":{"coding":[{"code":"active"}]},"verificationStatus":{"coding":[{"code":"differential"}]}}`,
+		`{"resourceType":"MedicationRequest","id":"m8","status":"on-hold","intent":"order","subject":{"reference":"Patient/p1"},"medicationCodeableConcept":{"text":"Warfarin"}}`,
+		`{"resourceType":"AllergyIntolerance","id":"a8","patient":{"reference":"Patient/p1"},"code":{"text":"Nuts"},"clinicalStatus":{"coding":[{"code":"active"}]},"verificationStatus":{"coding":[{"code":"unconfirmed"}]}}`)
+	s := sheet(t, p, patientfile.Choice{})
+	b := patientfile.NewBlock(s.Chart, s.Count)
+	text := b.Allergies + "\n" + strings.Join(b.Lists(), "\n")
+	for _, want := range []string{"Lupus (differential)", "Warfarin (on-hold)", "Nuts (unconfirmed)", "Hypertension, 2001", "Lisinopril 10 mg, one a day"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "(active") {
+		t.Errorf("it says what goes without saying:\n%s", text)
+	}
+}

@@ -315,12 +315,14 @@ func (f *Figure) summary(panels []panel) string {
 	var units []string
 	for _, p := range panels {
 		units = append(units, p.unit)
-		for _, l := range p.lines {
+	}
+	for _, l := range f.Lines { // in the order of time, whatever their units
+		if slices.Contains(units, l.Unit) {
 			all = append(all, l.Points...)
 		}
 	}
-	slices.SortStableFunc(all, func(a, b Point) int { return a.At.Compare(b.At) })
 	first, last := all[0], all[len(all)-1]
+	counted := slices.DeleteFunc(slices.Clone(all), func(p Point) bool { return p.Shape == Cancelled })
 	out := f.Name + ": " + several(len(all), "result is", "results are") + " drawn"
 	if f.Total > len(all) {
 		out = f.Name + ": " + several(len(all), "of", "of") + " " + several(f.Total, "result", "results") + " drawn"
@@ -328,15 +330,7 @@ func (f *Figure) summary(panels []panel) string {
 	if len(all) > 1 {
 		out += ", from " + first.On + " to " + last.On
 	}
-	out += "; the latest is " + last.Text
-	if last.Flag != "" {
-		out += " (" + last.Flag + ")"
-	}
-	if len(all) > 1 && len(units) == 1 && !all[0].pair() {
-		lowest := slices.MinFunc(all, byY)
-		highest := slices.MaxFunc(all, byY)
-		out += ", the lowest " + lowest.Text + ", the highest " + highest.Text
-	}
+	out += f.extremes(len(all), counted, len(units) == 1)
 	if len(units) > 1 {
 		for i, u := range units {
 			if u == "" {
@@ -346,6 +340,30 @@ func (f *Figure) summary(panels []panel) string {
 		out += "; the unit changes, and each has its own axis: " + strings.Join(units, ", ")
 	}
 	return out + "."
+}
+
+// extremes say which of the drawn points, oldest first, is the latest, the lowest and the
+// highest. What was cancelled is none of these.
+func (f *Figure) extremes(drawn int, counted []Point, oneUnit bool) string {
+	out := ""
+	if n := drawn - len(counted); n > 0 {
+		out = "; " + several(n, "of these was cancelled", "of these were cancelled")
+	}
+	if len(counted) == 0 {
+		return out
+	}
+	last, latest := counted[len(counted)-1], "the latest"
+	if f.Total > drawn {
+		latest = "the latest of these"
+	}
+	out += "; " + latest + " is " + last.Text
+	if last.Flag != "" {
+		out += " (" + last.Flag + ")"
+	}
+	if len(counted) > 1 && oneUnit && !counted[0].pair() {
+		out += ", the lowest " + slices.MinFunc(counted, byY).Text + ", the highest " + slices.MaxFunc(counted, byY).Text
+	}
+	return out
 }
 
 func byY(a, b Point) int {

@@ -281,3 +281,23 @@ func BenchmarkDraw(b *testing.B) {
 		}
 	}
 }
+
+// TestSummaryCancelled is that what was cancelled is neither the latest nor the highest,
+// and that the latest of what is drawn is not called the latest of all.
+func TestSummaryCancelled(t *testing.T) {
+	gone := with(point("2026-03-01", 9), func(p *plot.Point) { p.Shape = plot.Cancelled })
+	a, b := point("2026-01-01", 1), point("2026-02-01", 3)
+	for name, tt := range map[string]struct {
+		points []plot.Point
+		total  int
+		want   string
+	}{
+		"the last is cancelled": {[]plot.Point{a, b, gone}, 3, "Test: 3 results are drawn, from 2026-01-01 to 2026-03-01; 1 of these was cancelled; the latest is 3, the lowest 1, the highest 3."},
+		"all are cancelled":     {[]plot.Point{gone, gone}, 2, "Test: 2 results are drawn, from 2026-03-01 to 2026-03-01; 2 of these were cancelled."},
+		"some are not drawn":    {[]plot.Point{a, b}, 3, "Test: 2 of 3 results drawn, from 2026-01-01 to 2026-02-01; the latest of these is 3, the lowest 1, the highest 3."},
+	} {
+		if got := plot.Draw(plot.Figure{ID: "x", Name: "Test", Total: tt.total, Lines: []plot.Line{{Unit: "g", Points: tt.points}}}).Summary; got != tt.want {
+			t.Errorf("%s: %q\nwant %q", name, got, tt.want)
+		}
+	}
+}

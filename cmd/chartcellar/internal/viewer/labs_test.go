@@ -83,7 +83,7 @@ func TestLabPages(t *testing.T) {
 		{"by day", base + "/labs/grid", []string{"Days 1 to 6 of 7", "454 of 454 tests have a result on them, 30 of these on this page", "2026-02-28", "<s>no value: clotted (cancelled)</s>"}, []string{"9.9"}},
 		{"by day, older", base + "/labs/grid?skip=4", []string{"Days 5 to 7 of 7", "2 of 454 tests", "Newer days", ">4.10<", "<td>mmol/L</td>", ">100<"}, []string{"2026-02-28"}},
 		{"as of a day", base + "/labs?asof=2026-03-01", []string{`/labs/panels?asof=2026-03-01"`, `page=2&amp;asof=2026-03-01`}, nil},
-		{"one test", testAddress(t, labs, "Potassium"), []string{`<svg class="trend"`, `role="img"`, "Potassium: 3 of 4 results drawn, from 2024-03-01 to 2026-02-27; the latest is 6.2 mmol/L (Above range), the lowest 4.10 mmol/L, the highest 6.2 mmol/L.",
+		{"one test", testAddress(t, labs, "Potassium"), []string{`<svg class="trend"`, `role="img"`, "Potassium: 3 of 4 results drawn, from 2024-03-01 to 2026-02-27; the latest of these is 6.2 mmol/L (Above range), the lowest 4.10 mmol/L, the highest 6.2 mmol/L.",
 			"◆ corrected", "○ preliminary", "1 to 4 of 4, newest first", "1 more was entered in error", "(corrected)", "(cancelled)", "no value: clotted", "repeated, &lt;script&gt;", "reported in: Morning panel", "worked out from: Observation/k1", "worked out from: a tube",
 			`href="/record/` + string((&double{}).Refer("main", "Observation/k2"))}, []string{script, "9.9"}},
 		{"a unit change", testAddress(t, labs, "Glucose"), []string{"the unit changes, and each has its own axis: mg/dL, mmol/L"}, nil},

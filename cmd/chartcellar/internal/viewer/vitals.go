@@ -219,7 +219,10 @@ func (p *vitalsPage) pressures() {
 	f := plot.Figure{ID: "pressure", Name: "Blood pressure", Most: vitalPoints, Narrow: true, Total: len(all)}
 	for _, one := range slices.Backward(all) {
 		pt, unit := point(one.Point()), one.Upper.Value.Unit
-		pt.Text = one.Text()
+		pt.Text, pt.Flag = one.Text(), ""
+		if flag := one.Flag(); flag.Odd {
+			pt.Flag = strings.TrimLeft(flag.String(), "▲▼ ")
+		}
 		if n := len(f.Lines); n == 0 || f.Lines[n-1].Unit != unit {
 			f.Lines = append(f.Lines, plot.Line{Unit: unit})
 		}
@@ -229,7 +232,13 @@ func (p *vitalsPage) pressures() {
 	v := vitalView{Name: f.Name, All: len(all), Drawing: plot.Draw(f)}
 	for _, one := range all[:min(len(all), vitalRows)] {
 		row := p.row(one.Upper)
-		row.Value, row.Range, row.Mini = one.Text(), "", ""
+		flag := one.Flag()
+		row.Value, row.Range, row.Mini = one.Text(), strings.Join(one.Ranges(), "; "), ""
+		row.Flag, row.Strong = flag.String(), flag.Odd
+		p.Compared = p.Compared || flag.Ours
+		if one.Lower.Status != one.Upper.Status {
+			row.More = append(row.More, "the lower half is "+one.Lower.Status)
+		}
 		row.Links = []link{{"the lower half", p.Record(one.Lower.Ref)}}
 		v.Rows = append(v.Rows, row)
 	}
