@@ -127,7 +127,6 @@ func (c *watchedConn) Read(p []byte) (int, error) {
 type SFTP struct {
 	options SFTPOptions
 	config  *ssh.ClientConfig
-	tag     string
 	busy    claims
 
 	// dialing is held while a connection is made. It covers now.
@@ -166,7 +165,7 @@ func OpenSFTP(ctx context.Context, o SFTPOptions) (*SFTP, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &SFTP{options: o, tag: newTag(), swept: map[string]bool{},
+	s := &SFTP{options: o, swept: map[string]bool{},
 		config: &ssh.ClientConfig{User: o.User, Auth: auth, HostKeyCallback: check, HostKeyAlgorithms: hostKeys}}
 	if _, _, err := s.link(ctx); err != nil {
 		return nil, err

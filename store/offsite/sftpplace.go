@@ -102,7 +102,7 @@ func (l *link) clear(temp string) {
 }
 
 func (s *SFTP) put(l *link, name string, size int64, from io.Reader) error {
-	temp := tempName(s.path(name), s.tag)
+	temp := tempName(s.path(name), newTag())
 	err := write(l, temp, size, from)
 	if err == nil {
 		err = s.free(l, name)
@@ -366,7 +366,7 @@ func (s *SFTP) Spares(ctx context.Context, name string) (spares bool, err error)
 	}
 	content := "second"
 	err = s.do(ctx, false, func(l *link) error {
-		temp := tempName(s.path(name), s.tag)
+		temp := tempName(s.path(name), newTag())
 		if err := write(l, temp, int64(len(content)), strings.NewReader(content)); err != nil {
 			return err
 		}
