@@ -208,6 +208,10 @@ func (r *Room) Patients(ctx context.Context, a viewer.Actor, q viewer.PatientQue
 	if err != nil {
 		return viewer.Patients{}, err
 	}
+	closed, err := r.closer(ctx, a, q.AsOf)
+	if err != nil {
+		return viewer.Patients{}, err
+	}
 	out := viewer.Patients{All: len(p.list) + p.sealed + p.unread, Sealed: p.sealed, Unread: p.unread}
 	if sources := r.o.Sources(); len(sources) > 1 {
 		out.EMRs = sources
@@ -225,7 +229,7 @@ func (r *Room) Patients(ctx context.Context, a viewer.Actor, q viewer.PatientQue
 	var one person // one for all: a list of 100,000 must take no memory for each
 	for i := range p.list {
 		one = p.list[i].person()
-		if closed(a, &one) {
+		if closed(&one) {
 			out.Hidden++ // whether or not the query fits: that would tell who it is
 			continue
 		}
@@ -244,7 +248,7 @@ func (r *Room) Patients(ctx context.Context, a viewer.Actor, q viewer.PatientQue
 		out.Found++
 	}
 	if !q.Hint {
-		out.Recent = r.recentRows(a, p, at)
+		out.Recent = r.recentRows(a, p, at, closed)
 	}
 	return out, nil
 }
@@ -298,12 +302,24 @@ func fitting(q viewer.PatientQuery, at time.Time) func(*person) bool {
 // that.
 func closed(a viewer.Actor, p *person) bool { return p.Sensitive && !a.Sensitive }
 
+// closer is closed for people as of a day: who is labelled now is closed then, too.
+func (r *Room) closer(ctx context.Context, a viewer.Actor, asOf string) (func(*person) bool, error) {
+	if a.Sensitive || asOf == "" {
+		return func(p *person) bool { return closed(a, p) }, nil
+	}
+	now, err := r.people(ctx, "")
+	return func(p *person) bool {
+		i, known := now.at[r.m.Whose(p.source, p.ID)]
+		return closed(a, p) || known && now.list[i].packed.Entry().Sensitive
+	}, err
+}
+
 func (r *Room) row(p *person, at time.Time) viewer.PatientRow {
 	return viewer.PatientRow{Entry: p.Entry, Ref: r.Refer(p.source, "Patient/"+p.ID), Source: p.source, Age: p.Entry.Age(at)}
 }
 
 // recentRows are the patients that an account opened last.
-func (r *Room) recentRows(a viewer.Actor, p *people, at time.Time) (rows []viewer.PatientRow) {
+func (r *Room) recentRows(a viewer.Actor, p *people, at time.Time, closed func(*person) bool) (rows []viewer.PatientRow) {
 	r.mu.Lock()
 	refs := slices.Clone(r.recent[a.Account])
 	r.mu.Unlock()
@@ -316,7 +332,7 @@ func (r *Room) recentRows(a viewer.Actor, p *people, at time.Time) (rows []viewe
 		if !ok {
 			continue
 		}
-		if one := p.list[i].person(); !closed(a, &one) {
+		if one := p.list[i].person(); !closed(&one) {
 			rows = append(rows, r.row(&one, at))
 		}
 	}
