@@ -134,7 +134,7 @@ func (f *cohortFinds) having(ctx context.Context, s *search, scan *Scan, terms *
 	matchers := codeMatchers(ctx, s, scan, terms)
 	return s.through(ctx, scan, func(w int, rec chart.Resource) error {
 		coded := matchers[w].Match(rec)
-		if len(coded.Codings) == 0 {
+		if len(coded.Codings) == 0 || s.closed(ctx, scan.Reading, rec) {
 			return nil
 		}
 		id := patientID{scan.Source, PatientOf(rec.Raw)}
@@ -158,6 +158,10 @@ func (f *cohortFinds) gather(ctx context.Context, s *search, found []map[patient
 	if err != nil {
 		return err
 	}
+	closed, err := f.r.closer(ctx, viewer.Actor{Sensitive: s.sensitive}, s.ask.AsOf)
+	if err != nil {
+		return err
+	}
 	fits := fitting(f.query, f.at)
 	var list []cohortPatient
 	known, withheld := map[patientID]bool{}, 0
@@ -169,7 +173,7 @@ func (f *cohortFinds) gather(ctx context.Context, s *search, found []map[patient
 			known[id] = true
 		}
 		switch {
-		case one.Sensitive && !s.sensitive:
+		case closed(&one):
 			if s.ask.EMR == "" || s.ask.EMR == one.source {
 				withheld++ // whether or not it fits: that would tell who it is
 			}
@@ -254,7 +258,7 @@ func (f *cohortFinds) seen(i int) {
 }
 
 // CohortCSV implements viewer.Searches.
-func (r *Room) CohortCSV(_ context.Context, a viewer.Actor, id string) ([]byte, error) {
+func (r *Room) CohortCSV(ctx context.Context, a viewer.Actor, id string) ([]byte, error) {
 	s, err := r.findSearch(a, id)
 	if err != nil {
 		return nil, err
@@ -269,6 +273,15 @@ func (r *Room) CohortCSV(_ context.Context, a viewer.Actor, id string) ([]byte, 
 	list, err := f.all()
 	if err != nil {
 		return nil, locked(err)
+	}
+	for i := range list { // who saw a patient is asked by patient
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		p := &list[i]
+		if err := r.journal(a, "cohort.export", store.Key{Source: p.source, Type: "Patient"}, p.id, "search "+s.id); err != nil {
+			return nil, err
+		}
 	}
 	e := store.Event{Code: "cohort.export", Count: len(list)}
 	if err := r.note(a, e, "search "+s.id, fmt.Sprintf("%d patients: %s", len(list), s.words)); err != nil {
