@@ -368,3 +368,13 @@ func TestHourOfNoPlace(t *testing.T) {
 		t.Errorf("the days are %q", g.Days)
 	}
 }
+
+// TestPanelInside is that results which a report holds inside itself are not called
+// missing.
+func TestPanelInside(t *testing.T) {
+	c := build(t, chart.Options{}, patient, obs("o", "Sodium", "2026-01-01", num("140", "mmol/L")),
+		`{"resourceType":"DiagnosticReport","id":"d","status":"final","code":{"text":"Panel"},"contained":[{"resourceType":"Observation","id":"in","status":"final","code":{"text":"Potassium"}}],"result":[{"reference":"#in"},{"reference":"Observation/o"},{"reference":"Observation/404"}]}`)
+	if p := c.Measured.Panels[0]; p.Inside != 1 || p.Missing != 1 || len(p.Results) != 1 {
+		t.Errorf("inside %d, missing %d, %d results", p.Inside, p.Missing, len(p.Results))
+	}
+}
