@@ -348,3 +348,33 @@ func TestPressureFlags(t *testing.T) {
 		t.Errorf("the ranges are %q", r)
 	}
 }
+
+// TestHourOfNoPlace is that an hour in UTC is not read as the practice's.
+func TestHourOfNoPlace(t *testing.T) {
+	for given, want := range map[string]string{
+		"2026-02-28T23:30:00-05:00": "2026-02-28 23:30", "2026-03-01T04:30:00Z": "2026-03-01 04:30 UTC", "2026-03-01T04:30:00.000+00:00": "2026-03-01 04:30 UTC",
+		"2026-03-01T00:00:00Z": "2026-03-01", "2026-03-01": "2026-03-01", "2026-03-01T04:30:00": "2026-03-01 04:30", "2026-03": "2026-03",
+	} {
+		c := build(t, chart.Options{}, patient, obs("1", "X", given, num("1", "g")))
+		if got := c.Measured.Results[0].On; got != want {
+			t.Errorf("%s is shown as %q, want %q", given, got, want)
+		}
+		if got := c.Timeline.Events[0].Date; got != want {
+			t.Errorf("%s stands in the timeline as %q, want %q", given, got, want)
+		}
+	}
+	c := build(t, chart.Options{}, patient, obs("1", "X", "2026-03-01T04:30:00Z", num("1", "g")), obs("2", "X", "2026-03-01", num("2", "g")))
+	if g := c.Measured.Grid(0, 5, chart.Laboratory); len(g.Days) != 1 || g.Days[0] != "2026-03-01" {
+		t.Errorf("the days are %q", g.Days)
+	}
+}
+
+// TestPanelInside is that results which a report holds inside itself are not called
+// missing.
+func TestPanelInside(t *testing.T) {
+	c := build(t, chart.Options{}, patient, obs("o", "Sodium", "2026-01-01", num("140", "mmol/L")),
+		`{"resourceType":"DiagnosticReport","id":"d","status":"final","code":{"text":"Panel"},"contained":[{"resourceType":"Observation","id":"in","status":"final","code":{"text":"Potassium"}}],"result":[{"reference":"#in"},{"reference":"Observation/o"},{"reference":"Observation/404"}]}`)
+	if p := c.Measured.Panels[0]; p.Inside != 1 || p.Missing != 1 || len(p.Results) != 1 {
+		t.Errorf("inside %d, missing %d, %d results", p.Inside, p.Missing, len(p.Results))
+	}
+}

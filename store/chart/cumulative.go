@@ -57,6 +57,7 @@ type Panel struct {
 	Named         []string  // records that it names, as Type/id
 	Results       []*Result // what these hold, in their order; without headings and errors
 	Missing       int       // of those named: not among the results of the copy
+	Inside        int       // of those named: contained in the record itself, and among no results
 	Errors        int       // of those named: entered in error
 }
 
@@ -108,6 +109,10 @@ func (p *Panel) gather(byRef map[string][]*Result, named []string, seen map[stri
 			continue
 		}
 		seen[ref] = true
+		if strings.HasPrefix(ref, "#") {
+			p.Inside++
+			continue
+		}
 		list := byRef[ref]
 		if len(list) == 0 {
 			p.Missing++

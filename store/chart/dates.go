@@ -57,16 +57,20 @@ func noon(t time.Time) time.Time {
 }
 
 // showDate returns a date as it is given, without seconds and offset: the day and
-// the hour are those of the place where it was written.
+// the hour are those of the place where it was written. One in UTC, which is the hour of
+// hardly any practice, says so.
 func showDate(s string) string {
 	day, clock, found := strings.Cut(s, "T")
 	if _, ok := parseDate(s); !ok || !found {
 		return CleanLine(s)
 	}
-	if len(clock) >= 5 && clock[:5] != "00:00" {
-		return day + " " + clock[:5]
+	switch {
+	case len(clock) < 5 || clock[:5] == "00:00":
+		return day
+	case strings.HasSuffix(clock, "Z") || strings.HasSuffix(clock, "+00:00") || strings.HasSuffix(clock, "-00:00"):
+		return day + " " + clock[:5] + " UTC"
 	}
-	return day
+	return day + " " + clock[:5]
 }
 
 // showDay is showDate without the hour.

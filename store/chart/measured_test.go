@@ -180,7 +180,7 @@ func TestPressures(t *testing.T) {
 	for _, p := range pairs {
 		got = append(got, p.Upper.Value.Number+"/"+p.Lower.Value.Number+" "+p.Upper.On)
 	}
-	if want := []string{"118/76 2026-01-01", "120/80 2025-01-01 10:00"}; !slices.Equal(got, want) || alone != 7 {
+	if want := []string{"118/76 2026-01-01", "120/80 2025-01-01 10:00 UTC"}; !slices.Equal(got, want) || alone != 7 {
 		t.Errorf("pairs %q, %d alone; want %q, 7 alone", got, alone, want)
 	}
 	bp := m.Of("Observation/w1", 0)

@@ -119,14 +119,14 @@ func TestDocuments(t *testing.T) {
 	}
 	want := []string{
 		"DiagnosticReport/r | X-ray | 2026-02-28 | web page |  | held true | ",
-		"DocumentReference/d9 | Letter | 2026-02-09 10:00 | no format given | Office visit 2026-02-01 | held true | ",
-		"DocumentReference/d8 | Letter | 2026-02-08 10:00 | text | Office visit 2026-02-01 | held true | ",
-		"DocumentReference/d6 | Letter | 2026-02-06 10:00 | text | Office visit 2026-02-01 | held true | ",
-		"DocumentReference/d5 | Letter | 2026-02-05 10:00 | no format given | Office visit 2026-02-01 | held false | the EMR answered 404 (since 2026-03-02)",
-		"DocumentReference/d4 | Letter | 2026-02-04 10:00 | PDF | Office visit 2026-02-01 | held true | larger than the record says",
-		"DocumentReference/d3 | Letter | 2026-02-03 10:00 | RTF | Office visit 2026-02-01 | held true | ",
-		"DocumentReference/d2 | Letter: Scan | 2026-02-02 10:00 | PDF | Office visit 2026-02-01 | held true | ",
-		"DocumentReference/d1 | Letter | 2026-02-01 10:00 | text | Office visit 2026-02-01 | held true | "}
+		"DocumentReference/d9 | Letter | 2026-02-09 10:00 UTC | no format given | Office visit 2026-02-01 | held true | ",
+		"DocumentReference/d8 | Letter | 2026-02-08 10:00 UTC | text | Office visit 2026-02-01 | held true | ",
+		"DocumentReference/d6 | Letter | 2026-02-06 10:00 UTC | text | Office visit 2026-02-01 | held true | ",
+		"DocumentReference/d5 | Letter | 2026-02-05 10:00 UTC | no format given | Office visit 2026-02-01 | held false | the EMR answered 404 (since 2026-03-02)",
+		"DocumentReference/d4 | Letter | 2026-02-04 10:00 UTC | PDF | Office visit 2026-02-01 | held true | larger than the record says",
+		"DocumentReference/d3 | Letter | 2026-02-03 10:00 UTC | RTF | Office visit 2026-02-01 | held true | ",
+		"DocumentReference/d2 | Letter: Scan | 2026-02-02 10:00 UTC | PDF | Office visit 2026-02-01 | held true | ",
+		"DocumentReference/d1 | Letter | 2026-02-01 10:00 UTC | text | Office visit 2026-02-01 | held true | "}
 	got, l := rows(doctor)
 	if !slices.Equal(got, want) {
 		t.Errorf("the doctor sees\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -373,7 +373,7 @@ func rows(p *chartPage, key string, g chart.Group) rowTable {
 		row := tableRow{More: clean(r.More), Label: clean(r.Label)}
 		for _, i := range used {
 			c := tableCell{Text: clean(r.Cells[i])}
-			c.Date = slices.Contains([]string{"date", "on", "since"}, s.Columns[i]) && len(c.Text) <= len("2006-01-02 15:04")
+			c.Date = slices.Contains([]string{"date", "on", "since"}, s.Columns[i]) && len(c.Text) <= len("2006-01-02 15:04 UTC")
 			row.Strong = row.Strong || loud(c.Text)
 			row.Cells = append(row.Cells, c)
 		}
