@@ -162,7 +162,7 @@ func (b *Builder) Add(r Resource) {
 			b.results, b.panels = b.results[:results], b.panels[:panels]
 		case err != nil:
 			b.addPlain(i, r, LabelWords(labels))
-			b.noteOther(&p, r)
+			b.noteOther(&p, r, LabelWords(labels))
 		default:
 			it.row.Ref, it.row.Records, it.row.Label = r.Ref(), 1, LabelWords(labels)
 			for _, one := range b.results[results:] {
@@ -185,7 +185,7 @@ func (b *Builder) Add(r Resource) {
 	} else {
 		b.others[r.Type] = append(b.others[r.Type], r.ID)
 	}
-	b.noteOther(nil, r)
+	b.noteOther(nil, r, LabelWords(labels))
 }
 
 func (b *Builder) addPatient(r Resource) {

@@ -22,6 +22,7 @@ type Event struct {
 	Title     string
 	Detail    string
 	State     string
+	Label     string // security labels, in words
 }
 
 // Year is the year in which an event stands, where it was written; "" without a date.
@@ -198,7 +199,7 @@ func (b *Builder) note(p *plan, r Resource, it *item) {
 	}
 	cells := eventCells[p.key]
 	e := event{Event{Ref: r.Ref(), Kind: p.key, KindWords: kindWords(p.title), Title: cell(cells.title),
-		Detail: cell(cells.detail), State: cell(cells.state)}, it.hidden}
+		Detail: cell(cells.detail), State: cell(cells.state), Label: it.row.Label}, it.hidden}
 	if it.hidden {
 		e.State = enteredInError
 	}
@@ -212,12 +213,12 @@ const (
 	enteredInErrorCode = "entered-in-error"
 )
 
-// noteOther keeps the event of a record that no section reads.
-func (b *Builder) noteOther(p *plan, r Resource) {
+// noteOther keeps the event of a record that no section reads, with its labels in words.
+func (b *Builder) noteOther(p *plan, r Resource, label string) {
 	if !b.o.Timeline {
 		return
 	}
-	e := event{Event: Event{Ref: r.Ref(), Kind: r.Type, KindWords: typeWords(r.Type)}}
+	e := event{Event: Event{Ref: r.Ref(), Kind: r.Type, KindWords: typeWords(r.Type), Label: label}}
 	if p != nil {
 		e.Kind, e.KindWords, e.Detail = p.key, kindWords(p.title), "shown plainly: it is not as FHIR says"
 	}

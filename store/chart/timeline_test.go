@@ -71,6 +71,23 @@ func TestTimelineOfOneRecord(t *testing.T) {
 	}
 }
 
+// TestTimelineLabels: who may see a labelled record is told so on the timeline too, of one
+// that a section reads, one that is not as FHIR says, and one of another type.
+func TestTimelineLabels(t *testing.T) {
+	const meta = `"meta":{"security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-Confidentiality","code":"R","display":"restricted"}]}`
+	b := chart.New(chart.Options{At: day, Timeline: true, Sensitive: true})
+	for _, l := range []string{patient, `{"resourceType":"Observation","id":"a","status":"final","code":{"text":"HIV test"},"effectiveDateTime":"2024-03-01",` + meta + `}`,
+		`{"resourceType":"Observation","id":"b","status":"guessed","effectiveDateTime":"2024-03-01",` + meta + `}`, `{"resourceType":"Flag","id":"c","period":{"start":"2024-03-01"},` + meta + `}`,
+		`{"resourceType":"Flag","id":"d","period":{"start":"2024-03-01"}}`} {
+		b.Add(res(t, l))
+	}
+	for _, e := range b.Chart().Timeline.Events {
+		if want := e.Ref != "Flag/d"; (e.Label == "restricted") != want {
+			t.Errorf("%s: label %q", e.Ref, e.Label)
+		}
+	}
+}
+
 // TestTimelineCounts: every record is in exactly one place, the newest first, and the
 // years and kinds add up.
 func TestTimelineCounts(t *testing.T) {

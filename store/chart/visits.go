@@ -208,8 +208,12 @@ func FormatName(contentType string) string {
 		return "RTF"
 	case "application/pdf":
 		return "PDF"
-	case "text/xml", "application/xml", "application/cda+xml":
+	case "application/hl7-cda+xml", "application/cda+xml", "text/x-hl7-text+xml":
+		return "clinical document (C-CDA)"
+	case "text/xml", "application/xml":
 		return "XML"
+	case "image/svg+xml":
+		return "drawing (SVG)"
 	case "image/jpeg", "image/png", "image/tiff", "image/gif":
 		return "picture"
 	case "":

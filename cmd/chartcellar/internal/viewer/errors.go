@@ -137,6 +137,9 @@ func (s *Server) fail(r *request, err error) {
 	if refused := (*Refusal)(nil); errors.As(err, &refused) {
 		p.wayBack(r)
 	}
+	if errors.Is(err, access.ErrDenied) && r.session.Account.Role != "" {
+		p.What += " You are signed in as " + roleWords(r.session.Account.Role) + "."
+	}
 	attrs := []any{"request", r.id, "method", r.Method, "status", p.Status}
 	if p.Status == http.StatusInternalServerError {
 		s.o.Log.ErrorContext(r.Context(), "page failed", append(attrs, "err", err)...)
