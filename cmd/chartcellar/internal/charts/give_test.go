@@ -111,6 +111,19 @@ func TestGive(t *testing.T) {
 	}
 }
 
+// TestGiveClosedBinary: a file that is labelled itself is left out, and said to be, also
+// where the record that names it is not labelled.
+func TestGiveClosedBinary(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, anna, letter("d1", `"contentType":"text/plain","url":"Binary/b9"`), `{"resourceType":"Binary","id":"b9",`+restricted+`,"contentType":"text/plain","data":"c2VjcmV0"}`)
+	for _, with := range []bool{false, true} {
+		files, err := d.given(doctor, "anna", viewer.Gift{For: "x", Purpose: "y", Choice: patientfile.Choice{Sensitive: with}})
+		if err != nil || (files["documents/0001-2026-02-01.txt"] == "secret") != with || strings.Contains(files["index.html"], "it has a sensitive label") == with {
+			t.Errorf("with what is labelled %v: %q, %v", with, files, err)
+		}
+	}
+}
+
 // TestGiveRefused: without a purpose (P151), of nobody, and when it cannot be recorded,
 // nothing is written.
 func TestGiveRefused(t *testing.T) {

@@ -218,7 +218,11 @@ func (z *packer) documents(ctx context.Context, from Patient) error {
 			return nil // the record is not JSON that can be gone through: it is shown plainly
 		}
 		for i := range list {
-			if err := z.document(ctx, &list[i], from); err != nil {
+			open := from.Open
+			if !z.p.Sensitive && labelled(o.Names, &list[i]) {
+				open = func(context.Context, *chart.Attachment) (io.ReadCloser, error) { return nil, errClosed }
+			}
+			if err := z.document(ctx, &list[i], open); err != nil {
 				return err
 			}
 		}
@@ -227,12 +231,25 @@ func (z *packer) documents(ctx context.Context, from Patient) error {
 	return err
 }
 
-func (z *packer) document(ctx context.Context, a *chart.Attachment, from Patient) error {
+// errClosed says that a file was left out.
+var errClosed = errors.New("it has a sensitive label")
+
+// labelled reports whether a document lies in a Binary that is labelled sensitive.
+func labelled(names chart.Finder, a *chart.Attachment) bool {
+	id := a.BinaryID()
+	if names == nil || a.Inline || id == "" {
+		return false
+	}
+	raw, found := names.Find("Binary", id)
+	return found && chart.Sensitive(raw)
+}
+
+func (z *packer) document(ctx context.Context, a *chart.Attachment, open func(context.Context, *chart.Attachment) (io.ReadCloser, error)) error {
 	f := File{Ref: a.Ref, Date: a.Date, Title: a.Title, Author: a.Author}
 	if f.Title == "" {
 		f.Title = a.Where
 	}
-	body, err := from.Open(ctx, a)
+	body, err := open(ctx, a)
 	f.Kind = a.ContentType
 	var first *bufio.Reader
 	if err == nil {
@@ -270,7 +287,7 @@ func (f *File) copy(w io.Writer, body io.Reader) (err error) {
 
 // reason says why a document is not there; "" for another error, or none.
 func reason(err error) string {
-	for _, known := range []error{ErrNotHeld, ErrBroken, ErrNoData} {
+	for _, known := range []error{ErrNotHeld, ErrBroken, ErrNoData, errClosed} {
 		if errors.Is(err, known) {
 			return known.Error()
 		}
