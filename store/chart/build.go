@@ -147,7 +147,7 @@ func (b *Builder) Add(r Resource) {
 		return
 	}
 	labels := Labels(r.Raw)
-	withheld := !b.o.Sensitive && AnySensitive(labels)
+	withheld := !b.o.Sensitive && (r.Closed || AnySensitive(labels))
 	for i, p := range b.plans {
 		if !slices.Contains(p.types, r.Type) {
 			continue

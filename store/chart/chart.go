@@ -21,6 +21,9 @@ import (
 type Resource struct {
 	Type, ID string
 	Raw      []byte
+	// Closed says that it is to be treated as labelled sensitive, whatever its bytes say:
+	// of an old copy, when it was labelled later.
+	Closed bool
 }
 
 // Ref returns Type/ID, as FHIR writes it.

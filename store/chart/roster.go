@@ -58,7 +58,7 @@ func (t terms) contains(s string) bool { return strings.Contains(string(t), s) }
 // its id and what can be searched in its bytes, marked Plain.
 func NewEntry(r Resource) Entry {
 	e := newEntry(r)
-	e.Sensitive = Sensitive(r.Raw)
+	e.Sensitive = r.Closed || Sensitive(r.Raw)
 	return e
 }
 

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 
+	"chartcellar/cmd/chartcellar/internal/viewer"
 	"chartcellar/store"
 	"chartcellar/store/chart"
 	"chartcellar/store/scan"
@@ -30,6 +31,8 @@ type Reading struct {
 	M      *store.Mirror
 	Snap   *store.Snapshot
 	Source string
+	// Back says that Snap is of a day in the past: then labels of today count, too.
+	Back bool
 }
 
 // Key names a record of the source.
@@ -114,7 +117,12 @@ func (r *Reading) Build(ctx context.Context, id string, o chart.Options) (c *cha
 	if o.Gaps, err = r.Gaps(); err != nil {
 		return nil, false, err
 	}
-	o.Names = r.Finder(ctx)
+	a, since := viewer.Actor{Sensitive: o.Sensitive}, map[string]bool{}
+	if o.Names = names(ctx, a, r); !o.Sensitive {
+		if since, err = r.closedSince(ctx, id); err != nil {
+			return nil, false, err
+		}
+	}
 	builders := make([]*chart.Builder, workers())
 	for i := range builders {
 		builders[i] = chart.New(o)
@@ -125,10 +133,10 @@ func (r *Reading) Build(ctx context.Context, id string, o chart.Options) (c *cha
 		return nil, false, err
 	}
 	if removed {
-		b.Add(chart.Resource{Type: "Patient", ID: id, Raw: last.Raw})
+		b.Add(chart.Resource{Type: "Patient", ID: id, Raw: last.Raw, Closed: since["Patient/"+id]})
 	}
 	unread, err := r.Snap.ReadableParallel(ctx, r.Source, id, len(builders), func(i int, rec store.Version) error {
-		builders[i].Add(chart.Resource{Type: rec.Type, ID: rec.ID, Raw: rec.Raw})
+		builders[i].Add(chart.Resource{Type: rec.Type, ID: rec.ID, Raw: rec.Raw, Closed: since[rec.Type+"/"+rec.ID]})
 		return nil
 	})
 	if err != nil {

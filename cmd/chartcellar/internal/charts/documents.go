@@ -63,7 +63,7 @@ func (r *Room) Documents(ctx context.Context, a viewer.Actor, p viewer.Place) (v
 	}
 	listers := make([]lister, workers())
 	for i := range listers {
-		listers[i] = lister{r: r, rd: rd, see: a.Sensitive, names: names(ctx, a, rd), gaps: gaps, visits: map[string]string{}}
+		listers[i] = lister{r: r, rd: rd, a: a, names: names(ctx, a, rd), gaps: gaps, visits: map[string]string{}}
 	}
 	_, err = rd.Snap.ReadableParallel(ctx, source, id, len(listers), func(i int, v store.Version) error { return listers[i].add(ctx, v) })
 	for _, l := range listers {
@@ -96,7 +96,7 @@ const onlyNamed = "the record says only where the EMR has it"
 type lister struct {
 	r      *Room
 	rd     *Reading
-	see    bool // also what is labelled sensitive
+	a      viewer.Actor
 	names  chart.Finder
 	gaps   map[string]string
 	visits map[string]string // in words, by Type/id
@@ -115,9 +115,10 @@ func (l *lister) add(ctx context.Context, v store.Version) error {
 	if len(list) == 0 && v.Type == "DocumentReference" {
 		list = []chart.Attachment{noFile(res)}
 	}
+	closed := len(list) > 0 && l.rd.closed(ctx, l.a, v.Type, v.ID, v.Raw)
 	for i := range list {
 		switch {
-		case !l.see && chart.Sensitive(v.Raw):
+		case closed:
 			l.withheld++
 		case list[i].Status == chart.EnteredInError:
 			l.errors++
@@ -229,11 +230,11 @@ func (r *Room) paper(ctx context.Context, a viewer.Actor, p viewer.Place, n int)
 		d.closed = errBinary
 	}
 	if binary := d.BinaryID(); !a.Sensitive && !d.Inline && binary != "" {
-		if raw, ok := rd.Finder(ctx).Find("Binary", binary); ok && withheld(a, raw) {
+		if raw, ok := rd.Finder(ctx).Find("Binary", binary); ok && rd.closed(ctx, a, "Binary", binary, raw) {
 			d.closed = errWithheld
 		}
 	}
-	if withheld(a, v.Raw) {
+	if rd.closed(ctx, a, typ, id, v.Raw) {
 		d.closed = errWithheld
 	}
 	return d, nil

@@ -52,7 +52,12 @@ type given struct {
 
 // Each implements patientfile.Patient.
 func (g *given) Each(ctx context.Context, fn func(chart.Resource) error) (map[string]int, error) {
+	since, err := g.r.closedSince(ctx, g.id)
+	if err != nil {
+		return nil, err
+	}
 	unread, removed, err := g.r.Each(ctx, g.id, func(r chart.Resource) error {
+		r.Closed = since[r.Ref()]
 		if g.only != nil && !slices.Contains(g.only, r.Type) {
 			return nil
 		}

@@ -92,7 +92,7 @@ func (r *Room) record(ctx context.Context, a viewer.Actor, p viewer.Place, page 
 	if err := r.journal(a, "record.view", f.key, f.patient, words...); err != nil {
 		return viewer.Record{}, nil, err
 	}
-	if err := f.withheld(a); err != nil {
+	if err := f.withheld(ctx, a); err != nil {
 		return viewer.Record{}, nil, err
 	}
 	out := viewer.Record{Self: p.Ref, Type: f.key.Type, ID: f.key.ID, Shown: f.shown, Removed: f.removed(), Alone: f.alone}
@@ -144,7 +144,7 @@ func (f *found) names(ctx context.Context, a viewer.Actor) map[string]viewer.Nam
 				continue
 			}
 			one := viewer.Named{Removed: removed}
-			if !withheld(a, v.Raw) {
+			if !f.rd.closed(ctx, a, l.Type, l.ID, v.Raw) {
 				one.Title = chart.Title(chart.Resource{Type: l.Type, ID: l.ID, Raw: v.Raw})
 			}
 			out[ref] = one
@@ -154,13 +154,13 @@ func (f *found) names(ctx context.Context, a viewer.Actor) map[string]viewer.Nam
 }
 
 // errWithheld is what opening a record gives that is labelled sensitive.
-var errWithheld = &viewer.Refusal{Words: "This record, or an earlier version of it, is labelled sensitive, and is not shown to your role. If a patient is in danger, use emergency access."}
+var errWithheld = &viewer.Refusal{Words: "This record, or another version of it, is labelled sensitive, and is not shown to your role. If a patient is in danger, use emergency access."}
 
 // withheld refuses a record of which a version is labelled sensitive, or may be, to who may
 // not see that.
-func (f *found) withheld(a viewer.Actor) error {
+func (f *found) withheld(ctx context.Context, a viewer.Actor) error {
 	for _, v := range f.list {
-		if !v.Deleted && !v.Lost && withheld(a, v.Raw) {
+		if !v.Deleted && !v.Lost && f.rd.closed(ctx, a, f.key.Type, f.key.ID, v.Raw) {
 			return errWithheld
 		}
 	}
@@ -224,7 +224,7 @@ func (r *Room) Bytes(ctx context.Context, a viewer.Actor, p viewer.Place, n int)
 	if n < 1 || n > len(f.list) || f.list[n-1].Lost || f.alone && n > 1 {
 		return nil, viewer.ErrNotFound
 	}
-	if err := f.withheld(a); err != nil {
+	if err := f.withheld(ctx, a); err != nil {
 		return nil, err
 	}
 	if err := r.journal(a, "record.take", f.key, f.patient, f.key.ID); err != nil {

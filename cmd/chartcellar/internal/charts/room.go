@@ -139,7 +139,7 @@ func (r *Room) reading(source, asOf string) (rd *Reading, age string, at time.Ti
 	if end.Before(at) {
 		at = end
 	}
-	rd.Snap = snap
+	rd.Snap, rd.Back = snap, true
 	return rd, fmt.Sprintf("As of %s: the copy as it stood after run %d, which ended %s. Later changes are not shown.",
 		asOf, run.Number, run.Ended.In(r.o.Zone()).Format("2006-01-02 15:04")), at, nil
 }

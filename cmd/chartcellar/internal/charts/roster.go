@@ -208,6 +208,10 @@ func (r *Room) Patients(ctx context.Context, a viewer.Actor, q viewer.PatientQue
 	if err != nil {
 		return viewer.Patients{}, err
 	}
+	closed, err := r.closer(ctx, a, q.AsOf)
+	if err != nil {
+		return viewer.Patients{}, err
+	}
 	out := viewer.Patients{All: len(p.list) + p.sealed + p.unread, Sealed: p.sealed, Unread: p.unread}
 	if sources := r.o.Sources(); len(sources) > 1 {
 		out.EMRs = sources
@@ -220,7 +224,7 @@ func (r *Room) Patients(ctx context.Context, a viewer.Actor, q viewer.PatientQue
 		out.VisitsUnread = of.unread
 	}
 	at := r.at(q.AsOf)
-	places, hidden := p.fitting(a, q, at, of)
+	places, hidden := p.fitting(a, q, at, of, closed)
 	out.Found, out.Hidden = len(places), hidden
 	for _, i := range places[min(len(places), q.Page*q.Rows):min(len(places), (q.Page+1)*q.Rows)] {
 		one, v := p.list[i].person(), of.visits(a, p.list[i].mark)
@@ -229,7 +233,7 @@ func (r *Room) Patients(ctx context.Context, a viewer.Actor, q viewer.PatientQue
 		out.List = append(out.List, row)
 	}
 	if !q.Hint {
-		out.Recent = r.recentRows(a, p, at)
+		out.Recent = r.recentRows(a, p, at, closed)
 	}
 	return out, nil
 }
@@ -237,7 +241,7 @@ func (r *Room) Patients(ctx context.Context, a viewer.Actor, q viewer.PatientQue
 // fitting returns the places of those that a query asks for, and how many are hidden from
 // who asks: those whether or not the query fits, for that would tell who they are. Each
 // processor looks through its part of the list.
-func (p *people) fitting(a viewer.Actor, q viewer.PatientQuery, at time.Time, of *activity) (places []int, hidden int) {
+func (p *people) fitting(a viewer.Actor, q viewer.PatientQuery, at time.Time, of *activity, closed func(*person) bool) (places []int, hidden int) {
 	fits, n := fitting(q, at), workers()
 	found, closedOnes := make([][]int, n), make([]int, n)
 	var wg sync.WaitGroup
@@ -246,7 +250,7 @@ func (p *people) fitting(a viewer.Actor, q viewer.PatientQuery, at time.Time, of
 			var one person // one for all: a list of 100,000 must take no memory for each
 			for i := w * len(p.list) / n; i < (w+1)*len(p.list)/n; i++ {
 				one = p.list[i].person()
-				if closed(a, &one) {
+				if closed(&one) {
 					closedOnes[w]++
 					continue
 				}
@@ -315,12 +319,24 @@ func fitting(q viewer.PatientQuery, at time.Time) func(*person) bool {
 // that.
 func closed(a viewer.Actor, p *person) bool { return p.Sensitive && !a.Sensitive }
 
+// closer is closed for people as of a day: who is labelled now is closed then, too.
+func (r *Room) closer(ctx context.Context, a viewer.Actor, asOf string) (func(*person) bool, error) {
+	if a.Sensitive || asOf == "" {
+		return func(p *person) bool { return closed(a, p) }, nil
+	}
+	now, err := r.people(ctx, "")
+	return func(p *person) bool {
+		i, known := now.at[r.m.Whose(p.source, p.ID)]
+		return closed(a, p) || known && now.list[i].packed.Entry().Sensitive
+	}, err
+}
+
 func (r *Room) row(p *person, at time.Time) viewer.PatientRow {
 	return viewer.PatientRow{Entry: p.Entry, Ref: r.Refer(p.source, "Patient/"+p.ID), Source: p.source, Age: p.Entry.Age(at)}
 }
 
 // recentRows are the patients that an account opened last.
-func (r *Room) recentRows(a viewer.Actor, p *people, at time.Time) (rows []viewer.PatientRow) {
+func (r *Room) recentRows(a viewer.Actor, p *people, at time.Time, closed func(*person) bool) (rows []viewer.PatientRow) {
 	r.mu.Lock()
 	refs := slices.Clone(r.recent[a.Account])
 	r.mu.Unlock()
@@ -333,7 +349,7 @@ func (r *Room) recentRows(a viewer.Actor, p *people, at time.Time) (rows []viewe
 		if !ok {
 			continue
 		}
-		if one := p.list[i].person(); !closed(a, &one) {
+		if one := p.list[i].person(); !closed(&one) {
 			rows = append(rows, r.row(&one, at))
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"chartcellar/cmd/chartcellar/internal/viewer"
 	"chartcellar/store"
 	"chartcellar/store/chart"
 )
@@ -235,7 +236,7 @@ func maybeText(contentType string) bool {
 // text reads the bytes of a document whole.
 func (n *Notes) text(ctx context.Context, a *chart.Attachment) ([]byte, error) {
 	if id := a.BinaryID(); id != "" && !n.sensitive {
-		if raw, ok := n.scan.Finder(ctx).Find("Binary", id); ok && chart.Sensitive(raw) {
+		if raw, ok := n.scan.Finder(ctx).Find("Binary", id); ok && n.scan.closed(ctx, viewer.Actor{}, "Binary", id, raw) {
 			return nil, errNoText
 		}
 	}

@@ -323,6 +323,12 @@ func (s *search) through(ctx context.Context, scan *Scan, look func(w int, r cha
 	})
 }
 
+// closed reports whether a record of an old copy was labelled sensitive later, and the search
+// is not to find that.
+func (s *search) closed(ctx context.Context, rd *Reading, r chart.Resource) bool {
+	return rd.closed(ctx, viewer.Actor{Sensitive: s.sensitive}, r.Type, r.ID, r.Raw)
+}
+
 // due ends a search that is to end by itself.
 func (s *search) due() {
 	now := s.now()
@@ -434,7 +440,8 @@ func (r *Room) person(ctx context.Context, a viewer.Actor, rd *Reading, id strin
 		return viewer.PatientRow{}, err
 	}
 	en := chart.NewEntry(chart.Resource{Type: "Patient", ID: id, Raw: v.Raw})
-	if !a.Sensitive {
+	if rd.closed(ctx, a, "Patient", id, v.Raw) {
+		en.Sensitive = true
 		en = en.Withhold()
 	}
 	return r.row(&person{en, rd.Source}, at), nil

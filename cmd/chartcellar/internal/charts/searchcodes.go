@@ -56,7 +56,7 @@ func (f *codeFinds) run(ctx context.Context, s *search) error {
 	for _, scan := range s.scans {
 		matchers := codeMatchers(ctx, s, scan, f.terms)
 		err := s.through(ctx, scan, func(w int, rec chart.Resource) error {
-			if coded := matchers[w].Match(rec); len(coded.Codings) > 0 && !coded.Void {
+			if coded := matchers[w].Match(rec); len(coded.Codings) > 0 && !coded.Void && !s.closed(ctx, scan.Reading, rec) {
 				f.add(patientID{scan.Source, PatientOf(rec.Raw)}, rec.Type, coded.Codings)
 			}
 			return nil

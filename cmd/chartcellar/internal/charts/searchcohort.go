@@ -134,7 +134,7 @@ func (f *cohortFinds) having(ctx context.Context, s *search, scan *Scan, terms *
 	matchers := codeMatchers(ctx, s, scan, terms)
 	return s.through(ctx, scan, func(w int, rec chart.Resource) error {
 		coded := matchers[w].Match(rec)
-		if len(coded.Codings) == 0 {
+		if len(coded.Codings) == 0 || s.closed(ctx, scan.Reading, rec) {
 			return nil
 		}
 		id := patientID{scan.Source, PatientOf(rec.Raw)}
@@ -158,6 +158,10 @@ func (f *cohortFinds) gather(ctx context.Context, s *search, found []map[patient
 	if err != nil {
 		return err
 	}
+	closed, err := f.r.closer(ctx, viewer.Actor{Sensitive: s.sensitive}, s.ask.AsOf)
+	if err != nil {
+		return err
+	}
 	fits := fitting(f.query, f.at)
 	var list []cohortPatient
 	known, withheld := map[patientID]bool{}, 0
@@ -169,7 +173,7 @@ func (f *cohortFinds) gather(ctx context.Context, s *search, found []map[patient
 			known[id] = true
 		}
 		switch {
-		case one.Sensitive && !s.sensitive:
+		case closed(&one):
 			if s.ask.EMR == "" || s.ask.EMR == one.source {
 				withheld++ // whether or not it fits: that would tell who it is
 			}

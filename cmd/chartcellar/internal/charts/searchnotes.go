@@ -99,7 +99,7 @@ func (f *noteFinds) run(ctx context.Context, s *search) error {
 	for _, scan := range s.scans {
 		notes := scan.Notes(f.terms, s.sensitive)
 		err := s.through(ctx, scan, func(w int, rec chart.Resource) error {
-			if hit, ok := notes.Look(ctx, w, rec); ok {
+			if hit, ok := notes.Look(ctx, w, rec); ok && !s.closed(ctx, scan.Reading, rec) {
 				f.add(scan.Reading, rec, hit)
 			}
 			return nil

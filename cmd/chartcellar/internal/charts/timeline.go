@@ -43,7 +43,7 @@ func (r *Room) Timeline(ctx context.Context, a viewer.Actor, p viewer.Place, wor
 	notes := scan.Notes(search, a.Sensitive)
 	out.Hits = map[string]chart.Hit{}
 	err = scan.Run(ctx, func(worker int, rec chart.Resource) error {
-		if hit, ok := notes.Look(ctx, worker, rec); ok && !withheld(a, rec.Raw) {
+		if hit, ok := notes.Look(ctx, worker, rec); ok && !rd.closed(ctx, a, rec.Type, rec.ID, rec.Raw) {
 			out.Hits[rec.Ref()] = hit
 		}
 		return nil
@@ -132,7 +132,7 @@ func changedRecord(ctx context.Context, a viewer.Actor, rd *Reading, c store.Cha
 		out.How = "changed"
 	}
 	for _, v := range []*store.Version{c.Before, c.After} {
-		if v != nil && withheld(a, v.Raw) {
+		if v != nil && rd.closed(ctx, a, c.Type, c.ID, v.Raw) {
 			return out, false, nil
 		}
 	}

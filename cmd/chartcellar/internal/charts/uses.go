@@ -32,12 +32,11 @@ type useFinder struct {
 }
 
 // take looks at one record. It reports whether there are enough.
-func (u *useFinder) take(typ, id string, raw []byte, links []chart.Link) (full bool) {
-	r := chart.Resource{Type: typ, ID: id, Raw: raw}
+func (u *useFinder) take(ctx context.Context, rd *Reading, r chart.Resource, links []chart.Link) (full bool) {
 	switch {
 	case len(links) == 0 || u.paths[r.Ref()] != nil:
 		return false
-	case withheld(u.a, raw):
+	case rd.closed(ctx, u.a, r.Type, r.ID, r.Raw):
 		u.out.Hidden++
 		return false
 	case len(u.paths) == mostUses:
@@ -47,8 +46,8 @@ func (u *useFinder) take(typ, id string, raw []byte, links []chart.Link) (full b
 	for _, l := range links {
 		u.paths[r.Ref()] = append(u.paths[r.Ref()], l.Path)
 	}
-	if typ == "Patient" {
-		u.people = append(u.people, viewer.Use{Event: chart.Event{Ref: r.Ref(), Kind: typ, KindWords: typ, Title: chart.Title(r)}})
+	if r.Type == "Patient" {
+		u.people = append(u.people, viewer.Use{Event: chart.Event{Ref: r.Ref(), Kind: r.Type, KindWords: r.Type, Title: chart.Title(r)}})
 		return false
 	}
 	u.build.Add(r)
@@ -81,20 +80,12 @@ func (r *Room) Uses(ctx context.Context, a viewer.Actor, p viewer.Place, wide bo
 	return out, nil
 }
 
-// names finds what records refer to, as far as it is for who asks.
-func names(ctx context.Context, a viewer.Actor, rd *Reading) chart.Finder {
-	if a.Sensitive {
-		return rd.Finder(ctx)
-	}
-	return chart.Open(rd.Finder(ctx))
-}
-
 // chartOf looks at all records of the patient.
 func (u *useFinder) chartOf(ctx context.Context, f *found) error {
 	unread, err := f.rd.Snap.Readable(ctx, f.key.Source, f.patient, func(v store.Version) error {
 		u.out.Looked++
 		if v.Type != u.self.Type || v.ID != u.self.ID {
-			u.take(v.Type, v.ID, v.Raw, u.pointer.In(v.Raw))
+			u.take(ctx, f.rd, chart.Resource{Type: v.Type, ID: v.ID, Raw: v.Raw}, u.pointer.In(v.Raw))
 		}
 		return nil
 	})
@@ -145,7 +136,7 @@ func (u *useFinder) everywhere(ctx context.Context, rd *Reading) error {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			if u.take(t, id, raw, links) {
+			if u.take(ctx, rd, chart.Resource{Type: t, ID: id, Raw: raw}, links) {
 				return errEnough
 			}
 			return nil

@@ -52,7 +52,7 @@ func (n *Count) Records() int { return n.Taken + n.Sensitive + n.Outside + n.Unr
 // Take counts a record and reports whether it is wanted.
 func (c Choice) Take(r chart.Resource, n *Count) bool {
 	labels := chart.Labels(r.Raw)
-	closed := chart.AnySensitive(labels)
+	closed := r.Closed || chart.AnySensitive(labels)
 	switch {
 	case closed && !c.Sensitive:
 		n.Sensitive++

@@ -1,0 +1,58 @@
+package charts_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"chartcellar/cmd/chartcellar/internal/patientfile"
+	"chartcellar/cmd/chartcellar/internal/viewer"
+	"chartcellar/store/chart"
+)
+
+// TestLabelledLater: what is labelled now is closed on every earlier day, too.
+func TestLabelledLater(t *testing.T) {
+	const day = "2026-03-01"
+	doc := func(more string) string { return note("n", "anna", more, "canary") }
+	drug := func(more string) string {
+		return `{"resourceType":"Medication","id":"m",` + more + `"code":{"text":"Canaryl"}}`
+	}
+	d := newDesk(t, anna, ben, has("c", "anna", "", "Canary fever", "2020"), has("gone", "anna", "", "Canary cough", "2020"), doc(""), drug(""),
+		`{"resourceType":"MedicationRequest","id":"r","status":"active","intent":"order","subject":{"reference":"Patient/anna"},"medicationReference":{"reference":"Medication/m"}}`,
+		named("Observation", "o", "anna", "Condition/c"))
+	d.pull("main", has("c", "anna", secretLabel, "Canary fever", "2020"), has("gone", "anna", secretLabel, "Canary cough", "2020"), doc(secretLabel), drug(secretLabel),
+		strings.Replace(ben, `"id"`, secretLabel+`"id"`, 1))
+	d.pull("main", "Condition/gone")
+	see := func(a viewer.Actor) string {
+		t.Helper()
+		var out []any
+		c, err := d.Chart(t.Context(), a, d.at("anna", day), "summary")
+		list, err2 := d.Documents(t.Context(), a, d.at("anna", day))
+		line, err3 := d.Timeline(t.Context(), a, d.at("anna", day), "canary")
+		b, err4 := d.Chart(t.Context(), a, d.at("ben", day), "summary")
+		p, err5 := d.Patients(t.Context(), a, viewer.PatientQuery{AsOf: day, Rows: 50})
+		printed, err6 := d.Print(t.Context(), a, d.at("anna", day), patientfile.Choice{Sensitive: true})
+		if err := errors.Join(err, err2, err3, err4, err5, err6); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, cells(c, "problems"), cells(c, "medicines"), list.List, line.Events, line.Hits, b.Banner, p.List, cells(viewer.Chart{Whole: printed.Sheet.Chart}, "problems"))
+		for _, ask := range []viewer.SearchAsk{{Kind: viewer.SearchNotes, Text: "canary", AsOf: day}, {Kind: viewer.SearchCodes, Text: "canary", AsOf: day},
+			{Kind: viewer.SearchCohort, AsOf: day, Has: []viewer.CodeAsk{{Kind: chart.HasProblem, Text: "canary"}}}} {
+			res := d.search(a, ask)
+			out = append(out, foundLines(res), res.Codes, res.Found)
+		}
+		for _, ref := range []string{"Condition/c", "Condition/gone", "DocumentReference/n"} {
+			rec, err := d.Record(t.Context(), a, d.of(ref, day), "card")
+			doc, err2 := d.Document(t.Context(), a, d.of("DocumentReference/n", day), 1)
+			out = append(out, rec.Title, err == nil, string(doc.Content), err2 == nil)
+		}
+		return fmt.Sprint(out...)
+	}
+	if got := see(doctor); strings.Count(got, "anary") < 10 || !strings.Contains(got, "Stone") {
+		t.Errorf("a doctor sees %s", got)
+	}
+	if got := see(staff); strings.Contains(got, "anary") || strings.Contains(got, "Stone") {
+		t.Errorf("staff sees %s", got)
+	}
+}
