@@ -389,6 +389,9 @@ func TestCohort(t *testing.T) {
 			if last := lines[len(lines)-1]; !strings.HasPrefix(last, fmt.Sprintf("cohort.export doctor search %s; %d patients: %s; from", res.ID, len(got), res.Words)) {
 				t.Errorf("the last line is %q", last)
 			}
+			if n := strings.Count(strings.Join(lines, "\n"), "cohort.export doctor search "+res.ID+"; from"); n != len(got) {
+				t.Errorf("%d patients are in the journal, want %d", n, len(got))
+			}
 		})
 	}
 	_, err := d.StartSearch(t.Context(), doctor, viewer.SearchAsk{Kind: viewer.SearchCohort})

@@ -258,7 +258,7 @@ func (f *cohortFinds) seen(i int) {
 }
 
 // CohortCSV implements viewer.Searches.
-func (r *Room) CohortCSV(_ context.Context, a viewer.Actor, id string) ([]byte, error) {
+func (r *Room) CohortCSV(ctx context.Context, a viewer.Actor, id string) ([]byte, error) {
 	s, err := r.findSearch(a, id)
 	if err != nil {
 		return nil, err
@@ -273,6 +273,15 @@ func (r *Room) CohortCSV(_ context.Context, a viewer.Actor, id string) ([]byte, 
 	list, err := f.all()
 	if err != nil {
 		return nil, locked(err)
+	}
+	for i := range list { // who saw a patient is asked by patient
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		p := &list[i]
+		if err := r.journal(a, "cohort.export", store.Key{Source: p.source, Type: "Patient"}, p.id, "search "+s.id); err != nil {
+			return nil, err
+		}
 	}
 	e := store.Event{Code: "cohort.export", Count: len(list)}
 	if err := r.note(a, e, "search "+s.id, fmt.Sprintf("%d patients: %s", len(list), s.words)); err != nil {
