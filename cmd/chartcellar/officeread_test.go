@@ -179,6 +179,10 @@ func (s *served) viewsOfHeld(o *office) {
 	seen, patients := 0, map[string]bool{}
 	err := o.m.EachJournalLine(s.t.Context(), 0, func(l journal.Line) error {
 		if l.Code == "held.view" && l.Account == "reyes" {
+			note, err := o.m.OpenNote(l)
+			if err != nil || !strings.Contains(note, "request ") {
+				s.t.Errorf("the note of a view of held records is %q, %v", note, err)
+			}
 			seen += l.Count
 			patients[l.Patient] = true
 		}

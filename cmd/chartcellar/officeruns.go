@@ -365,7 +365,8 @@ func (o *office) examples(ctx context.Context, a viewer.Actor, source, typ strin
 		patients[patientOfHeld(typ, r)]++
 	}
 	for _, id := range slices.Sorted(maps.Keys(patients)) {
-		ev := store.Event{Code: "held.view", Account: a.Account, Key: store.Key{Source: source, Type: typ}, Patient: id, Run: h.Run, Count: patients[id]}
+		ev := store.Event{Code: "held.view", Account: a.Account, Key: store.Key{Source: source, Type: typ}, Patient: id, Run: h.Run, Count: patients[id],
+			Note: charts.Note(a)}
 		if err := o.m.Journal(ev); err != nil {
 			return nil, err
 		}

@@ -59,10 +59,10 @@ func unreadLabel() Label { return Label{Words: "a label that could not be read",
 
 // Labels returns the security labels of a record and of the records inside it, each
 // once, in their order; nil if it has none. On doubt a label is sensitive: one without a
-// code, and one that cannot be read. The securityLabel of a DocumentReference is one too. A
-// record without the word "security" is not parsed.
+// code, and one that cannot be read. The securityLabel of a DocumentReference is one too, and
+// the confidentiality of a Composition. A record without one of these words is not parsed.
 func Labels(raw []byte) []Label {
-	if !bytes.Contains(raw, []byte(`"security`)) {
+	if !bytes.Contains(raw, []byte(`"security`)) && !bytes.Contains(raw, []byte(`"confidentiality"`)) {
 		return nil
 	}
 	tree, err := parseTree(slim(raw))
@@ -85,6 +85,9 @@ func Labels(raw []byte) []Label {
 				list = append(list, Label{Words: orUnread(CleanLine(own.kids[i].str("text"))), Sensitive: true})
 			}
 		}
+	}
+	if code := tree.get("confidentiality"); code != nil && tree.str("resourceType") == "Composition" {
+		list = appendLabels(list, &node{kind: object, names: []string{"code"}, kids: []node{*code}})
 	}
 	return list
 }

@@ -53,6 +53,10 @@ func TestLabels(t *testing.T) {
 		{"a document's own label", `{"resourceType":"DocumentReference","id":"1","securityLabel":[{"coding":[{"code":"N"},{"code":"PSYTHPN"}]}]}`, "psychotherapy note", "yes"},
 		{"a document's own label in words", `{"resourceType":"DocumentReference","id":"1","securityLabel":[{"text":"Part 2"}]}`, "Part 2", "yes"},
 		{"a document's own label, normal", `{"resourceType":"DocumentReference","id":"1","securityLabel":[{"coding":[{"code":"N"}]}]}`, "normal confidentiality", "no"},
+		{"a letter's confidentiality", `{"resourceType":"Composition","id":"1","confidentiality":"R","status":"final"}`, "restricted", "yes"},
+		{"a letter's confidentiality, normal", `{"resourceType":"Composition","id":"1","confidentiality":"N"}`, "normal confidentiality", "no"},
+		{"a letter's confidentiality that is no code", `{"resourceType":"Composition","id":"1","confidentiality":{}}`, "a label that could not be read", "yes"},
+		{"the word in another record", `{"resourceType":"Basic","id":"1","confidentiality":"R"}`, "", "no"},
 		{"no JSON", `{"security"`, "a label that could not be read", "yes"},
 	} {
 		list := chart.Labels([]byte(c.raw))
