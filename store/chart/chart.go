@@ -78,8 +78,13 @@ func readable(r Resource) error {
 		bytes.Contains(r.Raw, []byte(`"implicitRules"`)) {
 		return fmt.Errorf("%w: an extension changes its meaning", ErrRefused)
 	}
-	status, typ, odd := false, "", false
+	status, typ, odd, twice := false, "", false, false
+	seen := make([][]byte, 0, 32)
 	err := eachMember(r.Raw, func(name, value []byte) {
+		for _, before := range seen {
+			twice = twice || len(before) == len(name) && bytes.EqualFold(before, name)
+		}
+		seen = append(seen, name)
 		switch {
 		case string(name) == "status":
 			status = len(value) > 0 && value[0] == '"'
@@ -96,6 +101,8 @@ func readable(r Resource) error {
 		return fmt.Errorf("%w: it is a %s", ErrRefused, typ)
 	case odd:
 		return fmt.Errorf("%w: a member has an odd name", ErrRefused)
+	case twice:
+		return fmt.Errorf("%w: a member stands in it twice", ErrRefused)
 	case !status && slices.Contains(needsStatus, r.Type):
 		return fmt.Errorf("%w: no status", ErrRefused)
 	}

@@ -378,3 +378,33 @@ func TestPanelInside(t *testing.T) {
 		t.Errorf("inside %d, missing %d, %d results", p.Inside, p.Missing, len(p.Results))
 	}
 }
+
+// TestPendingResult is that a measurement which is only announced does not hide the last
+// value.
+func TestPendingResult(t *testing.T) {
+	c := build(t, chart.Options{}, patient, obs("a", "Potassium", "2026-03-01", num("6.8", "mmol/L")+`,"interpretation":[{"coding":[{"code":"HH"}]}]`),
+		obs("b", "Potassium", "2026-03-02", `"status":"registered"`), obs("c", "Potassium", "2026-03-03", `"status":"cancelled"`), obs("d", "Sodium", "2026-03-02", `"status":"registered"`),
+		obs("e", "Chloride", "2026-03-02", `"status":"registered","valueInteger":100`), obs("f", "Chloride", "2026-03-01", `"status":"final","valueInteger":99`))
+	for _, one := range c.Measured.Tests {
+		if want := map[string]string{"Potassium": "6.8 mmol/L", "Sodium": "no value in the record", "Chloride": "100"}[one.Name]; one.Latest.Value.Text != want {
+			t.Errorf("%s: the latest is %q, want %q", one.Name, one.Latest.Value.Text, want)
+		}
+	}
+	got := text(section(t, c, "results"))
+	for _, want := range []string{"Potassium | 6.8 mmol/L | CRITICALLY HIGH |  | 2026-03-01 |  / later, 2 results cancelled or without a value yet: on 2026-03-03", "Sodium | no value in the record (registered)"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+}
+
+// TestSaidTwice is that a record which says one thing twice, perhaps in other letters, is
+// shown as it is written.
+func TestSaidTwice(t *testing.T) {
+	for _, rest := range []string{`"valueString":"negative","valuestring":"POSITIVE"`, `"status":"entered-in-error"`, `"valueString":"a","valueString":"b"`} {
+		c := build(t, chart.Options{}, patient, `{"resourceType":"Observation","id":"o","status":"final","code":{"text":"X"},`+rest+`}`)
+		if s := section(t, c, "results"); len(s.Plain) != 1 {
+			t.Errorf("%s: %+v", rest, s)
+		}
+	}
+}

@@ -39,7 +39,8 @@ func (m *Measured) In(r *Result) (list []*Panel) {
 type Test struct {
 	Key, Name, Code string
 	Kind            Kind // that of the latest
-	// Latest is the newest result that was not cancelled; if all were, the newest.
+	// Latest is the newest result that was not cancelled and is not only announced; if there
+	// is none, the newest.
 	Latest  *Result
 	Results []*Result // newest first; none that was entered in error
 	Errors  int       // entered in error, and not in Results
@@ -169,7 +170,7 @@ func (m *Measured) count() {
 func (t *Test) finish() {
 	slices.SortStableFunc(t.Results, newer)
 	t.Latest = t.Results[0]
-	if i := slices.IndexFunc(t.Results, func(r *Result) bool { return !r.Void() }); i > 0 {
+	if i := slices.IndexFunc(t.Results, (*Result).counts); i > 0 {
 		t.Latest = t.Results[i]
 	}
 	t.Name, t.Code, t.Kind = t.Latest.Name, t.Latest.Code, t.Latest.Kind

@@ -232,6 +232,9 @@ func (z *packer) document(ctx context.Context, a *chart.Attachment, from Patient
 	if f.Title == "" {
 		f.Title = a.Where
 	}
+	if a.Status != "" {
+		f.Title += " (" + a.Status + ")"
+	}
 	body, err := from.Open(ctx, a)
 	f.Kind = a.ContentType
 	var first *bufio.Reader

@@ -209,6 +209,9 @@ func (s *Server) serveLabs(r *request) error {
 	for _, t := range tests[from:to] {
 		row := p.row(t.Latest)
 		row.Test, row.Results = p.Test(t), len(t.Results)
+		if later := t.Results[0]; later != t.Latest {
+			row.More = append(row.More, strings.TrimSpace("later: "+later.Value.Text+" ("+later.Status+") "+later.On))
+		}
 		g := &p.Groups[t.Kind]
 		g.Rows = append(g.Rows, row)
 	}
