@@ -408,3 +408,32 @@ func TestSaidTwice(t *testing.T) {
 		}
 	}
 }
+
+// TestVoid is what a search must not take for a finding.
+func TestVoid(t *testing.T) {
+	tests := []struct{ name, line, title string }{
+		{"active", `{"resourceType":"Condition","id":"1","code":{"text":"Asthma"}}`, "Asthma"},
+		{"resolved: it was so", `{"resourceType":"Condition","id":"1","clinicalStatus":{"coding":[{"code":"resolved"}]},"code":{"text":"Asthma"}}`, "Asthma"},
+		{"refuted", `{"resourceType":"Condition","id":"1","verificationStatus":{"coding":[{"code":"refuted"}]},"code":{"text":"Asthma"}}`, "Asthma (refuted)"},
+		{"an extension may deny it", `{"resourceType":"Condition","id":"1","modifierExtension":[{"url":"http://x/absent","valueBoolean":true}],"code":{"text":"Asthma"}}`, "Asthma (an extension changes its meaning)"},
+		{"a document, by its docStatus", `{"resourceType":"DocumentReference","id":"1","status":"current","docStatus":"entered-in-error","type":{"text":"Asthma"}}`, "Asthma (entered in error)"},
+		{"not to be done", `{"resourceType":"ServiceRequest","id":"1","status":"active","doNotPerform":true,"code":{"text":"Asthma"}}`, "Asthma (not to be done)"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			codes, err := chart.ParseTerms("asthma").CodeSearch(chart.AnyCode)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := res(t, tt.line)
+			got := codes.Matcher(nil).Match(r)
+			if len(got.Codings) != 1 || got.Void != (tt.title != "Asthma") {
+				t.Errorf("found %+v", got)
+			}
+			if title := chart.TitleOf(r.Raw); title != tt.title {
+				t.Errorf("the title is %q, want %q", title, tt.title)
+			}
+		})
+	}
+}
