@@ -240,6 +240,20 @@ type GridRow struct {
 	Cells [][]*Result // for each day what was found, oldest first
 }
 
+// Unit is the unit of the row, if all its results are numbers in it; else "".
+func (row *GridRow) Unit() string {
+	unit, first := "", true
+	for _, cell := range row.Cells {
+		for _, r := range cell {
+			if r.Value.Number == "" || !first && r.Value.Unit != unit {
+				return ""
+			}
+			unit, first = r.Value.Unit, false
+		}
+	}
+	return unit
+}
+
 // Grid returns the tests of these kinds by days, newest first: n days after the
 // first skip of them. A test without a result on these days has no row. n is at
 // least 1.
