@@ -90,13 +90,14 @@ type Plain struct {
 
 // An item is a row before it is put into its place.
 type item struct {
-	group  int
-	when   time.Time
-	rank   int    // before the time: smaller comes first
-	test   string // of results: what was measured
-	void   bool   // of results: cancelled
-	hidden bool   // entered in error
-	row    Row
+	group   int
+	when    time.Time
+	rank    int    // before the time: smaller comes first
+	test    string // of results: what was measured
+	void    bool   // of results: cancelled, or pending
+	pending bool   // of results: only announced
+	hidden  bool   // entered in error
+	row     Row
 }
 
 // errElsewhere says that a record belongs to another section of its type.

@@ -93,9 +93,13 @@ func readable(r Resource) ([]byte, error) {
 		bytes.Contains(r.Raw, []byte(`"implicitRules"`)) {
 		return nil, fmt.Errorf("%w: an extension changes its meaning", ErrRefused)
 	}
-	status, typ, odd := false, "", false
-	looked := make([]byte, 0, len(r.Raw))
+	status, typ, odd, twice := false, "", false, false
+	looked, seen := make([]byte, 0, len(r.Raw)), make([][]byte, 0, 32)
 	err := eachMember(r.Raw, func(name, value []byte) {
+		for _, before := range seen {
+			twice = twice || len(before) == len(name) && bytes.EqualFold(before, name)
+		}
+		seen = append(seen, name)
 		if !unlooked(name) {
 			looked = append(append(append(append(looked, ",\""...), name...), "\":"...), value...)
 		}
@@ -115,6 +119,8 @@ func readable(r Resource) ([]byte, error) {
 		return nil, fmt.Errorf("%w: it is a %s", ErrRefused, typ)
 	case odd:
 		return nil, fmt.Errorf("%w: a member has an odd name", ErrRefused)
+	case twice:
+		return nil, fmt.Errorf("%w: a member stands in it twice", ErrRefused)
 	case !status && slices.Contains(needsStatus, r.Type):
 		return nil, fmt.Errorf("%w: no status", ErrRefused)
 	}

@@ -378,3 +378,125 @@ func TestPanelInside(t *testing.T) {
 		t.Errorf("inside %d, missing %d, %d results", p.Inside, p.Missing, len(p.Results))
 	}
 }
+
+// TestPendingResult is that a measurement which is only announced does not hide the last
+// value.
+func TestPendingResult(t *testing.T) {
+	c := build(t, chart.Options{}, patient, obs("a", "Potassium", "2026-03-01", num("6.8", "mmol/L")+`,"interpretation":[{"coding":[{"code":"HH"}]}]`),
+		obs("b", "Potassium", "2026-03-02", `"status":"registered"`), obs("c", "Potassium", "2026-03-03", `"status":"cancelled"`), obs("d", "Sodium", "2026-03-02", `"status":"registered"`),
+		obs("e", "Chloride", "2026-03-02", `"status":"registered","valueInteger":100`), obs("f", "Chloride", "2026-03-01", `"status":"final","valueInteger":99`))
+	for _, one := range c.Measured.Tests {
+		if want := map[string]string{"Potassium": "6.8 mmol/L", "Sodium": "no value in the record", "Chloride": "100"}[one.Name]; one.Latest.Value.Text != want {
+			t.Errorf("%s: the latest is %q, want %q", one.Name, one.Latest.Value.Text, want)
+		}
+	}
+	got := text(section(t, c, "results"))
+	for _, want := range []string{"Potassium | 6.8 mmol/L | CRITICALLY HIGH |  | 2026-03-01 |  / later, 2 results cancelled or without a value yet: on 2026-03-03", "Sodium | no value in the record (registered)"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+}
+
+// TestSaidTwice is that a record which says one thing twice, perhaps in other letters, is
+// shown as it is written.
+func TestSaidTwice(t *testing.T) {
+	for _, rest := range []string{`"valueString":"negative","valuestring":"POSITIVE"`, `"status":"entered-in-error"`, `"valueString":"a","valueString":"b"`} {
+		c := build(t, chart.Options{}, patient, `{"resourceType":"Observation","id":"o","status":"final","code":{"text":"X"},`+rest+`}`)
+		if s := section(t, c, "results"); len(s.Plain) != 1 {
+			t.Errorf("%s: %+v", rest, s)
+		}
+	}
+}
+
+// TestVoid is what a search must not take for a finding.
+func TestVoid(t *testing.T) {
+	tests := []struct{ name, line, title string }{
+		{"active", `{"resourceType":"Condition","id":"1","code":{"text":"Asthma"}}`, "Asthma"},
+		{"resolved: it was so", `{"resourceType":"Condition","id":"1","clinicalStatus":{"coding":[{"code":"resolved"}]},"code":{"text":"Asthma"}}`, "Asthma"},
+		{"refuted", `{"resourceType":"Condition","id":"1","verificationStatus":{"coding":[{"code":"refuted"}]},"code":{"text":"Asthma"}}`, "Asthma (refuted)"},
+		{"an extension may deny it", `{"resourceType":"Condition","id":"1","modifierExtension":[{"url":"http://x/absent","valueBoolean":true}],"code":{"text":"Asthma"}}`, "Asthma (an extension changes its meaning)"},
+		{"a document, by its docStatus", `{"resourceType":"DocumentReference","id":"1","status":"current","docStatus":"entered-in-error","type":{"text":"Asthma"}}`, "Asthma (entered in error)"},
+		{"not to be done", `{"resourceType":"ServiceRequest","id":"1","status":"active","doNotPerform":true,"code":{"text":"Asthma"}}`, "Asthma (not to be done)"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			codes, err := chart.ParseTerms("asthma").CodeSearch(chart.AnyCode)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := res(t, tt.line)
+			got := codes.Matcher(nil).Match(r)
+			if len(got.Codings) != 1 || got.Void != (tt.title != "Asthma") {
+				t.Errorf("found %+v", got)
+			}
+			if title := chart.TitleOf(r.Raw); title != tt.title {
+				t.Errorf("the title is %q, want %q", title, tt.title)
+			}
+		})
+	}
+}
+
+// TestNumbers are values of which a record does not say everything.
+func TestNumbers(t *testing.T) {
+	tests := []struct{ name, rest, value, ranges string }{
+		{"no number", `"status":"final","valueQuantity":{"unit":"mg","_value":{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/data-absent-reason","valueCode":"unknown"}]}}`, "(no number) mg", ""},
+		{"neither number nor unit", `"status":"final","valueQuantity":{"code":""}`, "no value in the record", ""},
+		{"a comparator alone", `"status":"final","valueQuantity":{"comparator":"<","unit":"mg"}`, "(no number) mg", ""},
+		{"a range in two units, as codes", num("1", "g") + `,"referenceRange":[{"low":{"value":900,"code":"mg"},"high":{"value":2,"code":"g"}}]`, "1 g", "900 mg to 2 g"},
+		{"a range of which one end has a unit", num("1", "g") + `,"referenceRange":[{"low":{"value":1.0},"high":{"value":2.50,"unit":"g"}}]`, "1 g", "1.0-2.50 g"},
+		{"zero", num("0.00", "g"), "0.00 g", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := build(t, chart.Options{}, patient, obs("o", "X", "2026-01-01", tt.rest)).Measured.Results[0]
+			if got := strings.Join(r.Ranges, "; "); r.Value.Text != tt.value || got != tt.ranges {
+				t.Errorf("%q, range %q; want %q, %q", r.Value.Text, got, tt.value, tt.ranges)
+			}
+		})
+	}
+}
+
+// TestFormerNumbers is that a number which is not in use any more is not given as the
+// patient's.
+func TestFormerNumbers(t *testing.T) {
+	const mr = `"type":{"coding":[{"code":"MR"}]}`
+	tests := []struct{ name, rest, mrn, phone string }{
+		{"an old number first", `"identifier":[{"use":"old",` + mr + `,"value":"1"},{` + mr + `,"value":"2"}]`, "2", ""},
+		{"one that ended first", `"identifier":[{"period":{"end":"2001"},` + mr + `,"value":"1"},{` + mr + `,"value":"2"}]`, "2", ""},
+		{"only an old one", `"identifier":[{"use":"old",` + mr + `,"value":"1"}]`, "1", ""},
+		{"a phone that ended first", `"telecom":[{"system":"phone","value":"1","period":{"end":"2001"}},{"system":"phone","value":"2"}]`, "", "2"},
+	}
+	for _, tt := range tests {
+		e := chart.NewEntry(res(t, `{"resourceType":"Patient","id":"p",`+tt.rest+`}`))
+		if e.MRN != tt.mrn || e.Phone != tt.phone {
+			t.Errorf("%s: MRN %q, phone %q; want %q, %q", tt.name, e.MRN, e.Phone, tt.mrn, tt.phone)
+		}
+	}
+}
+
+// TestGridUnit is that a row has one unit only if all its results have it.
+func TestGridUnit(t *testing.T) {
+	tests := []struct {
+		name  string
+		rests []string
+		want  string
+	}{
+		{"the same", []string{num("1", "g"), num("2", "g")}, "g"},
+		{"the same in other letters", []string{num("1", "mg/dL"), num("2", "MG/DL")}, ""},
+		{"the older without one", []string{`"status":"final","valueQuantity":{"value":5}`, num("2", "g")}, ""},
+		{"the newer without one", []string{num("2", "g"), `"status":"final","valueQuantity":{"value":5}`}, ""},
+		{"words among them", []string{num("1", "g"), `"status":"final","valueString":"5"`}, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			m := build(t, chart.Options{}, patient, obs("a", "X", "2026-01-01", tt.rests[0]), obs("b", "X", "2026-01-02", tt.rests[1])).Measured
+			if row := m.Grid(0, 5, chart.Laboratory).Rows[0]; row.Unit() != tt.want {
+				t.Errorf("the unit is %q, want %q", row.Unit(), tt.want)
+			}
+		})
+	}
+}

@@ -86,7 +86,7 @@ type Coded struct {
 	Codings []Coding // each once; none: it has none of them
 	Date    string   // of the record, as shown; "": it has none
 	// Void says that the record does not mean that it is or was so: it was entered in
-	// error, refuted, cancelled or not done.
+	// error, refuted, cancelled or not done, or an extension changes its meaning.
 	Void bool
 }
 
@@ -228,15 +228,27 @@ func (m *CodeMatcher) drug(ref *node) (list []Coding) {
 // voids are the states in which a record does not say that something is or was so.
 var voids = []string{"entered-in-error", "refuted", "not-done", "not-taken", "cancelled", "nullified"}
 
-func void(n *node) bool {
+func void(n *node) bool { return voidWords(n) != "" }
+
+// voidWords says why a record does not mean that something is or was so; "" if it may. One
+// with an extension that changes its meaning is not taken at its word.
+func voidWords(n *node) string {
 	if d := n.get("doNotPerform"); d != nil && d.text == "true" {
-		return true
+		return "not to be done"
 	}
-	if slices.Contains(voids, n.str("status")) {
-		return true
+	if n.get("modifierExtension") != nil || n.get("implicitRules") != nil {
+		return "an extension changes its meaning"
 	}
+	states := []string{n.str("status"), n.str("docStatus"), n.str("lifecycleStatus")}
 	if list := n.get("verificationStatus").get("coding"); list != nil {
-		return slices.ContainsFunc(list.kids, func(c node) bool { return slices.Contains(voids, c.str("code")) })
+		for i := range list.kids {
+			states = append(states, list.kids[i].str("code"))
+		}
 	}
-	return false
+	for _, s := range states {
+		if slices.Contains(voids, s) {
+			return strings.ReplaceAll(s, "-", " ")
+		}
+	}
+	return ""
 }

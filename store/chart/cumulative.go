@@ -39,7 +39,8 @@ func (m *Measured) In(r *Result) (list []*Panel) {
 type Test struct {
 	Key, Name, Code string
 	Kind            Kind // that of the latest
-	// Latest is the newest result that was not cancelled; if all were, the newest.
+	// Latest is the newest result that was not cancelled and is not only announced; if there
+	// is none, the newest.
 	Latest  *Result
 	Results []*Result // newest first; none that was entered in error
 	Errors  int       // entered in error, and not in Results
@@ -169,7 +170,7 @@ func (m *Measured) count() {
 func (t *Test) finish() {
 	slices.SortStableFunc(t.Results, newer)
 	t.Latest = t.Results[0]
-	if i := slices.IndexFunc(t.Results, func(r *Result) bool { return !r.Void() }); i > 0 {
+	if i := slices.IndexFunc(t.Results, (*Result).counts); i > 0 {
 		t.Latest = t.Results[i]
 	}
 	t.Name, t.Code, t.Kind = t.Latest.Name, t.Latest.Code, t.Latest.Kind
@@ -237,6 +238,20 @@ type Grid struct {
 type GridRow struct {
 	Test  *Test
 	Cells [][]*Result // for each day what was found, oldest first
+}
+
+// Unit is the unit of the row, if all its results are numbers in it; else "".
+func (row *GridRow) Unit() string {
+	unit, first := "", true
+	for _, cell := range row.Cells {
+		for _, r := range cell {
+			if r.Value.Number == "" || !first && r.Value.Unit != unit {
+				return ""
+			}
+			unit, first = r.Value.Unit, false
+		}
+	}
+	return unit
 }
 
 // Grid returns the tests of these kinds by days, newest first: n days after the

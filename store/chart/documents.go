@@ -258,14 +258,15 @@ func dateGiven(n *node) string {
 	return ""
 }
 
-// TitleOf is what a record says of its own kind or subject, such as the title of a note;
-// "" if it says nothing.
+// TitleOf is what a record says of its own kind or subject, such as the title of a note,
+// with what says that it is not so: Letter (entered in error). It is "" if the record says
+// neither.
 func TitleOf(raw []byte) string {
 	tree, err := parseTree(slim(raw))
 	if err != nil {
 		return ""
 	}
-	return kindOf(&tree)
+	return join(" ", kindOf(&tree), paren(voidWords(&tree)))
 }
 
 // DateOf returns the date of a record as it is given; "" if it has none.

@@ -38,6 +38,7 @@ type Result struct {
 	When   time.Time // the beginning of what On names; zero: not known
 	ToDay  bool      // On names a day, not only a month or a year
 	Value  Value
+	None   bool   // there is no value; its text says so
 	Status string // as FHIR writes it
 	Flag   Flag
 	Ranges []string // its own reference ranges in words, each with whom it is for
@@ -122,6 +123,12 @@ func (r *Result) EnteredInError() bool { return r.Status == "entered-in-error" }
 
 // Void reports whether the measurement was cancelled.
 func (r *Result) Void() bool { return r.Status == "cancelled" }
+
+// Pending reports whether the measurement is only announced: there is no value yet.
+func (r *Result) Pending() bool { return r.Status == "registered" && r.None }
+
+// counts reports whether a result can be the latest of its test.
+func (r *Result) counts() bool { return !r.Void() && !r.Pending() }
 
 // Corrected reports whether the value was changed after it was final.
 func (r *Result) Corrected() bool { return r.Status == "corrected" || r.Status == "amended" }
@@ -317,7 +324,7 @@ func component(whole *Result, i int, c *fhir.ObservationComponent) *Result {
 	r.Value = valueOf{q, c.ValueCodeableConcept, c.ValueString, c.ValueBoolean, c.ValueInteger,
 		c.ValueRange, c.ValueRatio, c.ValueSampledData, c.ValueTime, c.ValueDateTime, c.ValuePeriod}.value()
 	if r.Value.Text == "" {
-		r.Value.Text = absent(c.DataAbsentReason)
+		r.Value.Text, r.None = absent(c.DataAbsentReason), true
 	}
 	flagged := whole.Flag.Words != "" && !whole.Flag.Ours
 	if flagged {

@@ -58,13 +58,13 @@ func (b *Builder) observation(r Resource, o *fhir.Observation, kind Kind) item {
 		text = "panel of " + itoa(len(o.HasMember))
 	case text == "":
 		text = absent(o.DataAbsentReason)
-		whole.Value.Text = text
+		whole.Value.Text, whole.None = text, true
 	}
 	status := whole.Status
 	if status == "final" {
 		status = ""
 	}
-	it := item{when: whole.When, test: whole.Test, hidden: whole.EnteredInError(), void: whole.Void()}
+	it := item{when: whole.When, test: whole.Test, hidden: whole.EnteredInError(), void: !whole.counts(), pending: whole.Pending()}
 	if kind != VitalSign {
 		it.group = int(kind)
 	}
@@ -154,7 +154,7 @@ func testOf(c *fhir.CodeableConcept) string {
 const noTest = "text|"
 
 // byTest folds the results of each test into one row: the latest that was not
-// cancelled, and how many earlier ones there are.
+// cancelled and is not only announced, and how many earlier ones there are.
 func byTest(list []item) []item {
 	tests := map[string][]item{}
 	var keys []string
@@ -175,7 +175,11 @@ func byTest(list []item) []item {
 			at = 0
 		case 0:
 		default:
-			newer = join(" ", "later,", count(at, "result"), "cancelled: on", all[0].row.Cells[4])
+			state := "cancelled"
+			if slices.ContainsFunc(all[:at], func(it item) bool { return it.pending }) {
+				state = "cancelled or without a value yet"
+			}
+			newer = join(" ", "later,", count(at, "result"), state+": on", all[0].row.Cells[4])
 		}
 		one := all[at]
 		one.row.Records = len(all)

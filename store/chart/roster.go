@@ -90,7 +90,7 @@ func newEntry(r Resource) Entry {
 			*t.System != fhir.ContactPointSystemSms {
 			continue
 		}
-		if e.Phone == "" && (t.Use == nil || *t.Use != fhir.ContactPointUseOld) {
+		if e.Phone == "" && (t.Use == nil || *t.Use != fhir.ContactPointUseOld) && !over(t.Period) {
 			e.Phone = CleanLine(str(t.Value))
 		}
 		e.digits.add(digitsOf(str(t.Value)))
@@ -103,17 +103,32 @@ func newEntry(r Resource) Entry {
 // addID adds the id of the record to what is searched.
 func (e *Entry) addID() { e.ids.add(ofRecord + Fold(CleanLine(e.ID))) }
 
-// readIdentifiers takes the MRN: the first identifier that says it is one.
+// over reports whether a period has an end.
+func over(p *fhir.Period) bool { return p != nil && str(p.End) != "" }
+
+// readIdentifiers takes the MRN: the first identifier that says it is one, and of those
+// that are not in use any more only if there is no other.
 func (e *Entry) readIdentifiers(list []fhir.Identifier) {
+	former := ""
 	for i := range list {
 		v := CleanLine(str(list[i].Value))
 		if v == "" {
 			continue
 		}
 		e.ids.add(Fold(v))
-		if code, _ := codeIn(list[i].Type, "MR"); code != "" && e.MRN == "" {
+		use := list[i].Use
+		switch code, _ := codeIn(list[i].Type, "MR"); {
+		case code == "":
+		case use != nil && *use == fhir.IdentifierUseOld || over(list[i].Period):
+			if former == "" {
+				former = v
+			}
+		case e.MRN == "":
 			e.MRN = v
 		}
+	}
+	if e.MRN == "" {
+		e.MRN = former
 	}
 }
 
@@ -165,7 +180,7 @@ func bestName(list []fhir.HumanName) string {
 				fhir.NameUseMaiden: 7, fhir.NameUseNickname: 5, fhir.NameUseAnonymous: 6,
 				fhir.NameUseTemp: 4}[*u]
 		}
-		if p := list[i].Period; p != nil && str(p.End) != "" {
+		if over(list[i].Period) {
 			r += 3
 		}
 		if name := personName(&list[i]); name != "" && r < rank {

@@ -92,15 +92,18 @@ func num(n *json.Number) string {
 
 // quantity writes a measured value as it was written: comparator, number, unit.
 func quantity(q *fhir.Quantity) string {
-	if q == nil {
-		return ""
+	switch {
+	case amount(q) != "":
+		return join(" ", amount(q), unit(q))
+	case unit(q) != "":
+		return "(no number) " + unit(q)
 	}
-	return join(" ", amount(q), unit(q))
+	return ""
 }
 
 // amount is a quantity without its unit.
 func amount(q *fhir.Quantity) string {
-	if q == nil {
+	if q == nil || q.Value == nil {
 		return ""
 	}
 	if q.Comparator != nil {
@@ -133,7 +136,7 @@ func valueRange(low, high *fhir.Quantity) string {
 		return join(" ", "<= "+h, u)
 	case h == "":
 		return join(" ", ">= "+l, u)
-	case low.Unit != nil && high.Unit != nil && *low.Unit != *high.Unit:
+	case unit(low) != unit(high) && unit(low) != "":
 		return quantity(low) + " to " + quantity(high)
 	case strings.HasPrefix(l, "-") || strings.HasPrefix(h, "-"):
 		return join(" ", l+" to "+h, u)

@@ -249,6 +249,9 @@ func (z *packer) document(ctx context.Context, a *chart.Attachment, open func(co
 	if f.Title == "" {
 		f.Title = a.Where
 	}
+	if a.Status != "" {
+		f.Title += " (" + a.Status + ")"
+	}
 	body, err := open(ctx, a)
 	f.Kind = a.ContentType
 	var first *bufio.Reader

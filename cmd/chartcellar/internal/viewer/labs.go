@@ -209,6 +209,9 @@ func (s *Server) serveLabs(r *request) error {
 	for _, t := range tests[from:to] {
 		row := p.row(t.Latest)
 		row.Test, row.Results = p.Test(t), len(t.Results)
+		if later := t.Results[0]; later != t.Latest {
+			row.More = append(row.More, strings.TrimSpace("later: "+later.Value.Text+" ("+later.Status+") "+later.On))
+		}
 		g := &p.Groups[t.Kind]
 		g.Rows = append(g.Rows, row)
 	}
@@ -352,17 +355,7 @@ func (p *gridPage) Turn(n int) string { return p.daysAt(p.First-1, n) }
 
 // gridRow writes the cells of a test. The unit stands once if all cells have it.
 func (p *gridPage) gridRow(row chart.GridRow) gridRow {
-	out := gridRow{Name: row.Test.Name, Test: p.Test(row.Test)}
-	one, same := "", true
-	for _, cell := range row.Cells {
-		for _, r := range cell {
-			same = same && r.Value.Number != "" && (one == "" || one == r.Value.Unit)
-			one = r.Value.Unit
-		}
-	}
-	if same {
-		out.Unit = one
-	}
+	out := gridRow{Name: row.Test.Name, Test: p.Test(row.Test), Unit: row.Unit()}
 	for _, cell := range row.Cells {
 		var list []gridCell
 		for _, r := range cell {
