@@ -500,3 +500,15 @@ func TestGridUnit(t *testing.T) {
 		})
 	}
 }
+
+// TestIssued is that the day on which a result was issued is not given as the one on which
+// it was measured.
+func TestIssued(t *testing.T) {
+	c := build(t, chart.Options{}, patient, `{"resourceType":"Observation","id":"o","status":"final","code":{"text":"X"},"issued":"2026-01-02T10:00:00-05:00","valueInteger":1}`)
+	if got := section(t, c, "results").Groups[0].Rows[0].Cells[4]; got != "2026-01-02 10:00 (issued)" {
+		t.Errorf("on %q", got)
+	}
+	if g := c.Measured.Grid(0, 1, chart.OtherResult); len(g.Days) != 1 || g.Days[0] != "2026-01-02" {
+		t.Errorf("the days are %q", g.Days)
+	}
+}

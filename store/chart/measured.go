@@ -300,10 +300,10 @@ func (v valueOf) value() Value {
 
 // measured makes the result that a record is.
 func measured(ref string, o *fhir.Observation, kind Kind) *Result {
-	on := observedOn(o)
+	on, of := observedOn(o)
 	q := o.ValueQuantity
 	r := &Result{Ref: ref, Parts: len(o.Component), Test: testOf(&o.Code), Name: named(concept(&o.Code)), Code: codeText(&o.Code),
-		Kind: kind, On: showDate(on), When: moment(on), ToDay: len(on) >= len("2006-01-02"), Status: o.Status.Code(),
+		Kind: kind, On: join(" ", showDate(on), of), When: moment(on), ToDay: len(on) >= len("2006-01-02"), Status: o.Status.Code(),
 		Flag: flagOf(o.Interpretation), How: join(", ", concept(o.BodySite), concept(o.Method)), Comment: notes(o.Note),
 		Members: targets(o.HasMember), From: targets(o.DerivedFrom)}
 	r.nameless()

@@ -112,16 +112,20 @@ func resultKind(o *fhir.Observation) Kind {
 	return kind
 }
 
-func observedOn(o *fhir.Observation) string {
+// observedOn is when something was measured; if the record does not say that, when it was
+// issued, and of says so.
+func observedOn(o *fhir.Observation) (on, of string) {
 	switch {
 	case str(o.EffectiveDateTime) != "":
-		return *o.EffectiveDateTime
+		return *o.EffectiveDateTime, ""
 	case str(o.EffectiveInstant) != "":
-		return *o.EffectiveInstant
+		return *o.EffectiveInstant, ""
 	case o.EffectivePeriod != nil && str(o.EffectivePeriod.Start) != "":
-		return *o.EffectivePeriod.Start
+		return *o.EffectivePeriod.Start, ""
+	case str(o.Issued) != "":
+		return *o.Issued, "(issued)"
 	}
-	return str(o.Issued)
+	return "", ""
 }
 
 // testOf returns what makes two results ones of the same test: a code, LOINC
