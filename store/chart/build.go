@@ -384,7 +384,7 @@ func (b *Builder) otherRecords(s *Section) {
 		slices.Sort(ids)
 		s.Records += len(ids)
 		for _, id := range ids {
-			g.Rows = append(g.Rows, Row{Cells: []string{t, t + "/" + id}, Ref: t + "/" + id, Records: 1})
+			g.Rows = append(g.Rows, Row{Cells: []string{typeWords(t), t + "/" + id}, Ref: t + "/" + id, Records: 1})
 		}
 	}
 	for _, n := range b.withheld {

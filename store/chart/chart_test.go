@@ -185,7 +185,7 @@ func TestSections(t *testing.T) {
 		{"a goal without a status", "plan", []string{`{"resourceType":"Goal","id":"g","description":{"text":"Walk"}}`}, nil, []string{"[Goals"}},
 		{"a plan and its steps", "plan", []string{`{"resourceType":"CarePlan","id":"c","status":"active","intent":"plan","title":"Diabetes","period":{"start":"2026-01-01"},"activity":[{"detail":{"status":"in-progress","code":{"text":"Foot check"}}},{"detail":{"status":"not-started","doNotPerform":true,"code":{"text":"Metformin"}}}]}`}, []string{"[Care plans 1]", "Diabetes | Foot check (in-progress); Metformin (NOT TO BE DONE) | since 2026-01-01"}, nil},
 		{"a care team", "plan", []string{`{"resourceType":"CareTeam","id":"t","participant":[{"role":[{"text":"GP"}],"member":{"reference":"Practitioner/d"}},{"role":[{"text":"Nurse"}]}]}`}, []string{"[Care teams 1]", "Dr. Ruth Adeyemi (GP); (the record does not say what) (Nurse)", "no status given"}, nil},
-		{"a kind of record without a section", "other", []string{`{"resourceType":"Device","id":"x"}`, `{"resourceType":"VendorThing","id":"y"}`}, []string{"Device | Device/x", "VendorThing | VendorThing/y"}, nil},
+		{"a kind of record without a section", "other", []string{`{"resourceType":"Device","id":"x"}`, `{"resourceType":"VendorThing","id":"y"}`}, []string{"Device | Device/x", "Vendor thing | VendorThing/y"}, nil},
 	}
 	known := records{"Medication/9": `{"resourceType":"Medication","id":"9","code":{"text":"Digoxin"}}`,
 		"Practitioner/d": `{"resourceType":"Practitioner","id":"d","name":[{"family":"Adeyemi","given":["Ruth"],"prefix":["Dr."]}]}`}

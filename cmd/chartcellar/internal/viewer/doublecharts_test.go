@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"chartcellar/cmd/chartcellar/internal/viewer"
+	"chartcellar/store/access"
 	"chartcellar/store/chart"
 )
 
@@ -94,6 +96,18 @@ func (d *double) Chart(_ context.Context, a viewer.Actor, p viewer.Place, sectio
 
 // patientRef is the address of the patient of the double.
 func patientRef() string { return string((&double{}).Refer("main", "Patient/p1")) }
+
+// TestWhyClosed: who may not open a chart is told what his role has and has not.
+func TestWhyClosed(t *testing.T) {
+	o := newOffice(t, practice())
+	tokens := o.settle()
+	for role, why := range map[access.Role]string{access.IT: "signed in as IT: the computer and its connections; never a chart.", access.Manager: "no charts unless an owner says so."} {
+		res := o.ask(ask{path: "/patients", token: tokens[role]})
+		if text := body(t, res); res.StatusCode != http.StatusForbidden || !strings.Contains(text, why) || !strings.Contains(text, "ask an owner") {
+			t.Errorf("%s: %d\n%s", role, res.StatusCode, text)
+		}
+	}
+}
 
 // TestDayWithoutCopy: a day that the copy does not reach leads back to the page of today,
 // with the choices that were made there.
