@@ -47,11 +47,14 @@ func (d *desk) search(who viewer.Actor, ask viewer.SearchAsk) viewer.SearchResul
 	return d.over(who, d.start(who, ask))
 }
 
-// over waits until a search is over.
+// over waits until a search is over, and shows nothing of it before.
 func (d *desk) over(who viewer.Actor, id string) viewer.SearchResult {
 	d.t.Helper()
 	for d.t.Context().Err() == nil {
-		res, err := d.Search(d.t.Context(), who, id, 0, rowsOf)
+		res, err := d.Search(d.t.Context(), who, id, 0, func(viewer.SearchKind) int { return 0 })
+		if err == nil && !res.Running {
+			res, err = d.Search(d.t.Context(), who, id, 0, rowsOf)
+		}
 		if err != nil {
 			d.t.Fatal(err)
 		}
