@@ -7,7 +7,7 @@ import "time"
 // it is for very many records.
 func Attended(r Resource) (day time.Time, ok bool) {
 	status, period := "", []byte(nil)
-	if _, err := readable(r); err != nil {
+	if _, err := readable(r, nil); err != nil {
 		return day, false
 	}
 	eachMember(r.Raw, func(name, value []byte) { // the record was read before
@@ -38,7 +38,7 @@ func Attended(r Resource) (day time.Time, ok bool) {
 // other, for one that is not as FHIR says, and for one without a day.
 func Booked(r Resource) (day time.Time, ok bool) {
 	status, start := "", ""
-	if _, err := readable(r); err != nil {
+	if _, err := readable(r, nil); err != nil {
 		return day, false
 	}
 	eachMember(r.Raw, func(name, value []byte) { // the record was read before

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/samply/golang-fhir-models/fhir-models/fhir"
@@ -250,6 +251,11 @@ func (b *Builder) Chart() *Chart {
 	for _, n := range b.unread {
 		c.Unread += n
 	}
+	var wg sync.WaitGroup // what does not need the sections is worked out beside them
+	wg.Go(func() { c.Measured = newMeasured(b.results, b.panels) })
+	if b.o.Timeline {
+		wg.Go(func() { c.Timeline = b.timeline() })
+	}
 	for i := range b.plans {
 		p, s := &b.plans[i], &b.sections[i]
 		slices.SortFunc(s.Plain, func(x, y Plain) int { return strings.Compare(x.Ref, y.Ref) })
@@ -261,16 +267,16 @@ func (b *Builder) Chart() *Chart {
 		c.Withheld += s.Withheld
 		c.Sections = append(c.Sections, *s)
 	}
+	wg.Wait()
+	if c.Timeline != nil {
+		c.Timeline.Withheld = c.Withheld
+	}
 	if b.banner.Withheld {
 		c.Withheld++
 	}
 	b.banner.Missing = !b.seen
 	b.banner.Allergies = allergyLine(&c.Sections[0])
 	c.Banner = b.banner
-	c.Measured = newMeasured(b.results, b.panels)
-	if b.o.Timeline {
-		c.Timeline = b.timeline()
-	}
 	return c
 }
 

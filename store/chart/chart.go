@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // A Resource is one record as the EMR gave it. Raw is read during a call and not
@@ -42,15 +43,20 @@ var needsStatus = []string{"Observation", "Encounter", "DocumentReference", "Dia
 // lower case, or a modifier that changes the meaning in a way we do not know.
 func read[T any](r Resource) (T, error) {
 	var model, none T
-	looked, err := readable(r)
-	if err != nil {
+	looked := lookedBytes.Get().(*[]byte)
+	defer lookedBytes.Put(looked)
+	var err error
+	if *looked, err = readable(r, (*looked)[:0]); err != nil {
 		return none, err
 	}
-	if err := json.Unmarshal(slim(looked), &model); err != nil {
+	if err := json.Unmarshal(slim(*looked), &model); err != nil {
 		return none, fmt.Errorf("%w: %v", ErrRefused, err)
 	}
 	return model, nil
 }
+
+// lookedBytes are for readable: a model keeps nothing of what it was read from.
+var lookedBytes = sync.Pool{New: func() any { return new([]byte) }}
 
 // slim returns a record without the bytes of the files in it, of which only the
 // first few stay. A short record, and one without files, is returned as it is.
@@ -86,15 +92,15 @@ func unlooked(name []byte) bool {
 	return false
 }
 
-// readable makes the checks that the models leave out, and returns the record without
-// what nobody looks at.
-func readable(r Resource) ([]byte, error) {
+// readable makes the checks that the models leave out, and appends the record to looked
+// without what nobody looks at.
+func readable(r Resource, looked []byte) ([]byte, error) {
 	if bytes.Contains(r.Raw, []byte(`"modifierExtension"`)) ||
 		bytes.Contains(r.Raw, []byte(`"implicitRules"`)) {
-		return nil, fmt.Errorf("%w: an extension changes its meaning", ErrRefused)
+		return looked, fmt.Errorf("%w: an extension changes its meaning", ErrRefused)
 	}
 	status, typ, odd, twice := false, "", false, false
-	looked, seen := make([]byte, 0, len(r.Raw)), make([][]byte, 0, 32)
+	seen := make([][]byte, 0, 32)
 	err := eachMember(r.Raw, func(name, value []byte) {
 		for _, before := range seen {
 			twice = twice || len(before) == len(name) && bytes.EqualFold(before, name)
@@ -114,15 +120,15 @@ func readable(r Resource) ([]byte, error) {
 	})
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%w: %v", ErrRefused, err)
+		return looked, fmt.Errorf("%w: %v", ErrRefused, err)
 	case typ != r.Type:
-		return nil, fmt.Errorf("%w: it is a %s", ErrRefused, typ)
+		return looked, fmt.Errorf("%w: it is a %s", ErrRefused, typ)
 	case odd:
-		return nil, fmt.Errorf("%w: a member has an odd name", ErrRefused)
+		return looked, fmt.Errorf("%w: a member has an odd name", ErrRefused)
 	case twice:
-		return nil, fmt.Errorf("%w: a member stands in it twice", ErrRefused)
+		return looked, fmt.Errorf("%w: a member stands in it twice", ErrRefused)
 	case !status && slices.Contains(needsStatus, r.Type):
-		return nil, fmt.Errorf("%w: no status", ErrRefused)
+		return looked, fmt.Errorf("%w: no status", ErrRefused)
 	}
 	if len(looked) > 0 {
 		looked[0] = '{'

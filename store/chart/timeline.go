@@ -95,12 +95,9 @@ func compareKinds(a, b string) int {
 	return strings.Compare(a, b)
 }
 
-// timeline returns what was added in the order of time.
+// timeline returns what was added in the order of time; Withheld is left to the caller.
 func (b *Builder) timeline() *Timeline {
 	t := &Timeline{}
-	for i := range b.sections {
-		t.Withheld += b.sections[i].Withheld
-	}
 	for _, e := range b.events {
 		switch {
 		case e.void:
