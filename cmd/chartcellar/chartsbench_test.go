@@ -135,6 +135,7 @@ func BenchmarkCharts(b *testing.B) {
 	}
 	practiceIn(b, dir)
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(lookedMemory))
+	defer debug.SetGCPercent(debug.SetGCPercent(lookedGC))
 	s := serveIn(b, dir)
 	s.entersAsOwner()
 	c := chartsBench{served: s, o: s.e.daemon.get().office.Load(), rand: rand.New(rand.NewPCG(1, 2))}

@@ -24,11 +24,19 @@ const (
 	lookedMemory = 224 << 20
 )
 
-// limitMemory sets the soft limit of a program of its own, unless who started it has set
-// one.
-func (e *env) limitMemory(bytes int64) {
-	if e.apart && e.Getenv("GOMEMLIMIT") == "" {
+// How much may be taken before memory is collected, in percent of what is in use. With
+// lookedGC a large chart is not broken into by the collector; the soft limit still holds.
+const (
+	usualGC  = 100
+	lookedGC = 300
+)
+
+// limitMemory sets the soft limit of a program of its own, and how often it collects,
+// unless who started it has set them.
+func (e *env) limitMemory(bytes int64, percent int) {
+	if e.apart && e.Getenv("GOMEMLIMIT") == "" && e.Getenv("GOGC") == "" {
 		debug.SetMemoryLimit(bytes)
+		debug.SetGCPercent(percent)
 	}
 }
 
@@ -46,7 +54,7 @@ func start(fsys disk.FS) int {
 			disk: fsys, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv,
 			Terminal: isTerminal(os.Stdout), AskTerminal: isTerminal(os.Stdin), apart: true,
 		}
-		e.limitMemory(memoryLimit)
+		e.limitMemory(memoryLimit, usualGC)
 		return run(ctx, e, args)
 	})
 }

@@ -91,7 +91,7 @@ func (o *office) opened(id age.Identity) error {
 		return nil
 	}
 	o.key, o.unlock = id, release
-	o.e.limitMemory(lookedMemory)
+	o.e.limitMemory(lookedMemory, lookedGC)
 	if o.Room != nil {
 		o.Wake()
 	}
@@ -109,7 +109,7 @@ func (o *office) closed() {
 	if o.Room != nil {
 		o.Forget()
 	}
-	o.e.limitMemory(memoryLimit)
+	o.e.limitMemory(memoryLimit, usualGC)
 }
 
 // openRoom makes what answers the pages of patients.
