@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -36,9 +35,6 @@ type patientsOptions struct {
 
 // shownPatients is how many patients are listed without --all.
 const shownPatients = 50
-
-// workers is how many goroutines read at the same time.
-func workers() int { return max(2, min(4, runtime.GOMAXPROCS(0))) }
 
 func (e *env) patients(ctx context.Context, query string, o patientsOptions) error {
 	return e.read(ctx, "patients", o.readFlags, func(ctx context.Context, r *reading) error {

@@ -124,7 +124,7 @@ func showsFile(t *testing.T, name string) {
 
 var awkward = []string{patient,
 	`{"resourceType":"Observation","id":"o","valueQuantity":{"value":1.10,"comparator":"<","unit":"mg"},"_status":{"extension":[{"url":"u","valueCode":"unknown"}]}}`,
-	`{"resourceType":"Horoscope","sign":[[{"a":[]},null],{}],"note":"‮حداد"}`,
+	`{"resourceType":"Horoscope","sign":[[{"a":[]},null],{}],"note":"` + "\u202e" + `حداد"}`,
 	`{"resourceType":"Patient","contained":[{"resourceType":"Organization","id":"o1","name":"王"}],"managingOrganization":{"reference":"#o1"}}`}
 
 func showsAll(t *testing.T, line []byte) {

@@ -245,7 +245,7 @@ func TestMini(t *testing.T) {
 func FuzzDraw(f *testing.F) {
 	f.Add("Sodium", "mmol/L", int64(0), 1.0, 2.0, 0.0, 3.0, int64(1), 0.5, uint8(0))
 	f.Add(`</title><script>alert(1)</script>"'`, `"><x y=`, int64(1<<40), 1e15, -1e15, math.Inf(1), math.NaN(), int64(-1<<50), 149.9, uint8(255))
-	f.Add("\u202e\x00\xff", "", int64(-1<<62), 5e-324, 0.0, -0.0, 1e-300, int64(1), -1.0, uint8(7))
+	f.Add("\u202e\x00\xff", "", int64(-1<<62), 5e-324, 0.0, math.Copysign(0, -1), 1e-300, int64(1), -1.0, uint8(7))
 	f.Fuzz(func(t *testing.T, name, unit string, at int64, y, y2, low, high float64, step int64, age float64, bits uint8) {
 		fig := plot.Figure{ID: "x", Name: name, ByAge: bits&1 != 0, Narrow: bits&16 != 0, Total: 3}
 		for i := range 3 {

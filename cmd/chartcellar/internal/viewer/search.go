@@ -178,9 +178,6 @@ func (p *foundPage) Then(address string) string {
 	return address
 }
 
-// full reports whether no more can come onto the page, whatever is found.
-func (p *foundPage) full() bool { return p.Last-p.First+1 >= rowsOf(p.Ask.Kind) }
-
 func rowsOf(k SearchKind) int {
 	switch k {
 	case SearchCodes:
