@@ -59,16 +59,14 @@ func (r *reading) back(day string) error {
 	if day == "" {
 		return nil
 	}
-	t, err := time.ParseInLocation("2006-01-02", day, time.Local)
-	if err != nil {
+	end, run, err := r.GoBack(day, time.Local)
+	if errors.Is(err, charts.ErrDay) {
 		return usage("write the day as 2026-03-01: --as-of DATE")
 	}
-	end := t.AddDate(0, 0, 1).Add(-time.Nanosecond)
-	snap, run, err := r.M.AsOfTime(end)
 	if err != nil {
 		return err
 	}
-	r.Snap, r.run = snap, run.Number
+	r.run = run.Number
 	if end.Before(r.at) {
 		r.at = end
 	}

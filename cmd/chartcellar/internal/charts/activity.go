@@ -182,7 +182,7 @@ func (r *Room) readActivity(ctx context.Context, run uint32, day string) (*activ
 		}
 	}
 	for _, source := range r.o.Sources() {
-		rd, _, _, err := r.reading(source, "")
+		rd, _, err := r.reading(source, "")
 		if err == nil {
 			err = a.each(ctx, rd, "Encounter", chart.Attended, last)
 		}

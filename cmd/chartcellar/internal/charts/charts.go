@@ -16,6 +16,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"chartcellar/cmd/chartcellar/internal/viewer"
 	"chartcellar/store"
@@ -26,6 +27,9 @@ import (
 // ErrNotHeld says that the copy does not hold the bytes of a document.
 var ErrNotHeld = errors.New("the copy does not hold this document")
 
+// ErrDay says that something is not a day as 2026-03-01.
+var ErrDay = errors.New("this is no day")
+
 // A Reading reads the records of one source. It may be used by many goroutines.
 type Reading struct {
 	M      *store.Mirror
@@ -33,6 +37,23 @@ type Reading struct {
 	Source string
 	// Back says that Snap is of a day in the past: then labels of today count, too.
 	Back bool
+}
+
+// GoBack takes the records as they stood at the end of a day, written as 2026-03-01, and
+// returns when that was, and the run that had ended then. If there is no copy from then
+// the error is a *store.TooEarlyError; ErrDay says that the day cannot be read. What is
+// labelled sensitive now stays closed on every day.
+func (r *Reading) GoBack(day string, zone *time.Location) (end time.Time, run store.RunInfo, err error) {
+	t, err := time.ParseInLocation(time.DateOnly, day, zone)
+	if err != nil {
+		return end, run, ErrDay
+	}
+	end = t.AddDate(0, 0, 1).Add(-time.Nanosecond)
+	snap, run, err := r.M.AsOfTime(end)
+	if err == nil {
+		r.Snap, r.Back = snap, true
+	}
+	return end, run, err
 }
 
 // Key names a record of the source.

@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	"chartcellar/cmd/chartcellar/internal/charts"
 	"chartcellar/cmd/chartcellar/internal/patientfile"
 	"chartcellar/cmd/chartcellar/internal/viewer"
+	"chartcellar/store"
 	"chartcellar/store/chart"
 )
 
@@ -55,4 +58,29 @@ func TestLabelledLater(t *testing.T) {
 	if got := see(staff); strings.Contains(got, "anary") || strings.Contains(got, "Stone") {
 		t.Errorf("staff sees %s", got)
 	}
+}
+
+// TestGivenOfADay: a file that a command makes of an earlier day is without what was
+// labelled since; what is no day and what is before the first copy is said.
+func TestGivenOfADay(t *testing.T) {
+	d := newDesk(t, anna, has("c", "anna", "", "Canary fever", "2020"))
+	d.pull("main", has("c", "anna", secretLabel, "Canary fever", "2020"))
+	rd := &charts.Reading{M: d.m, Source: "main"}
+	end, _, err := rd.GoBack("2026-03-01", time.UTC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sensitive := range []bool{false, true} {
+		s, err := patientfile.NewSheet(t.Context(), patientfile.Cover{Source: "main"}, patientfile.Choice{Sensitive: sensitive}, rd.Patient("anna", end))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(cells(viewer.Chart{Whole: s.Chart}, "problems")); strings.Contains(got, "Canary") != sensitive {
+			t.Errorf("with what is labelled: %t; the file has %s", sensitive, got)
+		}
+	}
+	_, _, err = rd.GoBack("1 March", time.UTC)
+	is(t, err, charts.ErrDay)
+	_, _, err = rd.GoBack("2026-02-01", time.UTC)
+	is(t, err, store.ErrTooEarly)
 }

@@ -53,7 +53,7 @@ func (r *Room) Documents(ctx context.Context, a viewer.Actor, p viewer.Place) (v
 	if err != nil {
 		return out, err
 	}
-	rd, _, _, err := r.reading(source, p.AsOf)
+	rd, _, err := r.reading(source, p.AsOf)
 	if err != nil {
 		return out, err
 	}
@@ -198,7 +198,7 @@ func (r *Room) paper(ctx context.Context, a viewer.Actor, p viewer.Place, n int)
 	if err != nil {
 		return nil, err
 	}
-	rd, _, _, err := r.reading(source, p.AsOf)
+	rd, _, err := r.reading(source, p.AsOf)
 	if err != nil {
 		return nil, err
 	}

@@ -207,12 +207,14 @@ func (r *Room) gift(a viewer.Actor, p viewer.Place, code string, c patientfile.C
 	if err := r.journal(a, code, store.Key{Source: source, Type: "Patient"}, id, words...); err != nil {
 		return nil, cover, err
 	}
-	rd, age, at, err := r.reading(source, p.AsOf)
+	rd, at, err := r.reading(source, p.AsOf)
 	if err != nil {
 		return nil, cover, err
 	}
-	if cover.Source, cover.Copy = source, age; p.AsOf == "" {
+	if cover.Source = source; p.AsOf == "" {
 		cover.Copy, err = r.o.Dated(source)
+	} else {
+		cover.Copy, err = r.copyOf(source, p.AsOf)
 	}
 	return &given{r: rd, id: id, at: at}, cover, err
 }

@@ -63,7 +63,9 @@ func newDesk(t testing.TB, lines ...string) *desk {
 	}
 	t.Cleanup(func() { d.m.Close() })
 	d.Room, err = charts.New(charts.Options{Mirror: d.m, Now: d.clock, Zone: func() *time.Location { return time.UTC },
-		Sources: func() []string { return []string{"main"} }, Age: func(string) (string, error) { return "The newest copy.", nil },
+		Sources: func() []string { return []string{"main"} }, Age: func(string) (string, error) {
+			return "The newest copy, at " + d.clock().Format(time.Kitchen) + ".", nil
+		},
 		Words: func(code string) (string, bool) { return "did " + code, strings.HasPrefix(code, "access.") },
 		Dated: func(string) (string, error) { return "The copy of that day.", nil }, Practice: func() string { return "Practice" },
 		Base: func(string) string { return "https://emr.example/fhir/" }})

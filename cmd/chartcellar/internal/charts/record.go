@@ -33,7 +33,7 @@ func (r *Room) find(ctx context.Context, p viewer.Place) (f *found, err error) {
 		return nil, err
 	}
 	f = &found{shown: -1}
-	if f.rd, _, _, err = r.reading(source, p.AsOf); err != nil {
+	if f.rd, _, err = r.reading(source, p.AsOf); err != nil {
 		return nil, err
 	}
 	f.key = f.rd.Key(typ, id)

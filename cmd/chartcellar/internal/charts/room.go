@@ -111,37 +111,46 @@ func Note(a viewer.Actor, words ...string) string {
 }
 
 // reading returns the records of a source, as they stand now or stood at the end of a
-// day. age says in words which copy it is; at is what ages refer to.
-func (r *Room) reading(source, asOf string) (rd *Reading, age string, at time.Time, err error) {
-	if r.m.Locked() {
-		return nil, "", at, viewer.ErrLocked
-	}
-	rd, at = &Reading{M: r.m, Source: source}, r.o.Now()
+// day; at is what ages refer to.
+func (r *Room) reading(source, asOf string) (rd *Reading, at time.Time, err error) {
+	rd, at, _, err = r.readingOf(source, asOf)
+	return rd, at, err
+}
+
+// copyOf says in words which copy reading gives. How long ago that was changes all the
+// time: the words are not kept.
+func (r *Room) copyOf(source, asOf string) (string, error) {
 	if asOf == "" {
-		if rd.Snap, err = r.m.Now(); err == nil {
-			age, err = r.o.Age(source)
-		}
-		return rd, age, at, err
+		return r.o.Age(source)
 	}
-	day, err := time.ParseInLocation("2006-01-02", asOf, r.o.Zone())
-	if err != nil {
-		return nil, "", at, viewer.ErrNotFound
+	_, _, run, err := r.readingOf(source, asOf)
+	return fmt.Sprintf("As of %s: the copy as it stood after run %d, which ended %s. Later changes are not shown.",
+		asOf, run.Number, run.Ended.In(r.o.Zone()).Format("2006-01-02 15:04")), err
+}
+
+// readingOf is reading with the run that had ended at the end of the day.
+func (r *Room) readingOf(source, asOf string) (rd *Reading, at time.Time, run store.RunInfo, err error) {
+	rd, at = &Reading{M: r.m, Source: source}, r.o.Now()
+	if r.m.Locked() {
+		return nil, at, run, viewer.ErrLocked
 	}
-	end := day.AddDate(0, 0, 1).Add(-time.Nanosecond)
-	snap, run, err := r.m.AsOfTime(end)
+	if asOf == "" {
+		rd.Snap, err = r.m.Now()
+		return rd, at, run, err
+	}
+	end, run, err := rd.GoBack(asOf, r.o.Zone())
 	var early *store.TooEarlyError
-	if errors.As(err, &early) {
-		return nil, "", at, &viewer.Refusal{Words: "There is no copy from that day: " + early.Error() + ". Choose a later day."}
-	}
-	if err != nil {
-		return nil, "", at, err
-	}
-	if end.Before(at) {
+	switch {
+	case errors.Is(err, ErrDay):
+		return nil, at, run, viewer.ErrNotFound
+	case errors.As(err, &early):
+		return nil, at, run, &viewer.Refusal{Words: "There is no copy from that day: " + early.Error() + ". Choose a later day."}
+	case err != nil:
+		return nil, at, run, err
+	case end.Before(at):
 		at = end
 	}
-	rd.Snap, rd.Back = snap, true
-	return rd, fmt.Sprintf("As of %s: the copy as it stood after run %d, which ended %s. Later changes are not shown.",
-		asOf, run.Number, run.Ended.In(r.o.Zone()).Format("2006-01-02 15:04")), at, nil
+	return rd, at, run, nil
 }
 
 // locked tells pages that the key has gone meanwhile.
@@ -170,7 +179,6 @@ type openedChart struct {
 	key     openedKey
 	chart   *chart.Chart
 	removed bool
-	copy    string
 }
 
 // open makes the chart of a patient, or takes the one that was made for the page before.
@@ -179,11 +187,11 @@ func (r *Room) open(ctx context.Context, a viewer.Actor, source, id, asOf string
 	if c := r.remembered(k); c != nil && !r.m.Locked() {
 		return c, nil
 	}
-	rd, words, at, err := r.reading(source, asOf)
+	rd, at, err := r.reading(source, asOf)
 	if err != nil {
 		return nil, err
 	}
-	c := &openedChart{key: k, copy: words}
+	c := &openedChart{key: k}
 	c.chart, c.removed, err = rd.Build(ctx, id, chart.Options{At: at, Sensitive: a.Sensitive, Timeline: true})
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, viewer.ErrNotFound
@@ -265,7 +273,10 @@ func (r *Room) banner(ctx context.Context, a viewer.Actor, source, id string, p 
 		return viewer.ChartHead{}, nil, err
 	}
 	h := viewer.ChartHead{Ref: p.Ref, AsOf: p.AsOf, Source: source, Several: len(r.o.Sources()) > 1, Banner: c.chart.Banner,
-		Copy: c.copy, Notices: notices(c), Plain: plainWords(c.chart), Records: c.chart.Records, Labelled: c.chart.Withheld, Tabs: tabs(c.chart)}
+		Notices: notices(c), Plain: plainWords(c.chart), Records: c.chart.Records, Labelled: c.chart.Withheld, Tabs: tabs(c.chart)}
+	if h.Copy, err = r.copyOf(source, p.AsOf); err != nil {
+		return h, nil, err
+	}
 	if h.Days, err = r.days(source); err != nil {
 		return h, nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"chartcellar/cmd/chartcellar/internal/viewer"
 	"chartcellar/store"
@@ -64,6 +65,19 @@ func TestAsOf(t *testing.T) {
 	var refused *viewer.Refusal
 	if err == nil || !strings.Contains(err.Error(), "no copy from that day") {
 		t.Errorf("before the first copy: %v %v", err, refused)
+	}
+}
+
+// TestHowOld: how old the copy is, is said as of now, also of a chart that is kept for the
+// next page.
+func TestHowOld(t *testing.T) {
+	d := newDesk(t, anna)
+	for _, want := range []string{"at 6:00AM", "at 9:00AM"} {
+		c, err := d.Chart(t.Context(), doctor, d.at("anna", ""), "summary")
+		if err != nil || !strings.Contains(c.Copy, want) {
+			t.Errorf("%q, %v; want %s", c.Copy, err, want)
+		}
+		d.pass(3 * time.Hour)
 	}
 }
 

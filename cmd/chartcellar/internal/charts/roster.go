@@ -96,7 +96,7 @@ func (r *Room) gather(ctx context.Context, asOf string, before *people) (*people
 	}
 	stays, found := make([]bool, len(before.list)), make([][]kept, workers())
 	for _, source := range r.o.Sources() {
-		rd, _, _, err := r.reading(source, asOf)
+		rd, _, err := r.reading(source, asOf)
 		if err != nil {
 			return nil, err
 		}
@@ -283,7 +283,7 @@ func (r *Room) at(asOf string) time.Time {
 func (r *Room) copyWords(asOf string) (string, error) {
 	var words []string
 	for _, source := range r.o.Sources() {
-		_, age, _, err := r.reading(source, asOf)
+		age, err := r.copyOf(source, asOf)
 		if err != nil {
 			return "", err
 		}

@@ -153,7 +153,7 @@ func (r *Room) readings(ask viewer.SearchAsk) (list []*Reading, err error) {
 		if ask.EMR != "" && ask.EMR != source {
 			continue
 		}
-		rd, _, _, err := r.reading(source, ask.AsOf)
+		rd, _, err := r.reading(source, ask.AsOf)
 		if err != nil {
 			return nil, err
 		}

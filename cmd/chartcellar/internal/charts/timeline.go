@@ -31,7 +31,7 @@ func (r *Room) Timeline(ctx context.Context, a viewer.Actor, p viewer.Place, wor
 	if err != nil {
 		return out, askRefused(err)
 	}
-	rd, _, _, err := r.reading(c.key.source, p.AsOf)
+	rd, _, err := r.reading(c.key.source, p.AsOf)
 	if err != nil {
 		return out, err
 	}
@@ -60,7 +60,7 @@ func (r *Room) ChartChanges(ctx context.Context, a viewer.Actor, p viewer.Place,
 		return viewer.ChartChanges{}, err
 	}
 	out := viewer.ChartChanges{ChartHead: head, Since: since}
-	now, _, at, err := r.reading(c.key.source, p.AsOf)
+	now, at, err := r.reading(c.key.source, p.AsOf)
 	if err != nil {
 		return out, err
 	}
