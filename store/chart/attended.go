@@ -6,18 +6,7 @@ import "time"
 // place, one that is not as FHIR says, and one without a day. It reads only what it needs:
 // it is for very many records.
 func Attended(r Resource) (day time.Time, ok bool) {
-	status, period := "", []byte(nil)
-	if _, err := readable(r, nil); err != nil {
-		return day, false
-	}
-	eachMember(r.Raw, func(name, value []byte) { // the record was read before
-		switch string(name) {
-		case "status":
-			status = stringOf(value)
-		case "period":
-			period = value
-		}
-	})
+	status, period, ok := statusAnd(r, "period")
 	switch status {
 	case "planned", "cancelled", "entered-in-error", "unknown":
 		return day, false
@@ -28,7 +17,7 @@ func Attended(r Resource) (day time.Time, ok bool) {
 			start = stringOf(value)
 		}
 	})
-	if err != nil {
+	if !ok || err != nil {
 		return day, false
 	}
 	return dayIn(start)
@@ -37,23 +26,31 @@ func Attended(r Resource) (day time.Time, ok bool) {
 // Booked returns when an appointment begins that may still take place; ok is false for any
 // other, for one that is not as FHIR says, and for one without a day.
 func Booked(r Resource) (day time.Time, ok bool) {
-	status, start := "", ""
-	if _, err := readable(r, nil); err != nil {
-		return day, false
-	}
-	eachMember(r.Raw, func(name, value []byte) { // the record was read before
-		switch string(name) {
-		case "status":
-			status = stringOf(value)
-		case "start":
-			start = stringOf(value)
-		}
-	})
+	status, start, ok := statusAnd(r, "start")
 	switch status {
 	case "proposed", "pending", "booked", "waitlist", "arrived", "checked-in":
-		return dayIn(start)
+		if ok {
+			return dayIn(stringOf(start))
+		}
 	}
 	return day, false
+}
+
+// statusAnd returns the status of a record and one other member of it; ok is false if the
+// record is not as FHIR says.
+func statusAnd(r Resource, member string) (status string, value []byte, ok bool) {
+	if readable(r, nil) != nil {
+		return "", nil, false
+	}
+	eachMember(r.Raw, func(name, v []byte) { // the record was read before
+		switch string(name) {
+		case "status":
+			status = stringOf(v)
+		case member:
+			value = v
+		}
+	})
+	return status, value, true
 }
 
 // dayIn returns the day of a date as it is given, whatever zone it is given in; ok is

@@ -45,11 +45,10 @@ func read[T any](r Resource) (T, error) {
 	var model, none T
 	looked := lookedBytes.Get().(*[]byte)
 	defer lookedBytes.Put(looked)
-	var err error
-	if *looked, err = readable(r, (*looked)[:0]); err != nil {
+	if err := readable(r, looked); err != nil {
 		return none, err
 	}
-	if err := json.Unmarshal(slim(*looked), &model); err != nil {
+	if err := json.Unmarshal(*looked, &model); err != nil {
 		return none, fmt.Errorf("%w: %v", ErrRefused, err)
 	}
 	return model, nil
@@ -92,22 +91,25 @@ func unlooked(name []byte) bool {
 	return false
 }
 
-// readable makes the checks that the models leave out, and appends the record to looked
-// without what nobody looks at.
-func readable(r Resource, looked []byte) ([]byte, error) {
+// readable makes the checks that the models leave out, and puts the record into looked, if
+// that is not nil: without what nobody looks at, and without the bytes of files.
+func readable(r Resource, looked *[]byte) error {
 	if bytes.Contains(r.Raw, []byte(`"modifierExtension"`)) ||
 		bytes.Contains(r.Raw, []byte(`"implicitRules"`)) {
-		return looked, fmt.Errorf("%w: an extension changes its meaning", ErrRefused)
+		return fmt.Errorf("%w: an extension changes its meaning", ErrRefused)
 	}
 	status, typ, odd, twice := false, "", false, false
 	seen := make([][]byte, 0, 32)
+	if looked != nil {
+		*looked = (*looked)[:0]
+	}
 	err := eachMember(r.Raw, func(name, value []byte) {
 		for _, before := range seen {
 			twice = twice || len(before) == len(name) && bytes.EqualFold(before, name)
 		}
 		seen = append(seen, name)
-		if !unlooked(name) {
-			looked = append(append(append(append(looked, ",\""...), name...), "\":"...), value...)
+		if looked != nil && !unlooked(name) {
+			*looked = append(append(append(append(*looked, ",\""...), name...), "\":"...), slim(value)...)
 		}
 		switch {
 		case string(name) == "status":
@@ -120,20 +122,21 @@ func readable(r Resource, looked []byte) ([]byte, error) {
 	})
 	switch {
 	case err != nil:
-		return looked, fmt.Errorf("%w: %v", ErrRefused, err)
+		return fmt.Errorf("%w: %v", ErrRefused, err)
 	case typ != r.Type:
-		return looked, fmt.Errorf("%w: it is a %s", ErrRefused, typ)
+		return fmt.Errorf("%w: it is a %s", ErrRefused, typ)
 	case odd:
-		return looked, fmt.Errorf("%w: a member has an odd name", ErrRefused)
+		return fmt.Errorf("%w: a member has an odd name", ErrRefused)
 	case twice:
-		return looked, fmt.Errorf("%w: a member stands in it twice", ErrRefused)
+		return fmt.Errorf("%w: a member stands in it twice", ErrRefused)
 	case !status && slices.Contains(needsStatus, r.Type):
-		return looked, fmt.Errorf("%w: no status", ErrRefused)
+		return fmt.Errorf("%w: no status", ErrRefused)
 	}
-	if len(looked) > 0 {
-		looked[0] = '{'
+	if looked != nil {
+		(*looked)[0] = '{' // there is a type, so it is not empty
+		*looked = append(*looked, '}')
 	}
-	return append(looked, '}'), nil
+	return nil
 }
 
 // contained returns the record inside a record that has this id; nil if none.
