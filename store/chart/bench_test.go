@@ -123,7 +123,7 @@ func benchmarkScan(b *testing.B, typ string, lines []string, query string, hits 
 	if err != nil {
 		b.Fatal(err)
 	}
-	q, err := chart.NewSearch([]string{query})
+	q, err := chart.Terms{Words: []string{query}}.Search()
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -84,7 +84,7 @@ func sameWords(a, b string) bool {
 
 func find(t testing.TB, line string, phrases ...string) (chart.Hit, bool) {
 	t.Helper()
-	q, err := chart.NewSearch(phrases)
+	q, err := chart.Terms{Words: phrases}.Search()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func TestSearchInRecords(t *testing.T) {
 			}
 		})
 	}
-	if _, err := chart.NewSearch([]string{" ", ""}); err == nil {
+	if _, err := (chart.Terms{Words: []string{" ", ""}}).Search(); err == nil {
 		t.Error("NewSearch of nothing gave no error")
 	}
 }
@@ -154,7 +154,7 @@ func TestMayNeverMisses(t *testing.T) {
 		runes := []rune(text)
 		from := rapid.IntRange(0, len(runes)-1).Draw(t, "from")
 		to := rapid.IntRange(from+1, len(runes)).Draw(t, "to")
-		q, err := chart.NewSearch([]string{string(runes[from:to])})
+		q, err := chart.Terms{Words: []string{string(runes[from:to])}}.Search()
 		if err != nil {
 			return
 		}

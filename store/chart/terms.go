@@ -114,10 +114,6 @@ type term struct {
 // ErrNothing says that a search has no words.
 var ErrNothing = errors.New("there is nothing to look for")
 
-// NewSearch returns a search for all of these phrases; one of the form system|code is
-// a code, and so is |code of any system.
-func NewSearch(phrases []string) (*Search, error) { return Terms{Words: phrases}.Search() }
-
 // Search returns the search for the terms. The error is ErrNothing, or says which date
 // is none.
 func (t Terms) Search() (*Search, error) {
