@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"chartcellar/cmd/chartcellar/internal/patientfile"
 	"chartcellar/store"
 	"chartcellar/store/chart"
 )
@@ -150,7 +151,7 @@ func (e *env) printChart(v *chartView) {
 	if len(b.Others) > 0 {
 		e.printf("also: %s\n", strings.Join(b.Others, "; "))
 	}
-	e.printf("%s\n", chart.CleanLine(strings.Join(bannerFacts(b), " · ")))
+	e.printf("%s\n", chart.CleanLine(strings.Join(append(patientfile.Facts(b), "Patient/"+b.ID), " · ")))
 	if b.Plain {
 		e.printf("The record of this patient is not as FHIR says; see: chartcellar record Patient/%s\n", b.ID)
 	}
@@ -179,33 +180,6 @@ func (v *chartView) counted() int {
 		n += v.Sections[i].Records
 	}
 	return n
-}
-
-// bannerFacts are what the banner says in one line; what is not known is not said.
-func bannerFacts(b *chart.Banner) []string {
-	var out []string
-	add := func(label, value string) {
-		if value != "" {
-			out = append(out, strings.TrimSpace(label+" "+value))
-		}
-	}
-	born := b.Born
-	if born != "" && b.Age != "" {
-		born += " (" + b.Age + ")"
-	}
-	add("born", born)
-	add("", b.Sex)
-	switch b.Deceased {
-	case "":
-	case "yes":
-		add("DECEASED", " ")
-	default:
-		add("DIED", b.Deceased)
-	}
-	add("MRN", b.MRN)
-	add("phone", b.Phone)
-	add("", "Patient/"+b.ID)
-	return out
 }
 
 // lines prints a text, broken into lines.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"chartcellar/cmd/chartcellar/internal/charts"
 	"chartcellar/config"
 	"chartcellar/store"
 )
@@ -62,18 +61,8 @@ func (e *env) sealing(ctx context.Context, o sealOptions, f func(context.Context
 	if strings.TrimSpace(o.reason) == "" {
 		return usage("say why: --reason TEXT")
 	}
-	a := access{doing: "patients seal", write: true, key: true, sheet: o.sheet}
-	return e.withMirror(ctx, a, func(ctx context.Context, s config.Settings, m *store.Mirror) error {
-		src, err := s.Source(o.source)
-		if err != nil {
-			return usage(err.Error())
-		}
-		snap, err := m.Now()
-		if err != nil {
-			return err
-		}
-		return f(ctx, &reading{Reading: charts.Reading{M: m, Snap: snap, Source: src.Name}, at: time.Now()})
-	})
+	return e.readWith(ctx, access{doing: "patients seal", write: true}, o.readFlags,
+		func(ctx context.Context, _ config.Settings, r *reading) error { return f(ctx, r) })
 }
 
 func (e *env) seal(ctx context.Context, who string, o sealOptions) error {
