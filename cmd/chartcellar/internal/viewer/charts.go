@@ -3,10 +3,10 @@ package viewer
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -250,10 +250,8 @@ func (s *Server) serveSection(r *request) error {
 	if p.Sections == nil {
 		return ErrNotFound
 	}
-	if text := r.URL.Query().Get("page"); text != "" {
-		if p.Page, err = strconv.Atoi(text); err != nil || p.Page < 1 {
-			return ErrNotFound
-		}
+	if err := numberIn(r.URL.Query(), "page", &p.Page, 1, math.MaxInt); err != nil {
+		return err
 	}
 	if err := p.turn(); err != nil {
 		return err

@@ -66,12 +66,8 @@ func (p *documentsPage) choose(q url.Values) error {
 	slices.Sort(p.Types)
 	var page int
 	for name, to := range map[string]*int{"type": &p.Type, "page": &page} {
-		if text := q.Get(name); text != "" {
-			n, err := strconv.Atoi(text)
-			if err != nil || n < 0 || n > len(p.List) {
-				return ErrNotFound
-			}
-			*to = n
+		if err := numberIn(q, name, to, 0, len(p.List)); err != nil {
+			return err
 		}
 	}
 	if p.Type > len(p.Types) {

@@ -5,9 +5,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"html/template"
+	"math"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 
 	"chartcellar/cmd/chartcellar/internal/plot"
@@ -76,12 +76,7 @@ func (s *Server) measured(r *request, key, section, words string) (*measuredPage
 	if p.Sections == nil || p.m == nil {
 		return nil, ErrNotFound
 	}
-	if text := r.URL.Query().Get("page"); text != "" {
-		if p.Page, err = strconv.Atoi(text); err != nil || p.Page < 1 {
-			return nil, ErrNotFound
-		}
-	}
-	return p, nil
+	return p, numberIn(r.URL.Query(), "page", &p.Page, 1, math.MaxInt)
 }
 
 // Section is the part of the chart that the page shows.
@@ -315,10 +310,8 @@ func (s *Server) serveGrid(r *request) error {
 	p := &gridPage{measuredPage: *m}
 	p.View = "grid"
 	skip := 0
-	if text := r.URL.Query().Get("skip"); text != "" {
-		if skip, err = strconv.Atoi(text); err != nil || skip < 0 {
-			return ErrNotFound
-		}
+	if err := numberIn(r.URL.Query(), "skip", &skip, 0, math.MaxInt); err != nil {
+		return err
 	}
 	p.Grid = p.m.Grid(skip, gridDays, chart.Laboratory, chart.OtherResult)
 	if skip > 0 && skip >= p.Grid.All {

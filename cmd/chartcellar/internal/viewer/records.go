@@ -114,11 +114,8 @@ func (s *Server) record(r *request, tab, recorded string) (*recordPage, error) {
 func (s *Server) recordPage(r *request, rec Record, tab string) (*recordPage, error) {
 	p := &recordPage{Record: rec, refer: s.o.Backend.Refer, Tab: tab}
 	n := p.Shown + 1
-	if text := r.URL.Query().Get("version"); text != "" {
-		var err error
-		if n, err = strconv.Atoi(text); err != nil || n < 1 || n > len(p.Versions) {
-			return nil, ErrNotFound
-		}
+	if err := numberIn(r.URL.Query(), "version", &n, 1, len(p.Versions)); err != nil {
+		return nil, err
 	}
 	if n > 0 {
 		p.V = &p.Versions[n-1]
@@ -309,11 +306,8 @@ func (s *Server) serveChanged(r *request) error {
 func (p *recordPage) compare(q url.Values) (*recordDiff, error) {
 	from, to := len(p.Versions)-1, len(p.Versions)
 	for name, n := range map[string]*int{"from": &from, "to": &to} {
-		if text := q.Get(name); text != "" {
-			var err error
-			if *n, err = strconv.Atoi(text); err != nil || *n < 1 || *n > len(p.Versions) {
-				return nil, ErrNotFound
-			}
+		if err := numberIn(q, name, n, 1, len(p.Versions)); err != nil {
+			return nil, err
 		}
 	}
 	d := &recordDiff{From: &p.Versions[from-1], To: &p.Versions[to-1]}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 )
@@ -44,6 +45,21 @@ func number32(text string) (uint32, error) {
 		return 0, ErrNotFound
 	}
 	return uint32(n), nil
+}
+
+// numberIn reads a number in an address into n, which stays what it is if there is none.
+// One that is not from least to most is no page of ours.
+func numberIn(q url.Values, name string, n *int, least, most int) error {
+	text := q.Get(name)
+	if text == "" {
+		return nil
+	}
+	v, err := strconv.Atoi(text)
+	if err != nil || v < least || v > most {
+		return ErrNotFound
+	}
+	*n = v
+	return nil
 }
 
 // A runPage is a run report.

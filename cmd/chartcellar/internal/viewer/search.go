@@ -3,6 +3,7 @@ package viewer
 import (
 	"errors"
 	"fmt"
+	"math"
 	"mime"
 	"net/http"
 	"net/url"
@@ -190,11 +191,8 @@ func rowsOf(k SearchKind) int {
 
 func (s *Server) foundPage(r *request) (*foundPage, error) {
 	from := 0
-	if text := r.URL.Query().Get("from"); text != "" {
-		var err error
-		if from, err = strconv.Atoi(text); err != nil || from < 0 {
-			return nil, ErrNotFound
-		}
+	if err := numberIn(r.URL.Query(), "from", &from, 0, math.MaxInt); err != nil {
+		return nil, err
 	}
 	// The kind, and with it the number of rows, is known only by the answer.
 	res, err := s.o.Backend.Search(r.Context(), r.actor(), r.PathValue("job"), from, rowsOf)

@@ -1,6 +1,7 @@
 package viewer
 
 import (
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -60,10 +61,8 @@ func (s *Server) serveTimeline(r *request) error {
 	}
 	v := r.URL.Query()
 	q := timelineQuery{Kind: v.Get("kind"), Year: v.Get("year"), Part: v.Get("part"), Words: v.Get("q"), Page: 1}
-	if text := v.Get("page"); text != "" {
-		if q.Page, err = strconv.Atoi(text); err != nil || q.Page < 1 {
-			return ErrNotFound
-		}
+	if err := numberIn(v, "page", &q.Page, 1, math.MaxInt); err != nil {
+		return err
 	}
 	words := ""
 	if q.Words != "" {
@@ -255,10 +254,8 @@ func (s *Server) serveChartChanges(r *request) error {
 		return err
 	}
 	page := 1
-	if text := r.URL.Query().Get("page"); text != "" {
-		if page, err = strconv.Atoi(text); err != nil || page < 1 {
-			return ErrNotFound
-		}
+	if err := numberIn(r.URL.Query(), "page", &page, 1, math.MaxInt); err != nil {
+		return err
 	}
 	c, err := s.o.Backend.ChartChanges(r.Context(), r.actor(), at, since)
 	if err != nil {
