@@ -339,6 +339,17 @@ const (
 	NotIncluded   = "Not included in the copy (the EMR does not give this type)."
 )
 
+// PlainWords say how many records of a chart are shown plainly; "" if none is.
+func (c *Chart) PlainWords() string {
+	switch c.Plain {
+	case 0:
+		return ""
+	case 1:
+		return fmt.Sprintf("1 of %d records is not as FHIR says; it is shown as it is written.", c.Records)
+	}
+	return fmt.Sprintf("%d of %d records are not as FHIR says; they are shown as they are written.", c.Plain, c.Records)
+}
+
 // Unreadable says how many records could not be read.
 func Unreadable(n, of int) string { return fmt.Sprintf("Could not be read: %d of %d records.", n, of) }
 

@@ -273,7 +273,7 @@ func (r *Room) banner(ctx context.Context, a viewer.Actor, source, id string, p 
 		return viewer.ChartHead{}, nil, err
 	}
 	h := viewer.ChartHead{Ref: p.Ref, AsOf: p.AsOf, Source: source, Several: len(r.o.Sources()) > 1, Banner: c.chart.Banner,
-		Notices: notices(c), Plain: plainWords(c.chart), Records: c.chart.Records, Labelled: c.chart.Withheld, Tabs: tabs(c.chart)}
+		Notices: notices(c), Plain: c.chart.PlainWords(), Records: c.chart.Records, Labelled: c.chart.Withheld, Tabs: tabs(c.chart)}
 	if h.Copy, err = r.copyOf(source, p.AsOf); err != nil {
 		return h, nil, err
 	}
@@ -307,18 +307,6 @@ func notices(c *openedChart) (list []string) {
 		list = append(list, fmt.Sprintf("%d of %d records %s labelled sensitive and not shown to your role.", n, c.chart.Records, verb))
 	}
 	return list
-}
-
-// plainWords say how many records are shown as they are written; "" if none is.
-func plainWords(c *chart.Chart) string {
-	if c.Plain == 0 {
-		return ""
-	}
-	words := "are not as FHIR says. They are shown as they are written."
-	if c.Plain == 1 {
-		words = "is not as FHIR says. It is shown as it is written."
-	}
-	return fmt.Sprintf("%d of %d records %s", c.Plain, c.Records, words)
 }
 
 // tabs are the pages of a chart, with how many records each stands for.

@@ -187,12 +187,8 @@ func (s *Sheet) notes() []string {
 	if s.Chart.Banner.Inactive {
 		out = append(out, "The EMR marks this patient's record as not in use.")
 	}
-	if n := s.Chart.Plain; n > 0 {
-		words := "are not as FHIR says; they are shown as they are written."
-		if n == 1 {
-			words = "is not as FHIR says; it is shown as it is written."
-		}
-		out = append(out, fmt.Sprintf("%d of %d records %s", n, s.Chart.Records, words))
+	if words := s.Chart.PlainWords(); words != "" {
+		out = append(out, words)
 	}
 	out = append(out, s.Count.Words(s.Choice)...)
 	if s.Sections != nil {
