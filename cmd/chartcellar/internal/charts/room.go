@@ -314,11 +314,10 @@ func tabs(c *chart.Chart) []viewer.ChartTab {
 	list := []viewer.ChartTab{{Key: "", Title: "Summary", Records: -1}}
 	for _, s := range c.Sections {
 		title := strings.ToUpper(s.Title[:1]) + strings.ToLower(s.Title[1:])
-		key := s.Key
-		if key == "results" {
-			key, title = "labs", "Labs and results"
+		if s.Key == "results" {
+			title = "Labs and results"
 		}
-		list = append(list, viewer.ChartTab{Key: key, Title: title, Records: s.Records})
+		list = append(list, viewer.ChartTab{Key: viewer.PageOf(s.Key), Title: title, Records: s.Records})
 	}
 	list = slices.Insert(list, 1, viewer.ChartTab{Key: "timeline", Title: "Timeline", Records: -1})
 	list = append(list, viewer.ChartTab{Key: "changes", Title: "What changed", Records: -1})

@@ -408,8 +408,8 @@ func title(s string) string {
 	return s[:1] + strings.ToLower(s[1:])
 }
 
-// tabOf is the page of the chart on which a section stands whole.
-func tabOf(key string) string {
+// PageOf is the page of the chart on which a section stands whole.
+func PageOf(key string) string {
 	if key == "results" {
 		return "labs"
 	}

@@ -50,7 +50,7 @@ func loadTemplates(a assets) (map[string]*template.Template, error) {
 		"verdict": verdictOf, "list": strings.Join, "sub": func(a, b int) int { return a - b }, "type": typeWords,
 		"mode": modeWords, "percent": percent, "signed": signedNumber, "signedSize": signedSize, "kind": kindWords,
 		"gapKind": gapKind, "gapName": gapName, "several": several, "clean": clean, "role": roleWords, "place": placeWords,
-		"words": strings.Fields, "rows": rows, "title": title, "tab": tabOf, "add": func(a, b int) int { return a + b },
+		"words": strings.Fields, "rows": rows, "title": title, "tab": PageOf, "add": func(a, b int) int { return a + b },
 		"joined": joined, "flagged": flagged, "ranged": ranged, "safe": safe, "bookkeeping": bookkeeping,
 		"hours": func(minutes int) int { return minutes / 60 }}
 	// What several pages share is in the files of parts.
