@@ -497,7 +497,7 @@ func (d *demo) serve(ctx context.Context) error {
 	if err := d.owner(ctx, password); err != nil {
 		return err
 	}
-	d.say("\nLOOK AT IT  Sign in as demo with the password %s at the address below. Ctrl-C ends it%s.", password,
+	d.say("\nLOOK AT IT  Sign in as demo with the password %s at the address below: Home says how good the copy is, Patients has the charts.\n            Ctrl-C ends it%s.", password,
 		map[bool]string{false: " and removes everything"}[d.o.keep])
 	code := run(ctx, &env{Stdin: strings.NewReader(""), Stdout: d.e.Stdout, Stderr: d.e.Stderr, Getenv: d.e.Getenv},
 		[]string{"--config", d.settings, "serve", "--listen", "127.0.0.1:0"})
