@@ -15,13 +15,14 @@ import (
 // counts as long as it stays the same.
 func (m *Mirror) Generation() uint64 { return m.index.Generation() }
 
-// Parts returns what the index knows of every part, in order.
+// Parts returns what the index knows of every part, in order. Each has its file.
 func (m *Mirror) Parts() ([]index.Part, error) {
 	var list []index.Part
 	err := m.index.EachPart(func(p index.Part) error {
 		list = append(list, p)
 		return nil
 	})
+	m.named()
 	return list, err
 }
 

@@ -135,6 +135,10 @@ func (m *Mirror) usePart(n uint32) (*openPart, error) {
 func (m *Mirror) openPart(n uint32, id age.Identity) (*archive.Part, error) {
 	p, err := archive.OpenPart(m.fs, m.dir, archive.PartNumber(n), ageIdentity(id)...)
 	if errors.Is(err, fs.ErrNotExist) {
+		m.named()
+		p, err = archive.OpenPart(m.fs, m.dir, archive.PartNumber(n), ageIdentity(id)...)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
 		err = errors.Join(ErrDamaged, err)
 	}
 	return p, err

@@ -8,9 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"chartcellar/store"
+	"chartcellar/store/archive"
+	"chartcellar/store/disk"
 	"chartcellar/store/journal"
 )
 
@@ -130,6 +134,10 @@ func TestJournalBackBesidePacking(t *testing.T) {
 			}
 		}
 	}()
+	defer func() {
+		stop()
+		<-done
+	}()
 	for range 60 {
 		list, err := p.lines(t, 0, 0)
 		if err != nil {
@@ -140,8 +148,58 @@ func TestJournalBackBesidePacking(t *testing.T) {
 			t.Fatalf("CheckJournal = %+v, %v", c, err)
 		}
 	}
-	stop()
-	<-done
+}
+
+// slowNames lets a part wait for its name.
+type slowNames struct {
+	disk.FS
+	waits, goOn chan struct{}
+}
+
+func (s slowNames) Rename(from, to string) error {
+	if strings.Contains(to, string(filepath.Separator)+"parts"+string(filepath.Separator)) {
+		s.waits <- struct{}{}
+		<-s.goOn
+	}
+	return s.FS.Rename(from, to)
+}
+
+// TestReadWhileNamed: a part that the index knows and that has no name yet is waited
+// for; it is no damage.
+func TestReadWhileNamed(t *testing.T) {
+	p := newPractice(t)
+	p.m.Close()
+	slow := slowNames{disk.OS{}, make(chan struct{}, 1), make(chan struct{})}
+	p.fs = slow
+	p.open(t)
+	p.write(t, 1, 3)
+	packed := make(chan error)
+	go func() {
+		_, err := p.m.Record(t.Context(), store.RunSpec{Kind: "journal"}, "", struct{}{})
+		packed <- err
+	}()
+	<-slow.waits
+	read := make(chan error)
+	go func() {
+		_, err := p.lines(t, 0, 0)
+		read <- err
+	}()
+	listed := make(chan error)
+	go func() {
+		parts, err := p.m.Parts()
+		for _, part := range parts {
+			_, _, serr := p.m.SumFile(archive.PartNumber(part.Number).Name())
+			err = errors.Join(err, serr)
+		}
+		listed <- err
+	}()
+	time.Sleep(20 * time.Millisecond) // both are on their way
+	close(slow.goOn)
+	for name, c := range map[string]chan error{"packed": packed, "read": read, "listed": listed} {
+		if err := <-c; err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
 
 // TestJournalCheck: whatever happens to a line that waits is noticed, also by a

@@ -146,6 +146,9 @@ type Mirror struct {
 	// runMu is held by the one Run that writes parts.
 	runMu sync.Mutex
 
+	// naming is held while a part that the index knows still has to get its name.
+	naming sync.Mutex
+
 	// repairing is held while a file is mended.
 	repairing sync.Mutex
 

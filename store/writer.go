@@ -163,10 +163,7 @@ func (w *writer) seal(s *sealJob) error {
 	if err != nil {
 		return w.m.full(err)
 	}
-	if err := w.m.index.Commit(commit); err != nil {
-		return err
-	}
-	if err := archive.Name(w.m.fs, w.m.dir, w.number); err != nil {
+	if err := w.commit(commit); err != nil {
 		return err
 	}
 	r.committed(changes)
@@ -174,6 +171,24 @@ func (w *writer) seal(s *sealJob) error {
 	w.wants, w.blobs, w.links, w.kept = nil, nil, nil, nil
 	w.p.setSize(0)
 	return nil
+}
+
+// commit is C2 and C3: the index knows the part, then the part has its name. Who
+// reads beside it and misses the name waits for it: see Mirror.named.
+func (w *writer) commit(c index.Commit) error {
+	w.m.naming.Lock()
+	defer w.m.naming.Unlock()
+	if err := w.m.index.Commit(c); err != nil {
+		return err
+	}
+	return archive.Name(w.m.fs, w.m.dir, w.number)
+}
+
+// named returns once every part that the index knew at the call has its name, or
+// could not be given it.
+func (m *Mirror) named() {
+	m.naming.Lock()
+	defer m.naming.Unlock()
 }
 
 // write is C1: the part and its run file become durable.
