@@ -483,22 +483,13 @@ func (l *looker) rest(d *index.DB, signed map[archive.PartNumber]bool, any bool)
 
 // look reads one part as file does, but goes on behind a frame that is damaged.
 func (w *partScanner) look(s *scannedPart) error {
-	id, err := w.m.key()
-	if err != nil {
-		return err
-	}
-	size, sum, err := archive.Sum(w.m.fs, w.m.path(s.n.Name()))
-	if err != nil {
-		return err
-	}
-	p, err := w.m.openPart(uint32(s.n), id)
+	p, row, err := w.open(s.n)
 	if err != nil {
 		return err
 	}
 	defer p.Close() // read only
 	begin := func() {
-		s.commit = index.Commit{Hashes: p.Leaves(), Changes: s.commit.Changes,
-			Part: index.Part{Number: uint32(s.n), Size: size, SHA256: sum, Run: p.Footer.Run}}
+		s.commit = index.Commit{Hashes: p.Leaves(), Changes: s.commit.Changes, Part: row}
 		s.packed = nil
 	}
 	s.footer = p.Footer

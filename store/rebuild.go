@@ -416,17 +416,26 @@ func (s *scannedPart) noteParameters(loc index.Loc, raw []byte, source string) e
 	return nil
 }
 
-// file reads one part whole.
-func (w *partScanner) file(s *scannedPart) error {
+// open opens a part and sums its file up.
+func (w *partScanner) open(n archive.PartNumber) (*archive.Part, index.Part, error) {
 	id, err := w.m.key()
 	if err != nil {
-		return err
+		return nil, index.Part{}, err
 	}
-	size, sum, err := archive.Sum(w.m.fs, w.m.path(s.n.Name()))
+	size, sum, err := archive.Sum(w.m.fs, w.m.path(n.Name()))
 	if err != nil {
-		return err
+		return nil, index.Part{}, err
 	}
-	p, err := w.m.openPart(uint32(s.n), id)
+	p, err := w.m.openPart(uint32(n), id)
+	if err != nil {
+		return nil, index.Part{}, err
+	}
+	return p, index.Part{Number: uint32(n), Size: size, SHA256: sum, Run: p.Footer.Run}, nil
+}
+
+// file reads one part whole.
+func (w *partScanner) file(s *scannedPart) error {
+	p, row, err := w.open(s.n)
 	if err != nil {
 		return err
 	}
@@ -434,7 +443,7 @@ func (w *partScanner) file(s *scannedPart) error {
 	if err := w.m.checkEpoch(p, s.n); err != nil {
 		return err
 	}
-	s.commit.Part = index.Part{Number: uint32(s.n), Size: size, SHA256: sum, Run: p.Footer.Run}
+	s.commit.Part = row
 	s.commit.Hashes = p.Leaves()
 	if err := s.changes(p); err != nil {
 		return err
