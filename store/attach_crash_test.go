@@ -129,7 +129,7 @@ func attachAll(ctx context.Context, m *store.Mirror, r *store.Run) error {
 
 // attachHealed opens the mirror on a good disk: what was acknowledged is there,
 // each document has its attachment or wants it; then it does the work again.
-func (p *practice) attachHealed(t *testing.T, w attachWork, what string) {
+func (p *practice) attachHealed(t testing.TB, w attachWork, what string) {
 	t.Helper()
 	p.fs = disk.OS{}
 	p.open(t)
@@ -199,46 +199,13 @@ func (p *practice) checkLinks(t testing.TB, w attachWork, what string) {
 // TestBreakingDiskAttachments is T2 and C5 for attachments and listings: the n-th
 // operation fails, also if it happened, or the disk is full.
 func TestBreakingDiskAttachments(t *testing.T) {
-	base := seed(t)
-	probe := storetest.New(0, storetest.Fails)
-	if _, err := base.copyTo(t, probe).attachWork(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	ops := probe.Ops()
-	step := max(1, 6*ops / *loops)
-	for how, name := range []string{"fails", "happens and fails", "is full"} {
-		for n := 1 + rand.IntN(step); n <= ops; n += step {
-			what := fmt.Sprintf("operation %d of %d %s", n, ops, name)
-			d := storetest.New(n, storetest.How(how))
-			p := base.copyTo(t, d)
-			w, err := p.attachWork(t.Context())
-			if err == nil && d.Struck() && how != int(storetest.Full) { // that one the ballast may heal
-				t.Errorf("%s: not reported", what)
-			}
-			p.attachHealed(t, w, what)
-		}
-	}
+	breaks(t, 6, (*practice).attachWork, (*practice).attachHealed)
 }
 
 // TestLostWritesAttachments is T3 for attachments and listings: the power goes at
 // any operation, and any part of what was not synced is lost.
 func TestLostWritesAttachments(t *testing.T) {
-	base := seed(t)
-	probe := storetest.New(0, storetest.Fails)
-	if _, err := base.copyTo(t, probe).attachWork(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	for i := range *loops {
-		r := rand.New(rand.NewPCG(uint64(i), 8))
-		n := 1 + r.IntN(probe.Ops())
-		d := storetest.New(n, storetest.PowerCut)
-		p := base.copyTo(t, d)
-		w, _ := p.attachWork(t.Context())
-		if err := d.Lose(r); err != nil {
-			t.Fatal(err)
-		}
-		p.attachHealed(t, w, fmt.Sprintf("seed %d, power cut at operation %d", i, n))
-	}
+	cuts(t, *loops, 8, (*practice).attachWork, (*practice).attachHealed)
 }
 
 // TestLostSeen: a listing of which a file was lost proves no absence, and says so.

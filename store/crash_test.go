@@ -127,53 +127,73 @@ func (p *practice) healed(t testing.TB, flushed bool, what string) {
 	}
 }
 
-// TestBreakingDisk is T2: the n-th operation on the disk fails, for n = 1 until
-// none does; also if it happened and was reported as failed.
-func TestBreakingDisk(t *testing.T) {
-	base := seed(t)
+// A crashWork opens a mirror, does something and says what was acknowledged; a
+// crashHealed then checks the mirror on a good disk.
+type (
+	crashWork[W any]   func(*practice, context.Context) (W, error)
+	crashHealed[W any] func(*practice, testing.TB, W, string)
+)
+
+// ops counts the operations of a work on a disk that never breaks.
+func ops[W any](t *testing.T, base *practice, work crashWork[W]) int {
+	t.Helper()
 	probe := storetest.New(0, storetest.Fails)
-	if _, err := base.copyTo(t, probe).work(t.Context()); err != nil {
+	if _, err := work(base.copyTo(t, probe), t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	ops := probe.Ops()
-	step := max(1, 4*ops / *loops) // every operation with -crash.loops=200, as in CI
+	return probe.Ops()
+}
+
+// breaks lets every share-th operation of a work fail, in one of three ways; also every
+// one, with enough -crash.loops.
+func breaks[W any](t *testing.T, share int, work crashWork[W], healed crashHealed[W]) {
+	base := seed(t)
+	ops := ops(t, base, work)
+	step := max(1, share*ops / *loops)
 	for how, name := range []string{"fails", "happens and fails", "is full"} {
 		for n := 1 + rand.IntN(step); n <= ops; n += step {
 			t := &scope{TB: t}
 			what := fmt.Sprintf("operation %d of %d %s", n, ops, name)
 			d := storetest.New(n, storetest.How(how))
 			p := base.copyTo(t, d)
-			flushed, err := p.work(t.Context())
+			w, err := work(p, t.Context())
 			if err == nil && d.Struck() && how != int(storetest.Full) { // that one the ballast may heal
 				t.Errorf("%s: not reported", what)
 			}
-			p.healed(t, flushed, what)
+			healed(p, t, w, what)
 			t.end()
 		}
 	}
 }
 
-// TestLostWrites is T3: the power goes at any operation, and any part of what
-// was not synced is lost.
-func TestLostWrites(t *testing.T) {
+// cuts lets the power go at any operation of a work; any part of what was not synced
+// is lost.
+func cuts[W any](t *testing.T, tries int, kind uint64, work crashWork[W], healed crashHealed[W]) {
 	base := seed(t)
-	probe := storetest.New(0, storetest.Fails)
-	if _, err := base.copyTo(t, probe).work(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	for i := range orElse(*seeds, 2**loops) {
+	ops := ops(t, base, work)
+	for i := range tries {
 		t := &scope{TB: t}
-		r := rand.New(rand.NewPCG(uint64(i), 7))
-		n := 1 + r.IntN(probe.Ops())
+		r := rand.New(rand.NewPCG(uint64(i), kind))
+		n := 1 + r.IntN(ops)
 		d := storetest.New(n, storetest.PowerCut)
 		p := base.copyTo(t, d)
-		flushed, _ := p.work(t.Context())
+		w, _ := work(p, t.Context())
 		if err := d.Lose(r); err != nil {
 			t.Fatal(err)
 		}
-		p.healed(t, flushed, fmt.Sprintf("seed %d, power cut at operation %d", i, n))
+		healed(p, t, w, fmt.Sprintf("seed %d, power cut at operation %d", i, n))
 		t.end()
 	}
+}
+
+// TestBreakingDisk is T2: the n-th operation on the disk fails, for n = 1 until
+// none does; also if it happened and was reported as failed.
+func TestBreakingDisk(t *testing.T) { breaks(t, 4, (*practice).work, (*practice).healed) }
+
+// TestLostWrites is T3: the power goes at any operation, and any part of what
+// was not synced is lost.
+func TestLostWrites(t *testing.T) {
+	cuts(t, orElse(*seeds, 2**loops), 7, (*practice).work, (*practice).healed)
 }
 
 // TestCutFiles is T4: the newest part and a temporary one are cut at any byte.

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,7 +19,6 @@ import (
 	"chartcellar/store"
 	"chartcellar/store/disk"
 	"chartcellar/store/index"
-	"chartcellar/store/storetest"
 	"chartcellar/store/verify"
 )
 
@@ -118,7 +116,7 @@ func (p *practice) readKept(f store.KeptFile) ([]byte, error) {
 
 // keepHealed opens the mirror on a good disk: what was acknowledged is there; then
 // the work is done again.
-func (p *practice) keepHealed(t *testing.T, kept int, what string) {
+func (p *practice) keepHealed(t testing.TB, kept int, what string) {
 	t.Helper()
 	p.fs = disk.OS{}
 	p.open(t)
@@ -151,46 +149,13 @@ func (p *practice) keepHealed(t *testing.T, kept int, what string) {
 // TestBreakingDiskHoldings is T2 and C5 for holdings: the n-th operation fails, also
 // if it happened, or the disk is full.
 func TestBreakingDiskHoldings(t *testing.T) {
-	base := seed(t)
-	probe := storetest.New(0, storetest.Fails)
-	if _, err := base.copyTo(t, probe).keepWork(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	ops := probe.Ops()
-	step := max(1, 6*ops / *loops)
-	for how, name := range []string{"fails", "happens and fails", "is full"} {
-		for n := 1 + rand.IntN(step); n <= ops; n += step {
-			what := fmt.Sprintf("operation %d of %d %s", n, ops, name)
-			d := storetest.New(n, storetest.How(how))
-			p := base.copyTo(t, d)
-			kept, err := p.keepWork(t.Context())
-			if err == nil && d.Struck() && how != int(storetest.Full) { // that one the ballast may heal
-				t.Errorf("%s: not reported", what)
-			}
-			p.keepHealed(t, kept, what)
-		}
-	}
+	breaks(t, 6, (*practice).keepWork, (*practice).keepHealed)
 }
 
 // TestLostWritesHoldings is T3 for holdings: the power goes at any operation, and any
 // part of what was not synced is lost.
 func TestLostWritesHoldings(t *testing.T) {
-	base := seed(t)
-	probe := storetest.New(0, storetest.Fails)
-	if _, err := base.copyTo(t, probe).keepWork(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	for i := range *loops {
-		r := rand.New(rand.NewPCG(uint64(i), 9))
-		n := 1 + r.IntN(probe.Ops())
-		d := storetest.New(n, storetest.PowerCut)
-		p := base.copyTo(t, d)
-		kept, _ := p.keepWork(t.Context())
-		if err := d.Lose(r); err != nil {
-			t.Fatal(err)
-		}
-		p.keepHealed(t, kept, fmt.Sprintf("seed %d, power cut at operation %d", i, n))
-	}
+	cuts(t, *loops, 9, (*practice).keepWork, (*practice).keepHealed)
 }
 
 // kept makes a closed mirror with the dumps.
