@@ -32,6 +32,7 @@ type frameCache struct {
 	parts  map[uint32]*openPart
 	order  []uint32 // of parts, oldest first
 	codecs []*archive.Codec
+	times  uint64 // how often something was forgotten: what was read before is not put back
 }
 
 type frameID struct {
@@ -93,7 +94,8 @@ func (m *Mirror) frame(part uint32, n int) (*cachedFrame, error) {
 		return nil, fmt.Errorf("part %d: %w", part, ErrLost)
 	}
 	id := frameID{part, n}
-	if f := m.cache.get(id); f != nil {
+	f, times := m.cache.get(id)
+	if f != nil {
 		return f, nil
 	}
 	p, err := m.usePart(part)
@@ -107,28 +109,32 @@ func (m *Mirror) frame(part uint32, n int) (*cachedFrame, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := newCachedFrame(id, p.Footer.Frames[n], p.Footer, plain)
-	m.cache.put(f)
+	f = newCachedFrame(id, p.Footer.Frames[n], p.Footer, plain)
+	m.cache.put(f, times)
 	return f, nil
 }
 
 // usePart returns an open part; release must follow.
 func (m *Mirror) usePart(n uint32) (*openPart, error) {
+	p, times := m.cache.part(n)
 	id, err := m.key()
+	if err == nil && m.index.Lost()[n] {
+		err = fmt.Errorf("part %d: %w", n, ErrLost)
+	}
 	if err != nil {
+		if p != nil {
+			m.cache.release(p)
+		}
 		return nil, err
 	}
-	if m.index.Lost()[n] {
-		return nil, fmt.Errorf("part %d: %w", n, ErrLost)
-	}
-	if p := m.cache.part(n); p != nil {
+	if p != nil {
 		return p, nil
 	}
 	opened, err := m.openPart(n, id)
 	if err != nil {
 		return nil, err
 	}
-	return m.cache.addPart(n, opened), nil
+	return m.cache.addPart(n, opened, times), nil
 }
 
 // openPart opens a part that is not shared. One that is not there is damage, too.
@@ -144,21 +150,23 @@ func (m *Mirror) openPart(n uint32, id age.Identity) (*archive.Part, error) {
 	return p, err
 }
 
-func (c *frameCache) get(id frameID) *cachedFrame {
+// get returns a frame, nil if it must be read, and the time of asking, for put.
+func (c *frameCache) get(id frameID) (*cachedFrame, uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e := c.frames[id]
 	if e == nil {
-		return nil
+		return nil, c.times
 	}
 	c.recent.MoveToFront(e)
-	return e.Value.(*cachedFrame)
+	return e.Value.(*cachedFrame), c.times
 }
 
-func (c *frameCache) put(f *cachedFrame) {
+// put keeps a frame that was read, unless something was forgotten meanwhile.
+func (c *frameCache) put(f *cachedFrame, times uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.frames[f.id] != nil || len(f.plain) > c.limit/4 {
+	if c.times != times || c.frames[f.id] != nil || len(f.plain) > c.limit/4 {
 		return
 	}
 	c.frames[f.id] = c.recent.PushFront(f)
@@ -171,20 +179,26 @@ func (c *frameCache) put(f *cachedFrame) {
 	}
 }
 
-func (c *frameCache) part(n uint32) *openPart {
+// part returns an open part, nil if it must be opened, and the time of asking, for
+// addPart.
+func (c *frameCache) part(n uint32) (*openPart, uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.parts[n]
 	if p != nil {
 		p.readers++
 	}
-	return p
+	return p, c.times
 }
 
-// addPart puts a part into the cache, unless another reader was faster.
-func (c *frameCache) addPart(n uint32, part *archive.Part) *openPart {
+// addPart puts a part into the cache, unless another reader was faster. One that was
+// opened before something was forgotten is for this reader alone.
+func (c *frameCache) addPart(n uint32, part *archive.Part, times uint64) *openPart {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.times != times {
+		return &openPart{Part: part, readers: 1, gone: true}
+	}
 	if p := c.parts[n]; p != nil {
 		part.Close() // read only
 		p.readers++
@@ -242,6 +256,7 @@ func (c *frameCache) putCodec(codec *archive.Codec) {
 func (c *frameCache) forget(part uint32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.times++
 	for id, e := range c.frames {
 		if id.part == part {
 			c.size -= len(c.recent.Remove(e).(*cachedFrame).plain)
@@ -258,6 +273,7 @@ func (c *frameCache) forget(part uint32) {
 func (c *frameCache) drop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.times++
 	c.frames, c.size = map[frameID]*list.Element{}, 0
 	c.recent.Init()
 	for _, n := range c.order {

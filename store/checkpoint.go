@@ -195,7 +195,8 @@ func (m *Mirror) certificates(parts []index.Part) (map[uint32][32]byte, error) {
 }
 
 // Certificate returns the certificate of a run, byte for byte as it was signed,
-// and the checkpoint that carries its SHA-256. ErrNotFound if it has none.
+// and the checkpoint that carries its SHA-256. ErrNotFound if it has none; ErrBusy until
+// that checkpoint is signed, soon after the run was closed.
 func (m *Mirror) Certificate(run uint32) ([]byte, Checkpoint, error) {
 	r, ok, err := m.index.Run(run)
 	if err != nil {
@@ -209,6 +210,8 @@ func (m *Mirror) Certificate(run uint32) ([]byte, Checkpoint, error) {
 		return nil, Checkpoint{}, err
 	}
 	switch sum, ok := c.Certificates[run]; {
+	case c.Number == 0:
+		return nil, c, &BusyError{Holder{Doing: "the run that is being ended"}}
 	case !ok:
 		return nil, Checkpoint{}, fmt.Errorf("the certificate of run %d was never signed: %w", run, ErrDamaged)
 	case sum != sha256.Sum256(r.Certificate):

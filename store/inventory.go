@@ -41,11 +41,11 @@ func (m *Mirror) Inventory() ([]SealedFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	parts, err := m.Parts()
+	last, err := m.Checkpoints() // before the parts: those of one that comes meanwhile might be missing
 	if err != nil {
 		return nil, err
 	}
-	last, err := m.Checkpoints()
+	parts, err := m.Parts()
 	if err != nil {
 		return nil, err
 	}

@@ -139,11 +139,15 @@ type looker struct {
 	proven int64
 	lost   map[archive.PartNumber]bool // parts of which a problem speaks already
 	stated *statedLosses
+	// signed are the checkpoints that were there before the parts were listed: what
+	// another process signs meanwhile covers more.
+	signed []int
 }
 
 func (l *looker) index(ctx context.Context, scratch string) (err error) {
 	m := l.m
 	l.lost = map[archive.PartNumber]bool{}
+	l.signed, _ = m.checkpointNumbers() // compare says what is wrong with them
 	numbers, err := m.partNumbers()
 	if errors.Is(err, fs.ErrNotExist) {
 		m.problem(ProblemFile, "The folder parts is missing: there is no record in this folder.")
@@ -212,8 +216,7 @@ func (l *looker) upToEnd(numbers []archive.PartNumber) []archive.PartNumber {
 
 // signedTo returns the last part that a checkpoint names.
 func (l *looker) signedTo() (last archive.PartNumber) {
-	numbers, _ := l.m.checkpointNumbers() // compare says what is wrong with them
-	for _, n := range slices.Backward(numbers) {
+	for _, n := range slices.Backward(l.signed) {
 		c, err := l.m.ReadCheckpoint(n)
 		if err != nil {
 			continue
@@ -375,14 +378,13 @@ func (l *looker) mend(s *scannedPart) {
 // compare compares what is here with every checkpoint that was signed.
 func (l *looker) compare(d *index.DB) error {
 	m := l.m
-	numbers, _ := m.checkpointNumbers()
-	if len(numbers) == 0 && l.ended {
+	if len(l.signed) == 0 && l.ended {
 		m.problem(ProblemSigned, "The signed checkpoints are missing: nothing here could be compared with what the office signed.")
 	}
 	var state checkpointState
 	signed := map[archive.PartNumber]bool{}
 	last := 0
-	for _, n := range numbers {
+	for _, n := range l.signed {
 		for last++; last < n; last++ {
 			m.problem(ProblemSigned, "Checkpoint %d is missing.", last)
 		}
@@ -401,7 +403,7 @@ func (l *looker) compare(d *index.DB) error {
 			}
 		}
 	}
-	err := l.rest(d, signed, len(numbers) > 0)
+	err := l.rest(d, signed, len(l.signed) > 0)
 	if err == nil {
 		err = d.SetMeta("first statement", []byte(m.first))
 	}

@@ -100,7 +100,7 @@ func (m *Mirror) DeclareLost(ctx context.Context, by string, files ...string) er
 			return err
 		}
 	}
-	return m.putLostAside()
+	return nil
 }
 
 // A lostGroup is what one loss record states.
@@ -167,7 +167,8 @@ func groupOf(groups *[]*lostGroup, source string, lines int) *lostGroup {
 	return g
 }
 
-// declare writes one loss record: a run of its own.
+// declare writes one loss record: a run of its own. It ends when what is left of the files
+// is put aside: a run that fetches an attachment again gives it the same name.
 func (m *Mirror) declare(ctx context.Context, by string, g *lostGroup) error {
 	harm, err := m.Harm(ctx, g.names)
 	if err != nil {
@@ -197,7 +198,11 @@ func (m *Mirror) declare(ctx context.Context, by string, g *lostGroup) error {
 	if err != nil {
 		return err
 	}
-	return r.Close(ctx, Closing{States: index.RunStates{All: index.Applied}, Verdict: "lost", Cursors: cursors, Record: record})
+	err = r.close(ctx, Closing{States: index.RunStates{All: index.Applied}, Verdict: "lost", Cursors: cursors, Record: record})
+	if err != nil {
+		return err
+	}
+	return m.putLostAside()
 }
 
 // restart returns the cursors of a source, set back so that its next run is a full one.

@@ -70,9 +70,8 @@ type Snapshot struct {
 
 // Now returns a snapshot of the mirror as it is.
 func (m *Mirror) Now() (*Snapshot, error) {
-	states := m.index.States()
-	last, _, err := m.index.LastPart()
-	return &Snapshot{m: m, part: last.Number, states: states}, err
+	states, part := m.index.Now()
+	return &Snapshot{m: m, part: part, states: states}, nil
 }
 
 // AsOf returns the mirror as it was when a run was closed: what that run and
@@ -165,13 +164,9 @@ func (s *Snapshot) versions(k Key) ([]index.Entry, error) {
 	return s.seen(list), nil
 }
 
-// seen returns those of the versions of a record, marked, that the snapshot sees.
+// seen returns those of the versions of a record that the snapshot sees.
 func (s *Snapshot) seen(list []index.Entry) []index.Entry {
-	list = slices.DeleteFunc(list, func(e index.Entry) bool { return e.Part > s.part })
-	if s.m.index.NeedsMerge() {
-		index.Mark(list)
-	}
-	return list
+	return slices.DeleteFunc(list, func(e index.Entry) bool { return e.Part > s.part })
 }
 
 // newest returns the newest of the versions that counts; nil if there is none.

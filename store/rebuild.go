@@ -27,24 +27,21 @@ func (m *Mirror) RebuildIndex(ctx context.Context) error {
 		return &BusyError{Holder{Doing: "a run"}}
 	}
 	defer m.runMu.Unlock()
-	r, err := m.NewIndex(ctx)
+	m.rebuilding.Lock()
+	defer m.rebuilding.Unlock()
+	r, err := m.newIndex(ctx)
 	if err != nil {
 		return err
 	}
-	if err := m.index.Close(); err != nil {
-		return errors.Join(err, r.Discard())
-	}
-	if err := r.Install(); err != nil {
-		return err
-	}
-	m.index, err = index.Open(m.indexOptions(), false)
-	m.forgetSeals()
-	return err
+	m.sealMu.Lock() // as in changeSeal
+	defer m.sealMu.Unlock()
+	m.sealed = nil
+	return m.index.Become(r)
 }
 
 // rebuild is RebuildIndex while no index is open.
 func (m *Mirror) rebuild(ctx context.Context) error {
-	r, err := m.NewIndex(ctx)
+	r, err := m.newIndex(ctx)
 	if err != nil {
 		return err
 	}
@@ -52,9 +49,16 @@ func (m *Mirror) rebuild(ctx context.Context) error {
 }
 
 // CompareIndex rebuilds the index beside the one in use and returns how many
-// rows differ, at most max (archive.md 5, weekly rebuild-and-compare).
+// rows differ, at most max (archive.md 5, weekly rebuild-and-compare). It fails with
+// ErrBusy while a run goes on, and none begins meanwhile. It needs a key.
 func (m *Mirror) CompareIndex(ctx context.Context, max int) (diffs []index.Difference, err error) {
-	r, err := m.NewIndex(ctx)
+	if !m.runMu.TryLock() {
+		return nil, &BusyError{Holder{Doing: "a run"}}
+	}
+	defer m.runMu.Unlock()
+	m.rebuilding.Lock()
+	defer m.rebuilding.Unlock()
+	r, err := m.newIndex(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -73,9 +77,10 @@ type scannedPart struct {
 	done   chan struct{}
 }
 
-// NewIndex reads the whole archive and makes a new index beside the one in use.
-// Parts are read by several workers and taken in their order.
-func (m *Mirror) NewIndex(ctx context.Context) (r *index.Rebuild, err error) {
+// newIndex reads the whole archive and makes a new index beside the one in use.
+// Parts are read by several workers and taken in their order. The caller holds
+// rebuilding.
+func (m *Mirror) newIndex(ctx context.Context) (r *index.Rebuild, err error) {
 	numbers, err := m.partNumbers()
 	if err != nil {
 		return nil, err

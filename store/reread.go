@@ -160,40 +160,88 @@ func (r *Reading) Index(ctx context.Context) (index.Kept, error) {
 	return r.m.index.Tally(ctx, r.like)
 }
 
+// ErrMoved says that the archive went on while it was read.
+var ErrMoved = errors.New("the archive went on while it was read")
+
 // Differences returns the parts of the index that are not what the archive says,
-// once every part was read whole, without damage, and closed, and all Readers are
-// done.
+// once every part was read whole, without damage, and closed, all Readers are
+// done, and Index gave kept after that. If there are parts by now that were not read the
+// error is ErrMoved: it may be called again when they are.
 func (r *Reading) Differences(ctx context.Context, kept index.Kept) (list []string, err error) {
-	numbers, err := r.m.partNumbers()
+	top, err := r.top()
 	if err != nil {
 		return nil, err
 	}
-	numbers = numbers[:len(numbers)-r.m.unfinished] // Look left the others aside
-	lost := r.m.index.Lost()
-	numbers = slices.DeleteFunc(numbers, func(n archive.PartNumber) bool { return lost[uint32(n)] })
-	if len(numbers) != len(r.parts) {
-		return []string{"parts"}, nil
+	if same, err := r.sameFiles(top); err != nil || !same {
+		return []string{"parts"}, err
 	}
 	slices.SortFunc(r.parts, func(a, b *OpenPart) int {
 		return cmp.Compare(a.commit.Part.Number, b.commit.Part.Number)
 	})
+	r.m.rebuilding.Lock()
+	defer r.m.rebuilding.Unlock()
 	made, err := index.NewRebuild(r.m.indexOptions())
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, made.Discard()) }()
-	if err := r.add(made); err != nil {
+	tally := r.like.Empty()
+	tally.Merge(r.tally)
+	if err := r.add(made, tally); err != nil {
 		return nil, err
 	}
 	if err := made.Flush(); err != nil {
 		return nil, err
 	}
-	return kept.Differs(ctx, r.m.index, r.tally, made.DB())
+	if list, err = kept.Differs(ctx, r.m.index, tally, made.DB()); err != nil {
+		return nil, err
+	}
+	_, err = r.top()
+	return list, err
+}
+
+// top returns the last part, or ErrMoved if not just those were read that the index has.
+func (r *Reading) top() (archive.PartNumber, error) {
+	parts, err := r.m.Parts()
+	n, top := 0, uint32(0)
+	for _, p := range parts {
+		if top = p.Number; p.Lost == 0 {
+			n++
+		}
+	}
+	if err == nil && n != len(r.parts) {
+		err = ErrMoved
+	}
+	return archive.PartNumber(top), err
+}
+
+// sameFiles reports whether the parts up to top that have files are those that were read,
+// and behind it there is none that the index does not know. Who looks leaves aside what
+// comes behind.
+func (r *Reading) sameFiles(top archive.PartNumber) (bool, error) {
+	numbers, err := r.m.partNumbers()
+	if err != nil {
+		return false, err
+	}
+	last, _, err := r.m.index.LastPart()
+	if err != nil {
+		return false, err
+	}
+	n, lost := 0, r.m.index.Lost()
+	for _, number := range numbers {
+		if uint32(number) > last.Number && !r.m.ReadOnly() {
+			return false, nil
+		}
+		if number <= top && !lost[uint32(number)] {
+			n++
+		}
+	}
+	return n == len(r.parts), nil
 }
 
 // add adds the parts to a new index in their order; those that were declared lost as
-// the loss records state them.
-func (r *Reading) add(made *index.Rebuild) error {
+// the loss records state them, and their lines to the tally.
+func (r *Reading) add(made *index.Rebuild, tally *index.Tally) error {
 	rows, err := r.m.Parts()
 	if err != nil {
 		return err
@@ -214,7 +262,7 @@ func (r *Reading) add(made *index.Rebuild) error {
 	for _, p := range rows {
 		switch l, ok := stated[p.Number]; {
 		case p.Lost > 0 && ok:
-			err = errors.Join(r.tally.AddLost(made.DB(), l.Loss), made.AddLost(l.Loss, l.runs, l.by))
+			err = errors.Join(tally.AddLost(made.DB(), l.Loss), made.AddLost(l.Loss, l.runs, l.by))
 		case p.Lost == 0 && next < len(r.parts):
 			if len(stated) > 0 {
 				dropDecisions(&r.parts[next].commit.Changes, made.DB().States())

@@ -238,9 +238,19 @@ func (r *Run) Counts(ctx context.Context) (index.Counts, error) {
 type Closing = index.Closing
 
 // Close writes the closing part: from then on the run counts as its states say,
-// and its cursors have moved. When Close returns nil the index is merged and the
-// checkpoint is signed.
+// and its cursors have moved. When Close returns nil the index is merged, the
+// checkpoint is signed, and another run may begin.
 func (r *Run) Close(ctx context.Context, c Closing) error {
+	err := r.close(ctx, c)
+	if err == nil {
+		r.end()
+	}
+	return err
+}
+
+// close is Close, but no other run may begin yet: what follows the closing part is done
+// before somebody writes the next one.
+func (r *Run) close(ctx context.Context, c Closing) error {
 	if c.Ended.IsZero() {
 		c.Ended = r.m.now().UTC()
 	}
@@ -251,7 +261,7 @@ func (r *Run) Close(ctx context.Context, c Closing) error {
 	if err := r.pipe.flush(ctx, &closing{Closing: c, pack: pack}); err != nil {
 		return err
 	}
-	r.end()
+	r.pipe.stop()
 	b, err := json.Marshal(packed{pack.Seq, pack.Prev})
 	if err != nil {
 		return err

@@ -225,13 +225,6 @@ func (m *Mirror) sealsInForce() (seals, error) {
 	return in, nil
 }
 
-// forgetSeals makes sealsInForce look again.
-func (m *Mirror) forgetSeals() {
-	m.sealMu.Lock()
-	defer m.sealMu.Unlock()
-	m.sealed = nil
-}
-
 // hides reports whether the version at i, of a record's versions in their order, is of a
 // patient who is sealed. A tombstone is of the patient of the version before it.
 func (in seals) hides(list []index.Entry, i int) bool {

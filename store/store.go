@@ -66,6 +66,9 @@ type BusyError struct{ Holder Holder }
 
 // Error implements error.
 func (e *BusyError) Error() string {
+	if e.Holder.PID == 0 { // this process
+		return "the mirror is in use by " + e.Holder.Doing
+	}
 	return fmt.Sprintf("the mirror is in use by process %d (%s)", e.Holder.PID, e.Holder.Doing)
 }
 
@@ -137,7 +140,8 @@ type Mirror struct {
 	// settingsMu is held while settings are kept: each gets the next number.
 	settingsMu sync.Mutex
 
-	// secretsMu is held while a secret is replaced: two of one name share a temporary file.
+	// secretsMu is held while a secret is replaced, or a slot is written: two of one name
+	// share a temporary file.
 	secretsMu sync.Mutex
 
 	// changing is held while the keys are changed.
@@ -151,6 +155,10 @@ type Mirror struct {
 
 	// repairing is held while a file is mended.
 	repairing sync.Mutex
+
+	// rebuilding is held while an index is made beside the one in use: there is one name
+	// for its file.
+	rebuilding sync.Mutex
 
 	// sealMu covers sealed. It is held while the seals are read from the index.
 	sealMu sync.Mutex
@@ -478,6 +486,8 @@ func (m *Mirror) AddSlot(person, password string) error {
 	if err != nil {
 		return err
 	}
+	m.secretsMu.Lock()
+	defer m.secretsMu.Unlock()
 	_, n, err := m.newestSlot(person)
 	if err != nil {
 		return err

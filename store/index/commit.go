@@ -67,8 +67,9 @@ type Commit struct {
 func (d *DB) Commit(c Commit) error {
 	d.write.Lock()
 	defer d.write.Unlock()
+	defer d.changes.Add(1) // not before it stands in memory, too
 	states := d.States()
-	err := d.update(func(tx *bolt.Tx) error { return d.commit(tx, &c, states) })
+	err := d.transact(func(tx *bolt.Tx) error { return d.commit(tx, &c, states) })
 	if err != nil {
 		return fmt.Errorf("commit part %d: %w", c.Part.Number, err)
 	}

@@ -17,10 +17,12 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -100,9 +102,11 @@ type DB struct {
 
 	// mu covers db, which Merge replaces. It is held for reading during each
 	// transaction.
-	mu     sync.RWMutex
-	db     *bolt.DB
-	before uint64 // generation of the file that was replaced last
+	mu sync.RWMutex
+	db *bolt.DB
+
+	// changes is how often the index has changed.
+	changes atomic.Uint64
 
 	// stateMu covers what is kept in memory beside the file.
 	stateMu sync.Mutex
@@ -319,19 +323,19 @@ func (d *DB) view(fn func(*bolt.Tx) error) error {
 	return d.db.View(fn)
 }
 
-// Generation grows with every transaction that changed the index, and with a merge; 0 if
-// it cannot be read.
-func (d *DB) Generation() (n uint64) {
-	err := d.view(func(tx *bolt.Tx) error { n = d.before + uint64(tx.ID()); return nil })
-	if err != nil {
-		return 0
-	}
-	return n
-}
+// Generation grows with every change of the index, and with a merge, once every method
+// gives what has changed: what was read after Generation is not older than that.
+func (d *DB) Generation() uint64 { return d.changes.Load() }
 
 // update runs fn in a write transaction that is durable when it returns nil.
 // The caller holds d.write.
 func (d *DB) update(fn func(*bolt.Tx) error) error {
+	defer d.changes.Add(1)
+	return d.transact(fn)
+}
+
+// transact is update for a change that is not seen yet: Generation does not grow.
+func (d *DB) transact(fn func(*bolt.Tx) error) error {
 	if err := d.fs.Point("before index commit"); err != nil {
 		return err
 	}
@@ -346,13 +350,20 @@ func (d *DB) update(fn func(*bolt.Tx) error) error {
 
 // States returns a copy of the run states as they are now.
 func (d *DB) States() States {
+	states, _ := d.Now()
+	return states
+}
+
+// Now returns a copy of the run states, and the number of the newest part that they are
+// of, 0 in an empty mirror: every method knows all that this part and those before it
+// brought.
+func (d *DB) Now() (states States, part uint32) {
 	d.stateMu.Lock()
 	defer d.stateMu.Unlock()
-	c := make(States, len(d.states))
-	for n, s := range d.states {
-		c[n] = s
+	if n := len(d.sizes); n > 0 {
+		part = d.sizes[n-1].Number
 	}
-	return c
+	return maps.Clone(d.states), part
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

@@ -61,13 +61,12 @@ func (d *DB) swap(temp string) error {
 	if err := d.fs.Point("before index swap"); err != nil {
 		return err
 	}
-	generation := d.Generation()
+	defer d.changes.Add(1)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.db.Close(); err != nil {
 		return err
 	}
-	d.before = generation
 	swapErr := disk.Swap(d.fs, temp, d.path)
 	if err := d.open(d.path, false); err != nil {
 		return err
@@ -363,31 +362,25 @@ func (h *mergeHeap[T]) advance() error {
 // are not the first of their record there: what a pull that did not look them
 // up counted too often.
 func (d *DB) Twice(ctx context.Context) (map[byte]int, error) {
-	d.stateMu.Lock()
-	files := d.fileList()
-	d.stateMu.Unlock()
 	count := map[byte]int{}
-	if len(files) < 2 {
-		return count, nil
-	}
-	var in []source
-	for _, n := range files {
-		r, err := d.openRunFile(n)
-		if err != nil {
-			return nil, err
+	err := d.viewRuns(func(_ *bolt.Tx, files []*runFile) error {
+		if len(files) < 2 {
+			return nil
 		}
-		defer r.f.Close() // read only
-		in = append(in, r.source())
-	}
-	err := eachGroup(ctx, in, func(list []Entry) error {
-		before := 0
-		for i := range list {
-			before += int(list[i].Flags & New)
+		var in []source
+		for _, r := range files {
+			in = append(in, r.source())
 		}
-		if before > 1 {
-			count[list[0].Key.Type()] += before - 1
-		}
-		return nil
+		return eachGroup(ctx, in, func(list []Entry) error {
+			before := 0
+			for i := range list {
+				before += int(list[i].Flags & New)
+			}
+			if before > 1 {
+				count[list[0].Key.Type()] += before - 1
+			}
+			return nil
+		})
 	})
 	return count, err
 }

@@ -136,6 +136,14 @@ func (r *Rebuild) Discard() error {
 // Install puts the new index in the place of the old one, whole or not at all,
 // and closes it. The old one must be closed.
 func (r *Rebuild) Install() error {
+	if err := r.finish(); err != nil {
+		return err
+	}
+	return disk.Swap(r.o.FS, r.d.path, Path(r.o.Root))
+}
+
+// finish makes the new index durable and closes it.
+func (r *Rebuild) finish() error {
 	err := r.d.db.Sync()
 	if cerr := r.d.Close(); err == nil {
 		err = cerr
@@ -143,7 +151,21 @@ func (r *Rebuild) Install() error {
 	if err != nil {
 		return fmt.Errorf("finish the new index: %w", err)
 	}
-	return disk.Swap(r.o.FS, r.d.path, Path(r.o.Root))
+	return nil
+}
+
+// Become puts a rebuilt index in the place of this one, whole or not at all, and closes
+// it. Readers see the one or the other.
+func (d *DB) Become(r *Rebuild) error {
+	d.write.Lock()
+	defer d.write.Unlock()
+	if err := r.finish(); err != nil {
+		return err
+	}
+	if err := d.swap(r.d.path); err != nil {
+		return fmt.Errorf("put the new index in place: %w", err)
+	}
+	return nil
 }
 
 // A Difference is what Compare found.

@@ -94,18 +94,10 @@ type Kept struct {
 // with like.
 func (d *DB) Tally(ctx context.Context, like *Tally) (Kept, error) {
 	k := Kept{Tally: like.Empty()}
-	d.stateMu.Lock()
-	files := d.fileList()
-	d.stateMu.Unlock()
 	states := d.States()
-	err := d.view(func(tx *bolt.Tx) error {
+	err := d.viewRuns(func(tx *bolt.Tx, files []*runFile) error {
 		in := d.markedSources(tx)
-		for _, n := range files {
-			r, err := d.openRunFile(n)
-			if err != nil {
-				return err
-			}
-			defer r.f.Close() // read only
+		for _, r := range files {
 			in = append(in, marked(r.source(), inFile))
 			if err := k.patientFile(r); err != nil {
 				return err

@@ -16,8 +16,7 @@ import (
 // are still in run files are looked at only if runs is set.
 func (d *DB) Newest(keys []Key, runs bool, fn func(i int, e Entry, found bool) error) error {
 	d.stateMu.Lock()
-	states, pending, empty := d.states, d.pending, d.empty
-	none := empty && !pending && (!runs || len(d.files) == 0)
+	none := d.empty && !d.pending && (!runs || len(d.files) == 0)
 	d.stateMu.Unlock()
 	if none {
 		for i := range keys {
@@ -28,6 +27,9 @@ func (d *DB) Newest(keys []Key, runs bool, fn func(i int, e Entry, found bool) e
 		return nil
 	}
 	look := func(tx *bolt.Tx, files []*runFile) error {
+		d.stateMu.Lock()
+		states, pending := d.states, d.pending
+		d.stateMu.Unlock()
 		var buf []Entry
 		for i, k := range keys {
 			list, err := d.newer(tx, k, pending, files, buf[:0])
@@ -133,7 +135,7 @@ func (d *DB) prefix(b *bolt.Bucket, k Key, to []Entry) ([]Entry, error) {
 	return to, nil
 }
 
-// Versions returns every version of a record in the order of their commits,
+// Versions returns every version of a record, marked, in the order of their commits,
 // counted or not.
 func (d *DB) Versions(k Key) (list []Entry, err error) {
 	err = d.VersionsOf([]Key{k}, func(_ int, l []Entry) error { list = l; return nil })
@@ -154,6 +156,9 @@ func (d *DB) VersionsOf(keys []Key, fn func(i int, list []Entry) error) error {
 			}
 			slices.SortFunc(list, func(a, b Entry) int { return compare(&a, &b) })
 			lists[i] = slices.CompactFunc(list, func(a, b Entry) bool { return a.Loc == b.Loc })
+			if len(files) > 0 {
+				Mark(lists[i])
+			}
 		}
 		return nil
 	})

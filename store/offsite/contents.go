@@ -98,6 +98,25 @@ func Read(ctx context.Context, p Place) (*Contents, error) {
 	return c, c.believe(ctx)
 }
 
+// again lists the parts once more, and then the files that they name: while a copy is
+// being made, checkpoints may have been listed, or parts, that name what came after its
+// folder was.
+func (c *Contents) again(ctx context.Context) error {
+	for _, epoch := range slices.Sorted(maps.Keys(c.levels)) {
+		for _, folder := range []string{"parts", "attachments", "holdings"} {
+			err := c.place.List(ctx, Prefix(epoch)+folder, func(i Info) error {
+				c.levels[epoch][strings.TrimPrefix(i.Name, Prefix(epoch))] = found{i.Name, i.Size}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	c.overlay()
+	return nil
+}
+
 // ours reports whether a name is of a mirror's file.
 func ours(name string) bool {
 	folder, _, ok := strings.Cut(name, "/")

@@ -76,7 +76,7 @@ func Drill(ctx context.Context, m *store.Mirror, p Place, o DrillOptions) (d Dri
 		o.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	}
 	d.Started = o.Now().UTC()
-	r, err := Restore(ctx, p, RestoreOptions{Dir: o.Dir, FS: o.FS, Now: o.Now, Events: o.Events, Mirror: o.Mirror})
+	r, err := Restore(ctx, p, RestoreOptions{Dir: o.Dir, FS: o.FS, Now: o.Now, Events: o.Events, Mirror: o.Mirror, Signed: true})
 	d.Files, d.Bytes, d.Wrong = r.Files, r.Bytes, r.Wrong
 	if err != nil {
 		return d, err

@@ -42,6 +42,9 @@ type RestoreOptions struct {
 	Now    func() time.Time                           // nil: time.Now
 	Events func(done, all int, bytes int64)           // nil: nobody listens
 	Mirror func(first string, s keys.Statement) error // says whether it is the right one; nil: whichever it is
+	// Signed leaves aside the parts that no checkpoint names yet, if one names any: a copy
+	// may be under way.
+	Signed bool
 }
 
 // Restore fetches a copy into a folder. Each file appears there whole or not at all,
@@ -69,6 +72,9 @@ func Restore(ctx context.Context, p Place, o RestoreOptions) (Restored, error) {
 	}
 	if err == nil && o.Mirror != nil {
 		err = o.Mirror(c.First, c.Statement)
+	}
+	if err == nil {
+		err = c.again(ctx)
 	}
 	if err != nil {
 		return Restored{}, err
@@ -144,6 +150,10 @@ func (t *taker) all(ctx context.Context) error {
 		return err
 	}
 	t.readSums(first)
+	if t.o.Signed && len(t.sums) > 0 {
+		second = slices.DeleteFunc(second, t.unsigned)
+		t.r.Files = len(first) + len(second) + len(last)
+	}
 	if err := t.each(ctx, second); err != nil {
 		return err
 	}
@@ -173,6 +183,13 @@ func (t *taker) readSums(names []string) {
 			t.sums[file] = sum
 		}
 	}
+}
+
+// unsigned reports whether a file is a part that no checkpoint names.
+func (t *taker) unsigned(name string) bool {
+	kind, _ := kindOf(name)
+	_, signed := t.sums[name]
+	return kind == "parts" && !signed
 }
 
 func (t *taker) path(name string) string { return filepath.Join(t.o.Dir, filepath.FromSlash(name)) }

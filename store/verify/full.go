@@ -31,6 +31,7 @@ type reading struct {
 	sums  map[string][32]byte
 	tell  func(int, int, int64)
 	jobs  chan func(*store.Reader) error
+	log   *archive.Log
 	out   []outcome
 
 	// mu covers what follows, and out.
@@ -49,16 +50,49 @@ type outcome struct {
 	leaves []tlog.Hash
 }
 
+// readings is how often a full check reads what came while it read.
+const readings = 3
+
 // full decrypts everything, with a worker for each core, and names all that is
 // wrong. The index is compared only when nothing is: it must then be what the
-// archive says.
-func full(ctx context.Context, m *store.Mirror, r *Result, parts []index.Part, sums map[string][32]byte, tell func(int, int, int64)) error {
-	f := &reading{m: m, pass: m.NewReading(), parts: parts, sums: sums, tell: tell,
-		jobs: make(chan func(*store.Reader) error), out: make([]outcome, len(parts))}
-	var kept index.Kept
-	var indexErr error
+// archive says. Runs may go on beside it: what they bring is read, too. The last
+// checkpoint is one that the parts are known to reach.
+func full(ctx context.Context, m *store.Mirror, r *Result, parts []index.Part, signed sums, tell func(int, int, int64)) error {
+	f := &reading{m: m, pass: m.NewReading(), sums: signed.of, tell: tell, log: &archive.Log{}}
+	for left := readings; ; {
+		kept, indexErr, err := f.read(ctx, parts)
+		if err != nil {
+			return errors.Join(err, f.close())
+		}
+		f.sum(r, len(parts))
+		if left == readings {
+			checkLog(f.log, signed, r)
+		}
+		if !r.Good() {
+			return nil
+		}
+		err = compare(ctx, f.pass, r, kept, indexErr)
+		if !errors.Is(err, store.ErrMoved) {
+			return err
+		}
+		if left--; left == 0 {
+			r.NotChecked += " The index was not compared with the archive: runs went on meanwhile."
+			return nil
+		}
+		if parts, err = m.Parts(); err != nil {
+			return err
+		}
+		parts = parts[len(f.parts):]
+	}
+}
+
+// read reads parts that come behind those that were read, and tallies the index beside.
+func (f *reading) read(ctx context.Context, parts []index.Part) (kept index.Kept, indexErr, err error) {
+	from := len(f.parts)
+	f.parts, f.out = append(f.parts, parts...), append(f.out, make([]outcome, len(parts))...)
+	f.jobs = make(chan func(*store.Reader) error)
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return f.feed(gctx) })
+	g.Go(func() error { return f.feed(gctx, from) })
 	for range runtime.GOMAXPROCS(0) {
 		g.Go(func() error { return f.work(gctx) })
 	}
@@ -66,13 +100,8 @@ func full(ctx context.Context, m *store.Mirror, r *Result, parts []index.Part, s
 		kept, indexErr = f.pass.Index(gctx)
 		return nil
 	})
-	if err := g.Wait(); err != nil {
-		return errors.Join(err, f.close())
-	}
-	if err := f.sum(r); err != nil || !r.Good() {
-		return err
-	}
-	return compare(ctx, f.pass, r, kept, indexErr)
+	err = g.Wait()
+	return kept, indexErr, err
 }
 
 // compare compares the index with what was read.
@@ -88,7 +117,7 @@ func compare(ctx context.Context, pass *store.Reading, r *Result, kept index.Kep
 		case errors.Is(err, store.ErrDamaged):
 			r.bad("parts", "the index cannot be rebuilt from the archive: %s", plain(err))
 			return nil
-		case err != nil && !errors.Is(err, index.ErrBad):
+		case err != nil && !errors.Is(err, index.ErrBad): // also store.ErrMoved
 			return err
 		case err != nil:
 			differ = append(differ, "rows that cannot be read")
@@ -100,11 +129,11 @@ func compare(ctx context.Context, pass *store.Reading, r *Result, kept index.Kep
 	return nil
 }
 
-// feed makes the jobs: the sums of each part's files, its large attachments, and
+// feed makes the jobs, from one part on: the sums of each part's files, its large attachments, and
 // some frames at a time.
-func (f *reading) feed(ctx context.Context) error {
+func (f *reading) feed(ctx context.Context, from int) error {
 	defer close(f.jobs)
-	for i := range f.parts {
+	for i := from; i < len(f.parts); i++ {
 		jobs, err := f.split(i)
 		if err != nil {
 			return err
@@ -256,36 +285,26 @@ func (f *reading) close() error {
 	return err
 }
 
-// sum adds up what was found, and checks the log that the parts give.
-func (f *reading) sum(r *Result) error {
-	tree := &archive.Log{}
-	for i := range f.out {
+// sum adds up what was found in the last n parts.
+func (f *reading) sum(r *Result, n int) {
+	for i := len(f.out) - n; i < len(f.out); i++ {
 		o := &f.out[i]
 		r.Files, r.Bytes = r.Files+o.r.Files, r.Bytes+o.r.Bytes
 		r.Plain, r.Records = r.Plain+o.r.Plain, r.Records+o.r.Records
 		r.Damage = append(r.Damage, o.r.Damage...)
-		tree.Add(o.leaves)
+		f.log.Add(o.leaves)
+		o.leaves = nil
 	}
 	slices.SortStableFunc(r.Damage, func(a, b Damage) int { return cmp.Compare(a.File, b.File) })
-	return checkLog(tree, f.m, r)
 }
 
 // checkLog compares the log of the parts with the last signed root.
-func checkLog(l *archive.Log, m *store.Mirror, r *Result) error {
-	if !r.Good() {
-		return nil
+func checkLog(l *archive.Log, signed sums, r *Result) {
+	if !r.Good() || signed.last.Number == 0 {
+		return
 	}
-	n, err := m.Checkpoints()
-	if err != nil || n == 0 {
-		return err
+	root, err := l.Root(signed.last.Size)
+	if err != nil || root != signed.last.Root {
+		r.bad(fmt.Sprintf("checkpoints/%012d", signed.last.Number), "the parts do not give the root that was signed")
 	}
-	c, err := m.ReadCheckpoint(n)
-	if err != nil {
-		return err
-	}
-	root, err := l.Root(c.Size)
-	if err != nil || root != c.Root {
-		r.bad(fmt.Sprintf("checkpoints/%012d", n), "the parts do not give the root that was signed")
-	}
-	return nil
 }

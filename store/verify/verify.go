@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -90,6 +91,7 @@ func Run(ctx context.Context, m *store.Mirror, o Options) (Result, error) {
 	if (o.Depth == Full || o.Depth == Sample) && m.Locked() {
 		return r, store.ErrLocked
 	}
+	signed := checkpoints(m, &r) // before the parts: a run that ends meanwhile brings both
 	parts, err := m.Parts()
 	if err != nil {
 		return r, err
@@ -104,23 +106,22 @@ func Run(ctx context.Context, m *store.Mirror, o Options) (Result, error) {
 			r.bad("", "%s", p.Words)
 		}
 	}
-	sums := checkpoints(m, &r)
 	switch o.Depth {
 	case Quick:
 		err = quick(m, &r, parts)
 		r.NotChecked = "The content of the files was not read, except that of the newest."
 	case Rolling:
 		r.Days = o.Days
-		err = rolling(ctx, m, &r, parts, sums, o.Days)
+		err = rolling(ctx, m, &r, parts, signed.of, o.Days)
 		r.NotChecked = fmt.Sprintf("%d of 30 files were not read, and nothing was decrypted.", 30-len(o.Days))
 	case Sample:
 		err = sample(ctx, m, &r, o)
 		r.NotChecked = "Records that were not drawn were not read."
 	case Full:
-		if err = full(ctx, m, &r, parts, sums, o.Events); err == nil {
+		r.NotChecked = "Whether the EMR still holds the same was not asked."
+		if err = full(ctx, m, &r, parts, signed, o.Events); err == nil {
 			err = settings(m, &r)
 		}
-		r.NotChecked = "Whether the EMR still holds the same was not asked."
 	default:
 		return r, fmt.Errorf("verify: there is no depth %q", o.Depth)
 	}
@@ -197,14 +198,20 @@ func harmOf(ctx context.Context, m *store.Mirror, files []string) (*store.Harm, 
 	return &h, err
 }
 
+// sums are what the checkpoints state.
+type sums struct {
+	of   map[string][32]byte // by file
+	last store.Checkpoint    // the newest that is good
+}
+
 // checkpoints checks every checkpoint's signature and its root against the log,
-// and returns the sums they state.
-func checkpoints(m *store.Mirror, r *Result) map[string][32]byte {
-	sums := map[string][32]byte{}
+// and returns what they state.
+func checkpoints(m *store.Mirror, r *Result) sums {
+	s := sums{of: map[string][32]byte{}}
 	n, err := m.Checkpoints()
 	if err != nil {
 		r.bad("index.db", "the number of checkpoints cannot be read")
-		return sums
+		return s
 	}
 	for i := 1; i <= n; i++ {
 		name := fmt.Sprintf("checkpoints/%012d", i)
@@ -217,13 +224,11 @@ func checkpoints(m *store.Mirror, r *Result) map[string][32]byte {
 		if err != nil || root != c.Root {
 			r.bad(name, "the signed root is not the root of this archive")
 		}
-		for f, sum := range c.Files {
-			sums[f] = sum
-		}
-		r.Root = c.ShortRoot()
+		maps.Copy(s.of, c.Files)
+		r.Root, s.last = c.ShortRoot(), c
 		r.Files++
 	}
-	return sums
+	return s
 }
 
 // settings checks that each state of the settings file that was kept is as it was signed.
