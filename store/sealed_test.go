@@ -176,7 +176,7 @@ var readers = map[string]func(context.Context, *store.Mirror, *store.Snapshot, [
 		return got, err
 	},
 	"ChangedBy": func(ctx context.Context, m *store.Mirror, s *store.Snapshot, _ []string) (got []string, err error) {
-		err = s.ChangedBy(ctx, 1, func(w store.Whose) {
+		err = s.ChangedBy(ctx, 1, func() {}, func(w store.Whose) {
 			if w == m.Whose("emr", "p2") {
 				got = append(got, "Patient/p2")
 			}
