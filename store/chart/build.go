@@ -122,6 +122,7 @@ type Builder struct {
 	unread   map[string]int
 	events   []event // if there is to be a timeline
 
+	repeats repeats
 	last    fhir.Observation // a vital sign, between two sections that look at it
 	results []*Result
 	panels  []Panel
