@@ -98,8 +98,7 @@ func unlooked(name []byte) bool {
 // that is not nil: without what nobody looks at, without the bytes of files, and without
 // the members of which apart, if that is not nil, says that it takes them.
 func readable(r Resource, looked *[]byte, apart func(name, value []byte) bool) error {
-	if bytes.Contains(r.Raw, []byte(`"modifierExtension"`)) ||
-		bytes.Contains(r.Raw, []byte(`"implicitRules"`)) {
+	if holds(r.Raw, `"modifierExtension"`, 10) || holds(r.Raw, `"implicitRules"`, 9) {
 		return fmt.Errorf("%w: an extension changes its meaning", ErrRefused)
 	}
 	status, typ, odd, twice := false, "", false, false
