@@ -21,18 +21,27 @@ type Unread map[string]int
 // how many current records of the patient could not be read, by type. Other errors
 // end it.
 func (s *Snapshot) Readable(ctx context.Context, source, patient string, fn func(Version) error) (Unread, error) {
-	return s.ReadableParallel(ctx, source, patient, 1, func(_ int, v Version) error { return fn(v) })
+	return s.ReadableParallel(ctx, PatientRecords{Source: source, Patient: patient}, 1, func(_ int, v Version) error { return fn(v) })
 }
 
-// ReadableParallel is Readable, but calls fn from several goroutines at once: worker
-// says which, from 0. Each gets its records in the order of Readable. After an error of
-// fn it is called no more.
-func (s *Snapshot) ReadableParallel(ctx context.Context, source, patient string, workers int,
+// PatientRecords are those of one patient of a source.
+type PatientRecords struct {
+	Source, Patient string
+	// Types are of which types they are; nil: of all. The index does not tell rare types
+	// apart: with one of them come all of these.
+	Types []string
+}
+
+// ReadableParallel is Readable for some records, but calls fn from several goroutines at
+// once: worker says which, from 0. Each gets its records in the order of Readable. After an
+// error of fn it is called no more.
+func (s *Snapshot) ReadableParallel(ctx context.Context, of PatientRecords, workers int,
 	fn func(worker int, v Version) error) (Unread, error) {
-	work, err := s.patientFrames(source, patient)
+	work, err := s.patientFrames(of.Source, of.Patient)
 	if err != nil {
 		return nil, err
 	}
+	work = slices.DeleteFunc(work, func(lines []index.Line) bool { return !of.has(lines[0].Type) })
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var next atomic.Int64
@@ -40,7 +49,7 @@ func (s *Snapshot) ReadableParallel(ctx context.Context, source, patient string,
 	damaged := make([][]index.Line, len(work))
 	for i := range max(1, workers) {
 		wg.Go(func() {
-			r := newPatientReader(s, source)
+			r := newPatientReader(s, of.Source)
 			for ctx.Err() == nil {
 				at := int(next.Add(1)) - 1
 				if at >= len(work) {
@@ -67,6 +76,11 @@ func (s *Snapshot) ReadableParallel(ctx context.Context, source, patient string,
 		places[l.Type][l.Loc] = true
 	}
 	return s.currentOf(places)
+}
+
+// has reports whether records of a type are among them.
+func (of *PatientRecords) has(typ byte) bool {
+	return of.Types == nil || slices.ContainsFunc(of.Types, func(t string) bool { return index.TypeByte(t) == typ })
 }
 
 // currentOf counts those of the places that are the newest version of a record.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -112,6 +113,28 @@ func (p *practice) breakPart(t *testing.T, n int) {
 	b[len(b)/2] ^= 1
 	if err := os.WriteFile(name[0], b, 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestReadingSomeTypes: of a patient's records those of some types are read, and no others.
+func TestReadingSomeTypes(t *testing.T) {
+	p := newPractice(t)
+	p.pull(t, `{"resourceType":"Patient","id":"p1"}`, obs("o1", 1, ""), obs("o2", 2, ""),
+		`{"resourceType":"Condition","id":"c1","subject":{"reference":"Patient/p1"}}`)
+	s, err := p.m.Now()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		types []string
+		want  int
+	}{{nil, 4}, {[]string{}, 0}, {[]string{"Observation"}, 2}, {[]string{"Patient", "Condition"}, 2}} {
+		var n atomic.Int64
+		of := store.PatientRecords{Source: "emr", Patient: "p1", Types: tt.types}
+		_, err := s.ReadableParallel(t.Context(), of, 2, func(int, store.Version) error { n.Add(1); return nil })
+		if err != nil || int(n.Load()) != tt.want {
+			t.Errorf("%d records of %q, %v; want %d", n.Load(), tt.types, err, tt.want)
+		}
 	}
 }
 

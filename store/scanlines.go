@@ -216,13 +216,18 @@ func (s *Snapshot) CountOf(source, typ string) (n int, err error) {
 }
 
 // ChangedBy calls fn for every patient of whom a run has brought or removed a record, and
-// no later one has changed it, as the snapshot shows it; once for each record.
-func (s *Snapshot) ChangedBy(ctx context.Context, run uint32, fn func(Whose)) error {
+// no later one has changed it, as the snapshot shows it; once for each record. It goes
+// through all records and calls rest every now and then, which may wait a little.
+func (s *Snapshot) ChangedBy(ctx context.Context, run uint32, rest func(), fn func(Whose)) error {
 	in, err := s.seals()
 	if err != nil {
 		return err
 	}
+	n := 0
 	return s.m.index.EachGroup(ctx, s.states, func(list []index.Entry) {
+		if n++; n%64 == 0 {
+			rest()
+		}
 		for len(list) > 0 && list[len(list)-1].Part > s.part {
 			list = list[:len(list)-1]
 		}

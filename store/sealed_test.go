@@ -163,7 +163,7 @@ var readers = map[string]func(context.Context, *store.Mirror, *store.Snapshot, [
 	"ReadableParallel": func(ctx context.Context, _ *store.Mirror, s *store.Snapshot, _ []string) (got []string, err error) {
 		var mu sync.Mutex
 		for _, id := range []string{"p1", "p2"} {
-			_, rerr := s.ReadableParallel(ctx, "emr", id, 2, func(_ int, v store.Version) error {
+			_, rerr := s.ReadableParallel(ctx, store.PatientRecords{Source: "emr", Patient: id}, 2, func(_ int, v store.Version) error {
 				mu.Lock()
 				defer mu.Unlock()
 				got = append(got, v.Key.String())
@@ -176,7 +176,7 @@ var readers = map[string]func(context.Context, *store.Mirror, *store.Snapshot, [
 		return got, err
 	},
 	"ChangedBy": func(ctx context.Context, m *store.Mirror, s *store.Snapshot, _ []string) (got []string, err error) {
-		err = s.ChangedBy(ctx, 1, func(w store.Whose) {
+		err = s.ChangedBy(ctx, 1, func() {}, func(w store.Whose) {
 			if w == m.Whose("emr", "p2") {
 				got = append(got, "Patient/p2")
 			}

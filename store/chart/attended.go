@@ -39,7 +39,7 @@ func Booked(r Resource) (day time.Time, ok bool) {
 // statusAnd returns the status of a record and one other member of it; ok is false if the
 // record is not as FHIR says.
 func statusAnd(r Resource, member string) (status string, value []byte, ok bool) {
-	if readable(r, nil) != nil {
+	if readable(r, nil, nil) != nil {
 		return "", nil, false
 	}
 	eachMember(r.Raw, func(name, v []byte) { // the record was read before

@@ -2,6 +2,7 @@ package chart
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -39,6 +40,8 @@ type Chart struct {
 	// Measured is what the results and vital signs say, for who counts and draws.
 	Measured *Measured `json:"-"`
 	Timeline *Timeline `json:"-"` // if Options say so
+	// FileTypes are the types of which some record may name a file.
+	FileTypes []string `json:"-"`
 }
 
 // A Banner says who the patient is.
@@ -120,8 +123,10 @@ type Builder struct {
 	wrong    int                 // of these kinds: entered in error
 	withheld map[string]int      // of these kinds, by type
 	unread   map[string]int
-	events   []event // if there is to be a timeline
+	files    map[string]bool // types of which some record may name a file
+	events   []event         // if there is to be a timeline
 
+	repeats repeats
 	last    fhir.Observation // a vital sign, between two sections that look at it
 	results []*Result
 	panels  []Panel
@@ -133,7 +138,7 @@ func New(o Options) *Builder {
 		o.Names = Open(o.Names)
 	}
 	b := &Builder{o: o, names: newNames(o.Names), plans: plans(), others: map[string][]string{},
-		withheld: map[string]int{}, unread: map[string]int{}}
+		withheld: map[string]int{}, unread: map[string]int{}, files: map[string]bool{}}
 	b.made = make([][]item, len(b.plans))
 	for _, p := range b.plans {
 		b.sections = append(b.sections, Section{Key: p.key, Title: p.title, Columns: p.columns, Brief: p.brief, Groups: []Group{}})
@@ -144,6 +149,9 @@ func New(o Options) *Builder {
 // Add takes one record.
 func (b *Builder) Add(r Resource) {
 	b.records++
+	if !b.files[r.Type] && mayNameFile(r) {
+		b.files[r.Type] = true
+	}
 	if r.Type == "Patient" {
 		b.addPatient(r)
 		return
@@ -230,6 +238,7 @@ func (b *Builder) Join(o *Builder) {
 	for t, n := range o.unread {
 		b.unread[t] += n
 	}
+	maps.Copy(b.files, o.files)
 	b.events = append(b.events, o.events...)
 	b.results, b.panels = append(b.results, o.results...), append(b.panels, o.panels...)
 	for i := range b.plans {
@@ -247,7 +256,7 @@ func (b *Builder) Unreadable(typ string, n int) {
 
 // Chart returns what was added as a chart.
 func (b *Builder) Chart() *Chart {
-	c := &Chart{Records: b.records, Plain: b.plain}
+	c := &Chart{Records: b.records, Plain: b.plain, FileTypes: slices.Sorted(maps.Keys(b.files))}
 	for _, n := range b.unread {
 		c.Unread += n
 	}

@@ -41,11 +41,14 @@ var needsStatus = []string{"Observation", "Encounter", "DocumentReference", "Dia
 // read fills a model with a record, or refuses: an unknown code, a wrong kind of
 // value, a status that is not there, a member that differs only in upper and
 // lower case, or a modifier that changes the meaning in a way we do not know.
-func read[T any](r Resource) (T, error) {
+func read[T any](r Resource) (T, error) { return readBut[T](r, nil) }
+
+// readBut is read without the members that apart takes, as readable says.
+func readBut[T any](r Resource, apart func(name, value []byte) bool) (T, error) {
 	var model, none T
 	looked := lookedBytes.Get().(*[]byte)
 	defer lookedBytes.Put(looked)
-	if err := readable(r, looked); err != nil {
+	if err := readable(r, looked, apart); err != nil {
 		return none, err
 	}
 	if err := json.Unmarshal(*looked, &model); err != nil {
@@ -92,10 +95,10 @@ func unlooked(name []byte) bool {
 }
 
 // readable makes the checks that the models leave out, and puts the record into looked, if
-// that is not nil: without what nobody looks at, and without the bytes of files.
-func readable(r Resource, looked *[]byte) error {
-	if bytes.Contains(r.Raw, []byte(`"modifierExtension"`)) ||
-		bytes.Contains(r.Raw, []byte(`"implicitRules"`)) {
+// that is not nil: without what nobody looks at, without the bytes of files, and without
+// the members of which apart, if that is not nil, says that it takes them.
+func readable(r Resource, looked *[]byte, apart func(name, value []byte) bool) error {
+	if holds(r.Raw, `"modifierExtension"`, 10) || holds(r.Raw, `"implicitRules"`, 9) {
 		return fmt.Errorf("%w: an extension changes its meaning", ErrRefused)
 	}
 	status, typ, odd, twice := false, "", false, false
@@ -108,7 +111,7 @@ func readable(r Resource, looked *[]byte) error {
 			twice = twice || len(before) == len(name) && bytes.EqualFold(before, name)
 		}
 		seen = append(seen, name)
-		if looked != nil && !unlooked(name) {
+		if looked != nil && !unlooked(name) && (apart == nil || !apart(name, value)) {
 			*looked = append(append(append(append(*looked, ",\""...), name...), "\":"...), slim(value)...)
 		}
 		switch {

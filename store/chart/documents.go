@@ -48,7 +48,7 @@ var attachmentNames = []string{"attachment", "valueAttachment", "contentAttachme
 
 // ListAttachments is Attachments without the bytes of the files, for long lists.
 func ListAttachments(r Resource, f Finder) ([]Attachment, error) {
-	if r.Type != "Binary" && !slices.ContainsFunc(attachmentNames, func(n string) bool { return bytes.Contains(r.Raw, []byte(`"`+n+`"`)) }) {
+	if !mayNameFile(r) {
 		return nil, nil
 	}
 	list, err := Attachments(r, f)
@@ -56,6 +56,16 @@ func ListAttachments(r Resource, f Finder) ([]Attachment, error) {
 		list[i].data = nil
 	}
 	return list, err
+}
+
+// mayNameFile reports whether a record may name a file: most do not, and are not parsed to
+// find that out.
+func mayNameFile(r Resource) bool {
+	if r.Type == "Binary" {
+		return true
+	}
+	return (holds(r.Raw, `"contentType"`, 8) || holds(r.Raw, `"url"`, 1) || holds(r.Raw, `"data"`, 1)) &&
+		slices.ContainsFunc(attachmentNames, func(n string) bool { return bytes.Contains(r.Raw, []byte(`"`+n+`"`)) })
 }
 
 // Attachments lists the files of a record in the order in which it names them. A

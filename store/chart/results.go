@@ -16,7 +16,7 @@ var vitalCodes = []string{"8867-4", "8310-5", "8480-6", "8462-4", "85354-9", "55
 // result reads a result. A record that no model reads counts with the results,
 // whatever it measures; a vital sign is left to the next section.
 func result(b *Builder, r Resource) (item, error) {
-	o, err := read[fhir.Observation](r)
+	o, err := b.repeats.observation(r)
 	if err != nil {
 		return item{}, err
 	}

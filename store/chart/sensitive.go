@@ -1,7 +1,6 @@
 package chart
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 )
@@ -62,7 +61,7 @@ func unreadLabel() Label { return Label{Words: "a label that could not be read",
 // code, and one that cannot be read. The securityLabel of a DocumentReference is one too, and
 // the confidentiality of a Composition. A record without one of these words is not parsed.
 func Labels(raw []byte) []Label {
-	if !bytes.Contains(raw, []byte(`"security`)) && !bytes.Contains(raw, []byte(`"confidentiality"`)) {
+	if !holds(raw, `"security`, 4) && !holds(raw, `"confidentiality"`, 4) {
 		return nil
 	}
 	tree, err := parseTree(slim(raw))

@@ -152,6 +152,22 @@ func eachMember(raw []byte, fn func(name, value []byte)) error {
 	return nil
 }
 
+// holds reports whether a word stands in a record. It looks for the letter at this place
+// of the word, the rarest: bytes.Contains would stop at every quote.
+func holds(raw []byte, word string, at int) bool {
+	for i := at; i < len(raw); i++ {
+		n := bytes.IndexByte(raw[i:], word[at])
+		if n < 0 {
+			return false
+		}
+		i += n
+		if rest := raw[i-at:]; len(rest) >= len(word) && string(rest[:len(word)]) == word {
+			return true
+		}
+	}
+	return false
+}
+
 func blanks(b []byte, i int) int {
 	for i >= 0 && i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
 		i++

@@ -156,7 +156,7 @@ func (d *DB) insert(tx *bolt.Tx, entries []Entry, counts Counts, states States) 
 
 // insertKey puts the new entries of one record.
 func (d *DB) insertKey(tx *bolt.Tx, entries []Entry, counts Counts, states States, lost map[uint32]bool) error {
-	list, err := d.newer(tx, entries[0].Key, true, nil, nil)
+	list, err := d.newer(entriesIn(tx), entries[0].Key, true, nil, nil)
 	if err != nil {
 		return err
 	}

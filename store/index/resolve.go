@@ -134,7 +134,7 @@ func (d *DB) EachWaiting(fn func(*Entry) error) error {
 }
 
 func (d *DB) foldKey(tx *bolt.Tx, k Key, states States) error {
-	list, err := d.newer(tx, k, true, nil, nil)
+	list, err := d.newer(entriesIn(tx), k, true, nil, nil)
 	if err != nil {
 		return err
 	}

@@ -31,8 +31,9 @@ func (d *DB) Newest(keys []Key, runs bool, fn func(i int, e Entry, found bool) e
 		states, pending := d.states, d.pending
 		d.stateMu.Unlock()
 		var buf []Entry
+		in := entriesIn(tx)
 		for i, k := range keys {
-			list, err := d.newer(tx, k, pending, files, buf[:0])
+			list, err := d.newer(in, k, pending, files, buf[:0])
 			if err != nil {
 				return err
 			}
@@ -88,10 +89,17 @@ func newestOf(list []Entry, states States) (Entry, bool) {
 // fileList returns the parts with run files, in order. The caller holds stateMu.
 func (d *DB) fileList() []uint32 { return slices.Sorted(maps.Keys(d.files)) }
 
+// entryBuckets are where entries are, opened once for many keys.
+type entryBuckets struct{ current, versions, pending *bolt.Bucket }
+
+func entriesIn(tx *bolt.Tx) entryBuckets {
+	return entryBuckets{tx.Bucket(bCurrent), tx.Bucket(bVersions), tx.Bucket(bPending)}
+}
+
 // newer appends the current entry of a key and the later ones that wait, in
 // the order of their commits.
-func (d *DB) newer(tx *bolt.Tx, k Key, pending bool, files []*runFile, to []Entry) ([]Entry, error) {
-	v, err := get(tx.Bucket(bCurrent), k[:])
+func (d *DB) newer(in entryBuckets, k Key, pending bool, files []*runFile, to []Entry) ([]Entry, error) {
+	v, err := get(in.current, k[:])
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +111,7 @@ func (d *DB) newer(tx *bolt.Tx, k Key, pending bool, files []*runFile, to []Entr
 		to = append(to, e)
 	}
 	if pending {
-		if to, err = d.prefix(tx.Bucket(bPending), k, to); err != nil {
+		if to, err = d.prefix(in.pending, k, to); err != nil {
 			return nil, err
 		}
 	}
@@ -146,12 +154,13 @@ func (d *DB) Versions(k Key) (list []Entry, err error) {
 func (d *DB) VersionsOf(keys []Key, fn func(i int, list []Entry) error) error {
 	lists := make([][]Entry, len(keys))
 	err := d.viewRuns(func(tx *bolt.Tx, files []*runFile) error {
+		in := entriesIn(tx)
 		for i, k := range keys {
-			list, err := d.prefix(tx.Bucket(bVersions), k, nil)
+			list, err := d.prefix(in.versions, k, nil)
 			if err != nil {
 				return err
 			}
-			if list, err = d.newer(tx, k, true, files, list); err != nil {
+			if list, err = d.newer(in, k, true, files, list); err != nil {
 				return err
 			}
 			slices.SortFunc(list, func(a, b Entry) int { return compare(&a, &b) })

@@ -184,13 +184,13 @@ func (r *Room) readActivity(ctx context.Context, run uint32, day string) (*activ
 	for _, source := range r.o.Sources() {
 		rd, _, err := r.reading(source, "")
 		if err == nil {
-			err = a.each(ctx, rd, "Encounter", chart.Attended, last)
+			err = r.eachDay(ctx, rd, a, "Encounter", chart.Attended, last)
 		}
 		if err == nil {
-			err = a.each(ctx, rd, "Appointment", chart.Booked, next)
+			err = r.eachDay(ctx, rd, a, "Appointment", chart.Booked, next)
 		}
 		if err == nil {
-			err = a.mark(ctx, rd)
+			err = r.mark(ctx, rd, a)
 		}
 		if err != nil {
 			return a, err
@@ -199,10 +199,11 @@ func (r *Room) readActivity(ctx context.Context, run uint32, day string) (*activ
 	return a, nil
 }
 
-// each reads the records of a type, one after the other: pages have the other processor.
-func (a *activity) each(ctx context.Context, rd *Reading, typ string, read func(chart.Resource) (time.Time, bool),
+// eachDay reads the records of a type, one after the other, and lets pages go first.
+func (r *Room) eachDay(ctx context.Context, rd *Reading, a *activity, typ string, read func(chart.Resource) (time.Time, bool),
 	note func(v *visits, i int, day int32)) error {
 	err := rd.Snap.EachNew(ctx, rd.Source, typ, 1, func(store.Mark) bool { return true }, func(_ int, m store.Mark, id string, raw []byte) error {
+		r.turns.wait(ctx)
 		res := chart.Resource{Type: typ, ID: id, Raw: raw}
 		day, ok := read(res)
 		if !ok {
@@ -225,7 +226,7 @@ func (a *activity) each(ctx context.Context, rd *Reading, typ string, read func(
 }
 
 // mark marks whom the last pull of a source has changed, unless it was the first.
-func (a *activity) mark(ctx context.Context, rd *Reading) error {
+func (r *Room) mark(ctx context.Context, rd *Reading, a *activity) error {
 	runs, err := rd.M.Runs()
 	if err != nil {
 		return err
@@ -236,7 +237,7 @@ func (a *activity) mark(ctx context.Context, rd *Reading) error {
 	if len(pulls) < 2 {
 		return nil
 	}
-	return rd.Snap.ChangedBy(ctx, pulls[0].Number, func(w store.Whose) {
+	return rd.Snap.ChangedBy(ctx, pulls[0].Number, func() { r.turns.wait(ctx) }, func(w store.Whose) {
 		v := a.of[w]
 		v.changed = true
 		a.of[w] = v

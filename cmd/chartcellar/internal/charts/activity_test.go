@@ -5,7 +5,9 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"chartcellar/cmd/chartcellar/internal/viewer"
 )
@@ -98,6 +100,38 @@ func TestVisitsAreBeingRead(t *testing.T) {
 	p, err := d.Patients(t.Context(), doctor, viewer.PatientQuery{Rows: 50})
 	if err != nil || !p.Reading || len(p.List) != 1 || !p.List[0].LastVisit.IsZero() {
 		t.Errorf("%+v %v", p, err)
+	}
+}
+
+// TestVisitsLetPagesGoFirst: while a page is made visits are not read, and they are read
+// although that page never comes to its end.
+func TestVisitsLetPagesGoFirst(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, anna, visit("v1", "anna", "finished", "2026-01-10", ""))
+	made, over := make(chan bool), make(chan bool)
+	d.stay = func() { made <- true; <-over }
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	defer close(over)
+	wg.Go(func() {
+		if _, err := d.Patients(ctx, doctor, viewer.PatientQuery{Hint: true, Rows: 50}); err != nil {
+			t.Error(err)
+		}
+	})
+	<-made
+	d.mu.Lock()
+	d.stay = nil
+	d.mu.Unlock()
+	began := time.Now()
+	wg.Go(func() { d.Run(ctx) })
+	p, err := d.Patients(ctx, doctor, viewer.PatientQuery{Since: "2026-01-01", Rows: 50})
+	if err != nil || len(p.List) != 1 || p.Reading {
+		t.Errorf("%+v %v", p, err)
+	}
+	if took := time.Since(began); took < 100*time.Millisecond {
+		t.Errorf("visits were read after %v, while a page was made", took)
 	}
 }
 

@@ -156,7 +156,7 @@ func (r *Reading) Build(ctx context.Context, id string, o chart.Options) (c *cha
 	if removed {
 		b.Add(chart.Resource{Type: "Patient", ID: id, Raw: last.Raw, Closed: since["Patient/"+id]})
 	}
-	unread, err := r.Snap.ReadableParallel(ctx, r.Source, id, len(builders), func(i int, rec store.Version) error {
+	unread, err := r.Snap.ReadableParallel(ctx, store.PatientRecords{Source: r.Source, Patient: id}, len(builders), func(i int, rec store.Version) error {
 		builders[i].Add(chart.Resource{Type: rec.Type, ID: rec.ID, Raw: rec.Raw, Closed: since[rec.Type+"/"+rec.ID]})
 		return nil
 	})

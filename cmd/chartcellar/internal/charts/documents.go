@@ -65,7 +65,8 @@ func (r *Room) Documents(ctx context.Context, a viewer.Actor, p viewer.Place) (v
 	for i := range listers {
 		listers[i] = lister{r: r, rd: rd, a: a, names: names(ctx, a, rd), gaps: gaps, visits: map[string]string{}}
 	}
-	_, err = rd.Snap.ReadableParallel(ctx, source, id, len(listers), func(i int, v store.Version) error { return listers[i].add(ctx, v) })
+	of := store.PatientRecords{Source: source, Patient: id, Types: append(slices.Clone(c.chart.FileTypes), "DocumentReference")}
+	_, err = rd.Snap.ReadableParallel(ctx, of, len(listers), func(i int, v store.Version) error { return listers[i].add(ctx, v) })
 	for _, l := range listers {
 		out.List = append(out.List, l.list...)
 		out.EnteredInError += l.errors

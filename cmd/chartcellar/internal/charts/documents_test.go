@@ -92,6 +92,27 @@ func papers(t testing.TB, n int) (d *desk, big []byte) {
 	return d, big
 }
 
+// TestDocumentsOfAllTypes: files are listed whatever type of record names them, wherever.
+func TestDocumentsOfAllTypes(t *testing.T) {
+	t.Parallel()
+	const file = `"contentType":"text/plain","data":"c2VjcmV0"`
+	d := newDesk(t, strings.Replace(anna, `{`, `{"photo":[{"url":"https://emr.example/p"}],`, 1), potassium("final", "4.10"),
+		`{"resourceType":"Observation","id":"x","status":"final","code":{"text":"x"},"subject":{"reference":"Patient/anna"},"component":[{"code":{"text":"y"},"extension":[{"url":"u","valueAttachment":{`+file+`}}]}]}`,
+		`{"resourceType":"QuestionnaireResponse","id":"q","status":"completed","subject":{"reference":"Patient/anna"},"item":[{"linkId":"1","answer":[{"valueAttachment":{`+file+`}}]}]}`,
+		`{"resourceType":"SupplyDelivery","id":"rare","patient":{"reference":"Patient/anna"},"extension":[{"url":"u","valueAttachment":{`+file+`}}]}`,
+		`{"resourceType":"DocumentReference","id":"none","status":"current","subject":{"reference":"Patient/anna"}}`)
+	l, err := d.Documents(t.Context(), doctor, d.at("anna", ""))
+	var got []string
+	for _, row := range l.List {
+		got = append(got, row.Attachment.Ref)
+	}
+	slices.Sort(got)
+	want := []string{"DocumentReference/none", "Observation/x", "Patient/anna", "QuestionnaireResponse/q", "SupplyDelivery/rare"}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("files of %q, %v; want those of %q", got, err, want)
+	}
+}
+
 // later lets time go by.
 func (d *desk) later(t time.Duration) {
 	d.mu.Lock()

@@ -31,9 +31,10 @@ type desk struct {
 	key age.Identity
 	fs  gatedFS
 
-	// mu covers now.
-	mu  sync.Mutex
-	now time.Time
+	// mu covers what follows.
+	mu   sync.Mutex
+	now  time.Time
+	stay func() // called while a page is made that is of today; nil: nothing is
 }
 
 // doctor sees everything; staff does not see what is labelled sensitive.
@@ -64,6 +65,12 @@ func newDesk(t testing.TB, lines ...string) *desk {
 	t.Cleanup(func() { d.m.Close() })
 	d.Room, err = charts.New(charts.Options{Mirror: d.m, Now: d.clock, Zone: func() *time.Location { return time.UTC },
 		Sources: func() []string { return []string{"main"} }, Age: func(string) (string, error) {
+			d.mu.Lock()
+			stay := d.stay
+			d.mu.Unlock()
+			if stay != nil {
+				stay()
+			}
 			return "The newest copy, at " + d.clock().Format(time.Kitchen) + ".", nil
 		},
 		Words: func(code string) (string, bool) { return "did " + code, strings.HasPrefix(code, "access.") },

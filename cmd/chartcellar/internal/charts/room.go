@@ -43,6 +43,7 @@ type Room struct {
 	roster    roster
 	searches  searches
 	activity  *activityKeeper
+	turns     turns
 
 	// mu covers what follows.
 	mu     sync.Mutex
@@ -187,6 +188,7 @@ func (r *Room) open(ctx context.Context, a viewer.Actor, source, id, asOf string
 	if c := r.remembered(k); c != nil && !r.m.Locked() {
 		return c, nil
 	}
+	defer r.turns.page()()
 	rd, at, err := r.reading(source, asOf)
 	if err != nil {
 		return nil, err

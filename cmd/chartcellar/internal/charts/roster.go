@@ -204,6 +204,7 @@ func (r *Room) Patients(ctx context.Context, a viewer.Actor, q viewer.PatientQue
 	if err != nil {
 		return viewer.Patients{}, err
 	}
+	defer r.turns.page()()
 	p, err := r.people(ctx, q.AsOf)
 	if err != nil {
 		return viewer.Patients{}, err
