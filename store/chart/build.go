@@ -167,6 +167,9 @@ func (b *Builder) Add(r Resource) {
 			b.noteOther(&p, r, LabelWords(labels))
 		default:
 			it.row.Ref, it.row.Records, it.row.Label = r.Ref(), 1, LabelWords(labels)
+			if other := Stranger(r.Raw, baseOf(b.o.Names)); other != "" {
+				ofStranger(&p, &it, b.results[results:], b.panels[panels:], other)
+			}
 			for _, one := range b.results[results:] {
 				one.Label = it.row.Label
 			}

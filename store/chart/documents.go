@@ -68,7 +68,7 @@ func Attachments(r Resource, f Finder) ([]Attachment, error) {
 		return nil, err
 	}
 	base := Attachment{Ref: r.Ref(), Title: kindOf(&tree), Type: kindOf(&tree), Date: dateOf(&tree), Author: authorOf(&tree, r, f),
-		Status: unusual(&tree), Visit: visitOf(&tree)}
+		Status: unusual(&tree), Visit: visitOf(&tree, baseOf(f))}
 	var list []Attachment
 	add := func(n *node, where string) {
 		a := base
@@ -204,15 +204,15 @@ func unusual(n *node) string {
 	return join(", ", out...)
 }
 
-// visitOf returns the visit that a record belongs to, as Type/id.
-func visitOf(n *node) string {
+// visitOf returns the visit of the source at base that a record belongs to, as Type/id.
+func visitOf(n *node, base string) string {
 	for _, in := range []*node{n, n.get("context")} {
 		at := in.get("encounter")
 		if at != nil && at.kind == array && len(at.kids) > 0 {
 			at = &at.kids[0]
 		}
 		if at != nil {
-			if typ, id := Target(at.str("reference")); typ == "Encounter" {
+			if typ, id := Target(at.str("reference"), base); typ == "Encounter" {
 				return typ + "/" + id
 			}
 		}
@@ -291,10 +291,7 @@ func authorOf(n *node, r Resource, f Finder) string {
 			refs = []node{*list}
 		}
 		for i := range refs {
-			name := known.look(refs[i].str("reference"))
-			if name == "" {
-				name = CleanLine(refs[i].str("display"))
-			}
+			name := known.called(refs[i].str("reference"), refs[i].str("display"))
 			if name == "" {
 				name = CleanLine(refs[i].str("reference"))
 			}
@@ -304,11 +301,11 @@ func authorOf(n *node, r Resource, f Finder) string {
 	return join(", ", out...)
 }
 
-// BinaryID returns the id of the Binary that an attachment's url names; "" if it
-// names none.
-func (a *Attachment) BinaryID() string {
+// BinaryID returns the id of the Binary of the source at base that an attachment's url
+// names; "" if it names none.
+func (a *Attachment) BinaryID(base string) string {
 	url, _, _ := strings.Cut(a.URL, "?")
-	if typ, id := Target(url); typ == "Binary" {
+	if typ, id := Target(url, base); typ == "Binary" {
 		return id
 	}
 	return ""

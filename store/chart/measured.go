@@ -299,13 +299,13 @@ func (v valueOf) value() Value {
 }
 
 // measured makes the result that a record is.
-func measured(ref string, o *fhir.Observation, kind Kind) *Result {
+func measured(ref string, o *fhir.Observation, kind Kind, base string) *Result {
 	on, of := observedOn(o)
 	q := o.ValueQuantity
 	r := &Result{Ref: ref, Parts: len(o.Component), Test: testOf(&o.Code), Name: named(concept(&o.Code)), Code: codeText(&o.Code),
 		Kind: kind, On: join(" ", showDate(on), of), When: moment(on), ToDay: len(on) >= len("2006-01-02"), Status: o.Status.Code(),
 		Flag: flagOf(o.Interpretation), How: join(", ", concept(o.BodySite), concept(o.Method)), Comment: notes(o.Note),
-		Members: targets(o.HasMember), From: targets(o.DerivedFrom)}
+		Members: targets(o.HasMember, base), From: targets(o.DerivedFrom, base)}
 	r.nameless()
 	r.Value = valueOf{q, o.ValueCodeableConcept, o.ValueString, o.ValueBoolean, o.ValueInteger,
 		o.ValueRange, o.ValueRatio, o.ValueSampledData, o.ValueTime, o.ValueDateTime, o.ValuePeriod}.value()
@@ -354,13 +354,13 @@ func (r *Result) setRanges(q *fhir.Quantity, list []fhir.ObservationReferenceRan
 	}
 }
 
-// targets are the records that references name, as Type/id; what names no record
-// that way stays as it is written.
-func targets(list []fhir.Reference) []string {
+// targets are the records of the source at base that references name, as Type/id; what
+// names no record that way stays as it is written.
+func targets(list []fhir.Reference, base string) []string {
 	var out []string
 	for i := range list {
 		ref := CleanLine(str(list[i].Reference))
-		if typ, id := Target(ref); typ != "" {
+		if typ, id := Target(ref, base); typ != "" {
 			ref = typ + "/" + id
 		}
 		if ref == "" {

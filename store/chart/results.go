@@ -32,7 +32,7 @@ func vital(b *Builder, r Resource) (item, error) { return b.observation(r, &b.la
 
 // observation keeps what was measured and makes the row of it.
 func (b *Builder) observation(r Resource, o *fhir.Observation, kind Kind) item {
-	whole := measured(r.Ref(), o, kind)
+	whole := measured(r.Ref(), o, kind, baseOf(b.o.Names))
 	pair, isPair := bloodPressure(o)
 	var parts []string
 	b.results = append(b.results, whole)

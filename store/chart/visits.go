@@ -111,7 +111,7 @@ func report(b *Builder, r Resource) (item, error) {
 		join(", ", b.names.list(r, d.Performer), b.names.list(r, d.ResultsInterpreter))},
 		More: join("; ", CleanLine(str(d.Conclusion)), concepts(d.ConclusionCode))}
 	b.panels = append(b.panels, Panel{Ref: r.Ref(), Name: it.row.Cells[1], On: it.row.Cells[0], When: it.when,
-		Status: d.Status.Code(), Comment: it.row.More, Named: targets(d.Result)})
+		Status: d.Status.Code(), Comment: it.row.More, Named: targets(d.Result, baseOf(b.o.Names))})
 	return it, nil
 }
 
@@ -180,7 +180,7 @@ func appointment(b *Builder, r Resource) (item, error) {
 		if p.Actor == nil {
 			continue
 		}
-		if typ, _ := Target(str(p.Actor.Reference)); typ != "Patient" {
+		if _, typ, _, _ := splitReference(str(p.Actor.Reference)); typ != "Patient" {
 			with = append(with, b.reference(r, p.Actor))
 		}
 	}

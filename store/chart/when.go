@@ -45,8 +45,9 @@ type Booking struct {
 	Off      bool // cancelled, missed, or entered in error
 }
 
-// NewBooking reads an Appointment; a record that the model refuses gives ErrRefused.
-func NewBooking(r Resource) (Booking, error) {
+// NewBooking reads an Appointment of the source at base; a record that the model refuses
+// gives ErrRefused.
+func NewBooking(r Resource, base string) (Booking, error) {
 	a, err := read[fhir.Appointment](r)
 	if err != nil {
 		return Booking{}, err
@@ -61,7 +62,7 @@ func NewBooking(r Resource) (Booking, error) {
 		if p.Actor == nil {
 			continue
 		}
-		if typ, id := Target(str(p.Actor.Reference)); typ == "Patient" && !slices.Contains(b.Patients, id) {
+		if typ, id := Target(str(p.Actor.Reference), base); typ == "Patient" && !slices.Contains(b.Patients, id) {
 			b.Patients = append(b.Patients, id)
 		}
 	}

@@ -172,7 +172,7 @@ func (r *Reading) held(ctx context.Context, a *chart.Attachment) (held bool, pro
 	if l, ok := r.link(a); ok {
 		return true, l.Problem
 	}
-	if id := a.BinaryID(); id != "" && !a.Inline {
+	if id := a.BinaryID(r.Base); id != "" && !a.Inline {
 		if current, err := r.M.Holds(r.Key("Binary", id)); err == nil && current {
 			return true, ""
 		}
@@ -229,7 +229,7 @@ func (r *Room) paper(ctx context.Context, a viewer.Actor, p viewer.Place, n int)
 	if typ == "Binary" && !a.Sensitive {
 		d.closed = errBinary
 	}
-	if binary := d.BinaryID(); !a.Sensitive && !d.Inline && binary != "" {
+	if binary := d.BinaryID(rd.Base); !a.Sensitive && !d.Inline && binary != "" {
 		if raw, ok := rd.Finder(ctx).Find("Binary", binary); ok && rd.closed(ctx, a, "Binary", binary, raw) {
 			d.closed = errWithheld
 		}

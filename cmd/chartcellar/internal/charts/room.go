@@ -130,7 +130,7 @@ func (r *Room) copyOf(source, asOf string) (string, error) {
 
 // readingOf is reading with the run that had ended at the end of the day.
 func (r *Room) readingOf(source, asOf string) (rd *Reading, at time.Time, run store.RunInfo, err error) {
-	rd, at = &Reading{M: r.m, Source: source}, r.o.Now()
+	rd, at = &Reading{M: r.m, Source: source, Base: r.o.Base(source)}, r.o.Now()
 	if r.m.Locked() {
 		return nil, at, run, viewer.ErrLocked
 	}
