@@ -36,7 +36,8 @@ type Result struct {
 	Kind   Kind
 	On     string    // when, as people read it; "": not said
 	When   time.Time // the beginning of what On names; zero: not known
-	ToDay  bool      // On names a day, not only a month or a year
+	Until  time.Time // of a period over several days: its end
+	ToDay  bool      // On names a day, or a period with both ends, not only a month or a year
 	Value  Value
 	None   bool   // there is no value; its text says so
 	Status string // as FHIR writes it
@@ -300,10 +301,10 @@ func (v valueOf) value() Value {
 
 // measured makes the result that a record is.
 func measured(ref string, o *fhir.Observation, kind Kind, base string) *Result {
-	on, of := observedOn(o)
+	on := observedOn(o)
 	q := o.ValueQuantity
 	r := &Result{Ref: ref, Parts: len(o.Component), Test: testOf(&o.Code), Name: named(concept(&o.Code)), Code: codeText(&o.Code),
-		Kind: kind, On: join(" ", showDate(on), of), When: moment(on), ToDay: len(on) >= len("2006-01-02"), Status: o.Status.Code(),
+		Kind: kind, On: on.words, When: on.at, Until: on.until, ToDay: on.day, Status: o.Status.Code(),
 		Flag: flagOf(o.Interpretation), How: join(", ", concept(o.BodySite), concept(o.Method)), Comment: notes(o.Note),
 		Members: targets(o.HasMember, base), From: targets(o.DerivedFrom, base)}
 	r.nameless()
@@ -318,7 +319,7 @@ func measured(ref string, o *fhir.Observation, kind Kind, base string) *Result {
 func component(whole *Result, i int, c *fhir.ObservationComponent) *Result {
 	q := c.ValueQuantity
 	r := &Result{Ref: whole.Ref, Part: i + 1, Test: testOf(&c.Code), Name: named(concept(&c.Code)), Code: codeText(&c.Code),
-		Whole: whole.Name, Kind: whole.Kind, On: whole.On, When: whole.When, ToDay: whole.ToDay, Status: whole.Status,
+		Whole: whole.Name, Kind: whole.Kind, On: whole.On, When: whole.When, Until: whole.Until, ToDay: whole.ToDay, Status: whole.Status,
 		Flag: flagOf(c.Interpretation), How: whole.How, Comment: whole.Comment}
 	r.nameless()
 	r.Value = valueOf{q, c.ValueCodeableConcept, c.ValueString, c.ValueBoolean, c.ValueInteger,

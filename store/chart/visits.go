@@ -24,9 +24,9 @@ func visit(b *Builder, r Resource) (item, error) {
 	it := item{hidden: e.Status == fhir.EncounterStatusEnteredInError}
 	date := ""
 	if e.Period != nil {
-		date, it.when = showDate(str(e.Period.Start)), moment(str(e.Period.Start))
-		if end := showDay(str(e.Period.End)); end != "" && end != showDay(str(e.Period.Start)) {
-			date = join(" ", date, "to "+end)
+		date, it.when = period(e.Period), begins(e.Period)
+		if e.Status == fhir.EncounterStatusFinished && str(e.Period.End) == "" {
+			date = showDate(str(e.Period.Start)) // it is over, whenever that was
 		}
 	}
 	class := CleanLine(str(e.Class.Display))
@@ -63,7 +63,7 @@ func procedure(b *Builder, r Resource) (item, error) {
 	date := join(", ", showDate(str(p.PerformedDateTime)), CleanLine(str(p.PerformedString)))
 	it.when = moment(str(p.PerformedDateTime))
 	if q := p.PerformedPeriod; q != nil {
-		date, it.when = join(", ", date, showDate(str(q.Start))), moment(str(q.Start))
+		date, it.when = join(", ", date, period(q)), begins(q)
 	}
 	date = join(", ", date, at(ageText(p.PerformedAge)))
 	if q := p.PerformedRange; q != nil {
@@ -88,14 +88,8 @@ func report(b *Builder, r Resource) (item, error) {
 		return item{}, err
 	}
 	it := item{hidden: d.Status == fhir.DiagnosticReportStatusEnteredInError}
-	on := str(d.EffectiveDateTime)
-	if on == "" && d.EffectivePeriod != nil {
-		on = str(d.EffectivePeriod.Start)
-	}
-	if on == "" {
-		on = str(d.Issued)
-	}
-	it.when = moment(on)
+	on := reportedOn(&d)
+	it.when = on.at
 	status := d.Status.Code()
 	if status == "final" {
 		status = ""
@@ -107,7 +101,7 @@ func report(b *Builder, r Resource) (item, error) {
 	if n := len(d.PresentedForm); n > 0 {
 		holds = join(", ", holds, count(n, "document"))
 	}
-	it.row = Row{Cells: []string{showDate(on), named(concept(&d.Code)), status, holds,
+	it.row = Row{Cells: []string{on.words, named(concept(&d.Code)), status, holds,
 		join(", ", b.names.list(r, d.Performer), b.names.list(r, d.ResultsInterpreter))},
 		More: join("; ", CleanLine(str(d.Conclusion)), concepts(d.ConclusionCode))}
 	b.panels = append(b.panels, Panel{Ref: r.Ref(), Name: it.row.Cells[1], On: it.row.Cells[0], When: it.when,
