@@ -174,15 +174,68 @@ func appointment(b *Builder, r Resource) (item, error) {
 		if p.Actor == nil {
 			continue
 		}
-		if _, typ, _, _ := splitReference(str(p.Actor.Reference)); typ != "Patient" {
-			with = append(with, b.reference(r, p.Actor))
+		switch _, typ, _, _ := splitReference(str(p.Actor.Reference)); {
+		case typ != "Patient":
+			with = append(with, join(" ", b.reference(r, p.Actor), took(p.Status)))
+		case p.Status == fhir.ParticipationStatusDeclined:
+			with = append(with, "the patient (declined)")
 		}
 	}
-	what := join(", ", CleanLine(str(a.Description)), concept(a.AppointmentType), concepts(a.ServiceType),
-		concepts(a.ReasonCode))
-	it.row = Row{Cells: []string{showDate(str(a.Start)), what, join(", ", with...),
-		join(", ", a.Status.Code(), concept(a.CancelationReason))}, More: CleanLine(str(a.Comment))}
+	what := appointed(&a)
+	if why := join(", ", concepts(a.ReasonCode), b.names.list(r, a.ReasonReference)); what == unsaid && why != "" {
+		what = why
+	} else {
+		what = join(", ", what, why)
+	}
+	it.row = Row{Cells: []string{spanText(str(a.Start), endOf(&a)), what, join(", ", with...),
+		join(", ", a.Status.Code(), concept(a.CancelationReason))},
+		More: join("; ", wished(&a), CleanLine(str(a.Comment)), CleanLine(str(a.PatientInstruction)))}
 	return it, nil
+}
+
+// unsaid is what an appointment is called that does not say what it is for.
+const unsaid = "Appointment"
+
+// appointed says what an appointment is for.
+func appointed(a *fhir.Appointment) string {
+	if what := join(", ", CleanLine(str(a.Description)), concept(a.AppointmentType), concepts(a.ServiceType)); what != "" {
+		return what
+	}
+	if what := join(", ", concepts(a.ServiceCategory), concepts(a.Specialty)); what != "" {
+		return what
+	}
+	return unsaid
+}
+
+// endOf is when an appointment ends; "" without a beginning.
+func endOf(a *fhir.Appointment) string {
+	if str(a.Start) == "" || str(a.End) == "" {
+		return str(a.Start)
+	}
+	return str(a.End)
+}
+
+// wished says when an appointment is wanted that has no time yet.
+func wished(a *fhir.Appointment) string {
+	var out []string
+	for i := range a.RequestedPeriod {
+		out = append(out, period(&a.RequestedPeriod[i]))
+	}
+	if list := join(" or ", out...); list != "" {
+		return "wanted " + list
+	}
+	return ""
+}
+
+// took says what a participant answered, if not that he comes.
+func took(s fhir.ParticipationStatus) string {
+	switch s {
+	case fhir.ParticipationStatusDeclined:
+		return "(declined)"
+	case fhir.ParticipationStatusTentative:
+		return "(tentative)"
+	}
+	return ""
 }
 
 // today is when the day of a moment began, where that is.

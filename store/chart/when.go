@@ -57,7 +57,7 @@ func NewBooking(r Resource, base string) (Booking, error) {
 		return Booking{}, err
 	}
 	b := Booking{Start: moment(str(a.Start)), Clock: showDate(str(a.Start)),
-		What: join(", ", CleanLine(str(a.Description)), concept(a.AppointmentType), concepts(a.ServiceType))}
+		What: appointed(&a)}
 	switch a.Status {
 	case fhir.AppointmentStatusCancelled, fhir.AppointmentStatusNoshow, fhir.AppointmentStatusEnteredInError:
 		b.Off = true

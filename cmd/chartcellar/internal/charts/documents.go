@@ -72,9 +72,14 @@ func (r *Room) Documents(ctx context.Context, a viewer.Actor, p viewer.Place) (v
 		out.Withheld += l.withheld
 	}
 	slices.SortFunc(out.List, func(x, y viewer.DocumentRow) int {
-		return cmp.Or(strings.Compare(y.Date, x.Date), strings.Compare(x.Attachment.Ref, y.Attachment.Ref), x.N-y.N)
+		return cmp.Or(strings.Compare(oneDay(y.Date), oneDay(x.Date)), strings.Compare(x.Attachment.Ref, y.Attachment.Ref), x.N-y.N)
 	})
 	return out, locked(err)
+}
+
+// oneDay leaves the date of a period that has only one end.
+func oneDay(date string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(date, "since "), "until ")
 }
 
 // fileGaps are the reasons why files did not come, by the record that names them.

@@ -365,6 +365,9 @@ func (p *gridPage) gridRow(row chart.GridRow) gridRow {
 			if r.Status != "final" {
 				c.Text += " (" + r.Status + ")"
 			}
+			if !r.Until.IsZero() {
+				c.Text += " (" + r.On + ")"
+			}
 			list = append(list, c)
 		}
 		out.Cells = append(out.Cells, list)
