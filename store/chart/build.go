@@ -56,6 +56,7 @@ type Section struct {
 	Title          string   `json:"title"`
 	Records        int      `json:"records"` // in the copy, as the records themselves say
 	EnteredInError int      `json:"enteredInError,omitempty"`
+	Inside         int      `json:"inside,omitempty"` // results shown that stand inside other records: in none of these figures
 	Unread         int      `json:"unread,omitempty"`
 	Withheld       int      `json:"withheld,omitempty"` // labelled sensitive: not shown
 	Empty          string   `json:"empty,omitempty"`    // why it shows nothing
@@ -125,6 +126,7 @@ type Builder struct {
 	last    fhir.Observation // a vital sign, between two sections that look at it
 	results []*Result
 	panels  []Panel
+	inner   []innerRow // of the record that is being added
 }
 
 // New returns a Builder.
@@ -155,6 +157,7 @@ func (b *Builder) Add(r Resource) {
 			continue
 		}
 		results, panels := len(b.results), len(b.panels)
+		b.inner = b.inner[:0]
 		it, err := p.read(b, r)
 		switch {
 		case err == errElsewhere:
@@ -168,7 +171,7 @@ func (b *Builder) Add(r Resource) {
 		default:
 			it.row.Ref, it.row.Records, it.row.Label = r.Ref(), 1, LabelWords(labels)
 			if other := Stranger(r.Raw, baseOf(b.o.Names)); other != "" {
-				ofStranger(&p, &it, b.results[results:], b.panels[panels:], other)
+				b.ofStranger(&p, &it, b.results[results:], b.panels[panels:], other)
 			}
 			for _, one := range b.results[results:] {
 				one.Label = it.row.Label
@@ -177,6 +180,7 @@ func (b *Builder) Add(r Resource) {
 				b.panels[panels+k].Label = it.row.Label
 			}
 			b.made[i] = append(b.made[i], it)
+			b.placeInner(it.row.Label, it.row.Ref)
 			b.note(&p, r, &it)
 		}
 		return
@@ -292,10 +296,13 @@ func (b *Builder) fill(p *plan, s *Section, items []item) {
 	}
 	groups := make([][]item, len(p.groups))
 	for _, it := range items {
-		s.Records++
+		s.Records += it.row.Records
 		if it.hidden {
-			s.EnteredInError++
+			s.EnteredInError += it.row.Records
 			continue
+		}
+		if it.row.Records == 0 {
+			s.Inside++
 		}
 		groups[it.group] = append(groups[it.group], it)
 	}

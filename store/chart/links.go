@@ -66,7 +66,7 @@ func eachLeaf(n *node, path, name string, of *node, fn func(leafAt)) {
 	}
 	for i := range n.kids {
 		if n.kind == object {
-			eachLeaf(&n.kids[i], below(path, n.names[i]), n.names[i], n, fn)
+			eachLeaf(&n.kids[i], join(" › ", path, n.member(i)), n.names[i], n, fn)
 			continue
 		}
 		step := path

@@ -28,6 +28,8 @@ const (
 type Result struct {
 	Ref    string // Type/id of the record
 	Part   int    // which component of the record, from 1; 0: the record itself
+	Inside int    // which of the records inside the record it is, from 1; 0: none
+	Within string // of one of these: the name of the record it is in
 	Parts  int    // components of the record, if this is the record itself
 	Test   string // the same for results of the same test
 	Name   string
@@ -52,6 +54,16 @@ type Result struct {
 	Paired    bool     // a half of a blood pressure, which stands in the record itself
 	Members   []string // records that belong to this one, as Type/id
 	From      []string // records from which it was derived, as Type/id
+
+	inside string // of one inside a record: its id there
+}
+
+// key names the record that a result is or is a part of, also inside another.
+func (r *Result) key() string {
+	if r.Inside > 0 {
+		return r.Ref + "#" + r.inside
+	}
+	return r.Ref
 }
 
 // A Value is what was found, as it was written. Only a quantity, a whole number or a
@@ -146,12 +158,12 @@ func (r *Result) Heading() bool {
 	return r.Part == 0 && r.Value == (Value{}) && (r.Parts > 0 || len(r.Members) > 0)
 }
 
-// MeasuredIn returns the results that one record is, each of which is in a Test of its
-// patient's chart; nil of a record that is no observation, that no model reads, or that
-// was entered in error.
+// MeasuredIn returns the results that one record is or holds, each of which is in a Test of
+// its patient's chart; nil of a record that is no observation or report, that no model
+// reads, or that was entered in error.
 func MeasuredIn(r Resource) (list []*Result) {
 	b := New(Options{Sensitive: true})
-	if r.Type == "Observation" {
+	if r.Type == "Observation" || r.Type == "DiagnosticReport" {
 		b.Add(r)
 	}
 	for _, one := range b.results {

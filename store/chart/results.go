@@ -225,8 +225,9 @@ func byTest(list []item) []item {
 			newer = join(" ", "later,", count(at, "result"), state+": on", all[0].row.Cells[4])
 		}
 		one := all[at]
-		one.row.Records = len(all)
+		one.row.Records = 0
 		for _, it := range all {
+			one.row.Records += it.row.Records
 			if l := it.row.Label; l != "" && !strings.Contains(one.row.Label, l) {
 				one.row.Label = join(", ", one.row.Label, l)
 			}

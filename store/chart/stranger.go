@@ -72,7 +72,7 @@ var referenceName = []byte(`"reference"`)
 
 // ofStranger marks what a section has read of a record that is about a patient of another
 // server: beside what it is about, and in no series with the patient's own.
-func ofStranger(p *plan, it *item, results []*Result, panels []Panel, address string) {
+func (b *Builder) ofStranger(p *plan, it *item, results []*Result, panels []Panel, address string) {
 	const short = "(of a patient of another server)"
 	if title := eventCells[p.key].title; len(title) > 0 {
 		if i := slices.Index(p.columns, title[0]); i >= 0 && i < len(it.row.Cells) {
@@ -82,6 +82,11 @@ func ofStranger(p *plan, it *item, results []*Result, panels []Panel, address st
 	said := "the record names its patient at another server, and may be about somebody else: " + address
 	it.test += "\x00" + address
 	it.row.More = join("; ", said, it.row.More)
+	for i := range b.inner {
+		b.inner[i].test += "\x00" + address
+		b.inner[i].row.Cells[0] = join(" ", b.inner[i].row.Cells[0], short)
+		b.inner[i].row.More = join("; ", said, b.inner[i].row.More)
+	}
 	for i := range panels {
 		panels[i].Comment = join("; ", said, panels[i].Comment)
 	}

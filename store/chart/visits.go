@@ -106,6 +106,7 @@ func report(b *Builder, r Resource) (item, error) {
 		More: join("; ", CleanLine(str(d.Conclusion)), concepts(d.ConclusionCode))}
 	b.panels = append(b.panels, Panel{Ref: r.Ref(), Name: it.row.Cells[1], On: it.row.Cells[0], When: it.when,
 		Status: d.Status.Code(), Comment: it.row.More, Named: targets(d.Result, baseOf(b.o.Names))})
+	b.insiders(r, &d)
 	return it, nil
 }
 

@@ -317,7 +317,7 @@ func tabs(c *chart.Chart) []viewer.ChartTab {
 		if s.Key == "results" {
 			title = "Labs and results"
 		}
-		list = append(list, viewer.ChartTab{Key: viewer.PageOf(s.Key), Title: title, Records: s.Records})
+		list = append(list, viewer.ChartTab{Key: viewer.PageOf(s.Key), Title: title, Records: s.Records + s.Inside})
 	}
 	list = slices.Insert(list, 1, viewer.ChartTab{Key: "timeline", Title: "Timeline", Records: -1})
 	list = append(list, viewer.ChartTab{Key: "changes", Title: "What changed", Records: -1})

@@ -37,6 +37,7 @@ type recordPage struct {
 	Tab    string         // of the address; "": the card
 	V      *RecordVersion // the one that is shown; nil: none can be
 	Tree   []cardRow      // of the card
+	Twice  bool           // a name stands twice in one of its objects
 	Tests  []link         // of a result that stands: all results of the same test
 	Files  []link         // that the record holds or names
 	Pretty source         // the JSON with line breaks
@@ -193,7 +194,7 @@ func (s *Server) serveRecord(r *request) error {
 		if err != nil {
 			return err
 		}
-		p.Tree = p.rows(tree)
+		p.Tree, p.Twice = p.rows(tree), chart.Twice(p.V.Raw)
 		if p.V.N == p.Shown+1 {
 			p.Files = p.files()
 		}
