@@ -191,12 +191,11 @@ func (e *env) lines(indent, text string) {
 
 func (e *env) printSection(s *chart.Section, ids bool) {
 	head := s.Title
-	switch s.Records {
-	case 0:
-	case 1:
-		head += "  1 record"
-	default:
-		head += fmt.Sprintf("  %d records", s.Records)
+	switch {
+	case s.Records == 1:
+		head += "  1 record" + s.InsideWords()
+	case s.Records > 1 || s.Inside > 0:
+		head += fmt.Sprintf("  %d records%s", s.Records, s.InsideWords())
 	}
 	if s.EnteredInError > 0 {
 		head += fmt.Sprintf(", %d entered in error: not shown", s.EnteredInError)

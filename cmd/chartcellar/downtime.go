@@ -161,7 +161,7 @@ func (e *env) makeDowntime(ctx context.Context, s config.Settings, m *store.Mirr
 		return d, err
 	}
 	for _, src := range s.Sources {
-		r := &reading{Reading: charts.Reading{M: m, Snap: snap, Source: src.Name}}
+		r := &reading{Reading: charts.Reading{M: m, Snap: snap, Source: src.Name, Base: src.Base}}
 		age, err := r.dated()
 		if err != nil {
 			return d, err

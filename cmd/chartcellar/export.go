@@ -89,7 +89,7 @@ func (e *env) export(ctx context.Context, dir string, o exportOptions) error {
 		x := &exporter{snap: snap, source: src.Name, dir: dir, withoutSensitive: o.withoutSensitive, closedFiles: map[string]bool{}}
 		if o.withSealed {
 			x.snap = snap.Whole()
-		} else if x.sealedFiles, err = (&charts.Reading{M: m, Snap: snap, Source: src.Name}).SealedBinaries(ctx); err != nil {
+		} else if x.sealedFiles, err = (&charts.Reading{M: m, Snap: snap, Source: src.Name, Base: src.Base}).SealedBinaries(ctx); err != nil {
 			return err
 		}
 		files, err := x.types(ctx)

@@ -50,7 +50,7 @@ func (e *env) readWith(ctx context.Context, a access, o readFlags, f func(contex
 		if err != nil {
 			return err
 		}
-		return f(ctx, s, &reading{Reading: charts.Reading{M: m, Snap: snap, Source: src.Name}, at: time.Now()})
+		return f(ctx, s, &reading{Reading: charts.Reading{M: m, Snap: snap, Source: src.Name, Base: src.Base}, at: time.Now()})
 	})
 }
 

@@ -320,7 +320,7 @@ func (e *env) harmedPatients(ctx context.Context, s config.Settings, m *store.Mi
 	}
 	var list []string
 	for _, src := range s.Sources {
-		r := &charts.Reading{M: m, Snap: snap, Source: src.Name}
+		r := &charts.Reading{M: m, Snap: snap, Source: src.Name, Base: src.Base}
 		err := r.EachPatient(ctx, func(en *chart.Entry) bool { return h.Has(m, src.Name, en.ID) }, func(en chart.Entry) {
 			list = append(list, strings.TrimSpace(en.Name+" "+en.Born)+" ("+en.ID+")")
 		})

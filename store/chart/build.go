@@ -59,6 +59,7 @@ type Section struct {
 	Title          string   `json:"title"`
 	Records        int      `json:"records"` // in the copy, as the records themselves say
 	EnteredInError int      `json:"enteredInError,omitempty"`
+	Inside         int      `json:"inside,omitempty"` // results shown that stand inside other records: in none of these figures
 	Unread         int      `json:"unread,omitempty"`
 	Withheld       int      `json:"withheld,omitempty"` // labelled sensitive: not shown
 	Empty          string   `json:"empty,omitempty"`    // why it shows nothing
@@ -130,6 +131,7 @@ type Builder struct {
 	last    fhir.Observation // a vital sign, between two sections that look at it
 	results []*Result
 	panels  []Panel
+	inner   []innerRow // of the record that is being added
 }
 
 // New returns a Builder.
@@ -163,6 +165,7 @@ func (b *Builder) Add(r Resource) {
 			continue
 		}
 		results, panels := len(b.results), len(b.panels)
+		b.inner = b.inner[:0]
 		it, err := p.read(b, r)
 		switch {
 		case err == errElsewhere:
@@ -175,6 +178,9 @@ func (b *Builder) Add(r Resource) {
 			b.noteOther(&p, r, LabelWords(labels))
 		default:
 			it.row.Ref, it.row.Records, it.row.Label = r.Ref(), 1, LabelWords(labels)
+			if other := Stranger(r.Raw, baseOf(b.o.Names)); other != "" {
+				b.ofStranger(&p, &it, b.results[results:], b.panels[panels:], other)
+			}
 			for _, one := range b.results[results:] {
 				one.Label = it.row.Label
 			}
@@ -182,6 +188,7 @@ func (b *Builder) Add(r Resource) {
 				b.panels[panels+k].Label = it.row.Label
 			}
 			b.made[i] = append(b.made[i], it)
+			b.placeInner(it.row.Label, it.row.Ref)
 			b.note(&p, r, &it)
 		}
 		return
@@ -298,10 +305,13 @@ func (b *Builder) fill(p *plan, s *Section, items []item) {
 	}
 	groups := make([][]item, len(p.groups))
 	for _, it := range items {
-		s.Records++
+		s.Records += it.row.Records
 		if it.hidden {
-			s.EnteredInError++
+			s.EnteredInError += it.row.Records
 			continue
+		}
+		if it.row.Records == 0 {
+			s.Inside++
 		}
 		groups[it.group] = append(groups[it.group], it)
 	}

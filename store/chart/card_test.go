@@ -122,7 +122,7 @@ func TestCard(t *testing.T) {
 		{"in order, with words for paths", `{"resourceType":"Patient","birthDate":"1970","name":[{"given":["A","B"]}]}`,
 			"resource type=Patient; birth date=1970; name › given 1=A; name › given 2=B"},
 		{"decimals as written", `{"v":1.00,"w":1.0E-10}`, "v=1.00; w=1.0E-10"},
-		{"a member that stands twice", `{"a":1,"a":2}`, "a=1; a=2"},
+		{"a member that stands twice", `{"a":1,"a":2}`, "a=1; a (again)=2"},
 		{"what is said about a member", `{"_birthDate":{"extension":[{"url":"u"}]}}`, "birth date (about it) › extension › url=u"},
 		{"narrative as text", `{"text":{"div":"<div><p>Hello &amp; <b>good</b>bye</p><script>x()</script><p>2 &lt; 3</p></div>"}}`,
 			"text › div=Hello & goodbye\n\n2 < 3"},

@@ -76,7 +76,7 @@ func (t *trees) branch(n *node, heading, name string, of *node, depth int) Branc
 	for i := range n.kids {
 		step, member, in := itoa(i+1), name, of
 		if n.kind == object {
-			step, member, in = words(n.names[i]), n.names[i], n
+			step, member, in = n.member(i), n.names[i], n
 		}
 		kid := t.branch(&n.kids[i], step, member, in, depth+1)
 		if depth == 1 && name == "contained" && n.kind == array {

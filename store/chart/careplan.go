@@ -109,7 +109,7 @@ func careTeam(b *Builder, r Resource) (item, error) {
 	}
 	since := ""
 	if c.Period != nil {
-		since, it.when = period(c.Period), moment(str(c.Period.Start))
+		since, it.when = period(c.Period), begins(c.Period)
 	}
 	name := join(", ", CleanLine(str(c.Name)), concepts(c.Category))
 	if name == "" {
@@ -128,7 +128,7 @@ func carePlan(b *Builder, r Resource) (item, error) {
 	it := item{hidden: c.Status == fhir.RequestStatusEnteredInError, when: moment(str(c.Created))}
 	since := showDay(str(c.Created))
 	if c.Period != nil {
-		since, it.when = period(c.Period), moment(str(c.Period.Start))
+		since, it.when = period(c.Period), begins(c.Period)
 	}
 	var steps []string
 	given := stepStates(r.Raw)

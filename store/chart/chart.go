@@ -138,29 +138,21 @@ func readable(r Resource, looked *[]byte, apart func(name, value []byte) bool) e
 	if looked != nil {
 		(*looked)[0] = '{' // there is a type, so it is not empty
 		*looked = append(*looked, '}')
+		if namesTwice(*looked) {
+			return fmt.Errorf("%w: a member stands in it twice", ErrRefused)
+		}
 	}
 	return nil
 }
 
 // contained returns the record inside a record that has this id; nil if none.
 func contained(raw []byte, id string) []byte {
-	var found []byte
-	eachMember(raw, func(name, value []byte) { // the record is known to be JSON
-		if string(name) != "contained" || found != nil {
-			return
+	for _, one := range containedIn(raw) {
+		if headOf(one).ID == id {
+			return one
 		}
-		var list []json.RawMessage
-		if json.Unmarshal(value, &list) != nil {
-			return
-		}
-		for _, one := range list {
-			if h := headOf(one); h.ID == id {
-				found = one
-				return
-			}
-		}
-	})
-	return found
+	}
+	return nil
 }
 
 // A head is what every record begins with.

@@ -32,6 +32,9 @@ func (r records) Find(typ, id string) ([]byte, bool) {
 	return []byte(line), ok
 }
 
+// Base implements chart.Finder.
+func (r records) Base() string { return "https://emr.example/fhir" }
+
 func build(t testing.TB, o chart.Options, lines ...string) *chart.Chart {
 	t.Helper()
 	if o.At.IsZero() {
@@ -318,8 +321,8 @@ func TestAge(t *testing.T) {
 func TestTarget(t *testing.T) {
 	for ref, want := range map[string]string{"Patient/1": "Patient 1", "https://emr.example/r4/Patient/1": "Patient 1",
 		"Patient/1/_history/3": "Patient 1", "#x": " ", "urn:uuid:1": " ", "Practitioner?identifier=a|b": " ", "": " ",
-		"patient/1": " ", "Patient/": " ", "/1": " "} {
-		if typ, id := chart.Target(ref); typ+" "+id != want {
+		"patient/1": " ", "Patient/": " ", "/1": " ", "https://other.example/r4/Patient/1": " ", "https://emr.example/r4/Patient/1/_history/3": "Patient 1"} {
+		if typ, id := chart.Target(ref, "https://emr.example/r4"); typ+" "+id != want {
 			t.Errorf("Target(%q) = %q %q", ref, typ, id)
 		}
 	}

@@ -370,11 +370,11 @@ func TestHourOfNoPlace(t *testing.T) {
 }
 
 // TestPanelInside is that results which a report holds inside itself are not called
-// missing.
+// missing; one that no model reads is counted.
 func TestPanelInside(t *testing.T) {
 	c := build(t, chart.Options{}, patient, obs("o", "Sodium", "2026-01-01", num("140", "mmol/L")),
-		`{"resourceType":"DiagnosticReport","id":"d","status":"final","code":{"text":"Panel"},"contained":[{"resourceType":"Observation","id":"in","status":"final","code":{"text":"Potassium"}}],"result":[{"reference":"#in"},{"reference":"Observation/o"},{"reference":"Observation/404"}]}`)
-	if p := c.Measured.Panels[0]; p.Inside != 1 || p.Missing != 1 || len(p.Results) != 1 {
+		`{"resourceType":"DiagnosticReport","id":"d","status":"final","code":{"text":"Panel"},"contained":[{"resourceType":"Observation","id":"in","status":"final","code":{"text":"Potassium"}},{"resourceType":"Observation","id":"odd","code":{"text":"Zinc"}}],"result":[{"reference":"#in"},{"reference":"#odd"},{"reference":"Observation/o"},{"reference":"Observation/404"}]}`)
+	if p := c.Measured.Panels[0]; p.Inside != 1 || p.Missing != 1 || len(p.Results) != 2 {
 		t.Errorf("inside %d, missing %d, %d results", p.Inside, p.Missing, len(p.Results))
 	}
 }

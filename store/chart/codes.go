@@ -206,7 +206,7 @@ const maxDrugs = 10_000
 
 // drug returns what fits of the Medication that a record refers to.
 func (m *CodeMatcher) drug(ref *node) (list []Coding) {
-	typ, id := Target(ref.str("reference"))
+	typ, id := Target(ref.str("reference"), baseOf(m.f))
 	if typ != "Medication" || m.f == nil {
 		return nil
 	}

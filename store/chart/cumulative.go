@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -21,11 +22,11 @@ type Measured struct {
 
 // A place is where a result stands.
 type place struct {
-	ref  string
+	key  string
 	part int
 }
 
-func (r *Result) place() place { return place{r.Ref, r.Part} }
+func (r *Result) place() place { return place{r.key(), r.Part} }
 
 // In returns the panels that hold a result of m.
 func (m *Measured) In(r *Result) (list []*Panel) {
@@ -68,14 +69,11 @@ func (p *Panel) EnteredInError() bool { return p.Status == "entered-in-error" }
 func newMeasured(results []*Result, panels []Panel) *Measured {
 	m := &Measured{Results: slices.Clone(results), in: map[place][]int{}}
 	slices.SortFunc(m.Results, func(x, y *Result) int {
-		if c := strings.Compare(x.Ref, y.Ref); c != 0 {
-			return c
-		}
-		return x.Part - y.Part
+		return cmp.Or(strings.Compare(x.Ref, y.Ref), x.Inside-y.Inside, x.Part-y.Part)
 	})
 	byRef := make(map[string][]*Result, len(results))
 	for _, r := range m.Results {
-		byRef[r.Ref] = append(byRef[r.Ref], r)
+		byRef[r.key()] = append(byRef[r.key()], r)
 		if len(r.Members) > 0 {
 			panels = append(panels, Panel{Ref: r.Ref, Name: r.Name, On: r.On, When: r.When, Status: r.Status, Comment: join("; ", r.Flag.Words, r.Comment), Label: r.Label, Named: r.Members})
 		}
@@ -110,12 +108,17 @@ func (p *Panel) gather(byRef map[string][]*Result, named []string, seen map[stri
 			continue
 		}
 		seen[ref] = true
-		if strings.HasPrefix(ref, "#") {
-			p.Inside++
-			continue
+		inside := strings.HasPrefix(ref, "#")
+		if inside {
+			ref = p.Ref + ref
 		}
 		list := byRef[ref]
-		if len(list) == 0 {
+		switch {
+		case len(list) > 0:
+		case inside:
+			p.Inside++
+			continue
+		default:
 			p.Missing++
 			continue
 		}
@@ -140,10 +143,12 @@ func (m *Measured) count() {
 		switch {
 		case r.Paired:
 			continue
-		case wrong && r.Part == 0:
+		case wrong && r.Part == 0 && r.Inside == 0:
 			m.Errors++
 		case r.Heading():
-			m.Headings++
+			if r.Inside == 0 {
+				m.Headings++
+			}
 			continue
 		}
 		k, ok := at[r.Test]
@@ -185,10 +190,7 @@ func newer(x, y *Result) int {
 	if c := compareTimes(y.When, x.When); c != 0 {
 		return c
 	}
-	if c := strings.Compare(x.Ref, y.Ref); c != 0 {
-		return c
-	}
-	return x.Part - y.Part
+	return cmp.Or(strings.Compare(x.Ref, y.Ref), x.Inside-y.Inside, x.Part-y.Part)
 }
 
 // before orders tests: critical, then flagged, then by name.

@@ -135,15 +135,15 @@ func (d *differ) values(a, b *node, path, name string) {
 func (d *differ) pair(a, b *node, p pair, path string) {
 	if p.b < 0 {
 		name := a.names[p.a]
-		d.whole("removed", &a.kids[p.a], below(path, name), name)
+		d.whole("removed", &a.kids[p.a], join(" › ", path, a.member(p.a)), name)
 		return
 	}
-	name := b.names[p.b]
+	name, place := b.names[p.b], join(" › ", path, b.member(p.b))
 	if p.a < 0 {
-		d.whole("added", &b.kids[p.b], below(path, name), name)
+		d.whole("added", &b.kids[p.b], place, name)
 		return
 	}
-	d.values(&a.kids[p.a], &b.kids[p.b], below(path, name), name)
+	d.values(&a.kids[p.a], &b.kids[p.b], place, name)
 }
 
 func below(path, name string) string {

@@ -78,7 +78,7 @@ func Attachments(r Resource, f Finder) ([]Attachment, error) {
 		return nil, err
 	}
 	base := Attachment{Ref: r.Ref(), Title: kindOf(&tree), Type: kindOf(&tree), Date: dateOf(&tree), Author: authorOf(&tree, r, f),
-		Status: unusual(&tree), Visit: visitOf(&tree)}
+		Status: unusual(&tree), Visit: visitOf(&tree, baseOf(f))}
 	var list []Attachment
 	add := func(n *node, where string) {
 		a := base
@@ -214,15 +214,15 @@ func unusual(n *node) string {
 	return join(", ", out...)
 }
 
-// visitOf returns the visit that a record belongs to, as Type/id.
-func visitOf(n *node) string {
+// visitOf returns the visit of the source at base that a record belongs to, as Type/id.
+func visitOf(n *node, base string) string {
 	for _, in := range []*node{n, n.get("context")} {
 		at := in.get("encounter")
 		if at != nil && at.kind == array && len(at.kids) > 0 {
 			at = &at.kids[0]
 		}
 		if at != nil {
-			if typ, id := Target(at.str("reference")); typ == "Encounter" {
+			if typ, id := Target(at.str("reference"), base); typ == "Encounter" {
 				return typ + "/" + id
 			}
 		}
@@ -240,32 +240,56 @@ func Visit(raw []byte) string {
 	if types := tree.get("type"); types != nil && len(types.kids) > 0 {
 		what = conceptNode(&types.kids[0])
 	}
-	day, _, _ := strings.Cut(dateOf(&tree), " ")
-	return join(" ", what, day)
+	from, to, _ := spanGiven(&tree)
+	day, _, _ := strings.Cut(from, "T")
+	if last, _, _ := strings.Cut(to, "T"); last != day {
+		day = spanText(day, last)
+		if to == "" {
+			day = showDay(from) // whether it is over is not said here
+		}
+	}
+	return join(" ", what, CleanLine(day))
 }
 
-// dates are the members that date a record, the best first.
-var dates = []string{"date", "effectiveDateTime", "occurrenceDateTime", "performedDateTime", "createdDateTime",
-	"onsetDateTime", "authoredOn", "start", "issued", "recordedDate", "created", "birthDate"}
+// dates are the members that date a record, the best first: moments and periods.
+var dates = []string{"date", "effectiveDateTime", "effectiveInstant", "effectivePeriod", "occurrenceDateTime", "occurrencePeriod",
+	"performedDateTime", "performedPeriod", "createdDateTime", "onsetDateTime", "onsetPeriod", "authoredOn", "start", "period",
+	"issued", "recordedDate", "created", "birthDate"}
 
-// dateOf returns the date of a record as it is shown.
-func dateOf(n *node) string { return showDate(dateGiven(n)) }
+// dateOf returns the date of a record as it is shown, a period with both ends.
+func dateOf(n *node) string {
+	from, to, long := spanGiven(n)
+	if long {
+		return spanText(from, to)
+	}
+	return showDate(from)
+}
 
-// dateGiven returns the date of a record as it stands there; "" if it has none.
+// dateGiven returns the date of a record as it stands there, of a period the beginning, or
+// the end if it has none; "" if it has no date.
 func dateGiven(n *node) string {
+	from, to, _ := spanGiven(n)
+	if from == "" {
+		return to
+	}
+	return from
+}
+
+// spanGiven returns the ends of the date of a record as they stand there; long says that
+// it is a period.
+func spanGiven(n *node) (from, to string, long bool) {
 	for _, m := range dates {
 		if d := n.str(m); d != "" {
-			return d
+			return d, "", false
+		}
+		if p := n.get(m); p.str("start") != "" || p.str("end") != "" {
+			return p.str("start"), p.str("end"), true
 		}
 	}
-	for _, m := range []string{"period", "effectivePeriod", "performedPeriod", "context"} {
-		if p := n.get(m); p != nil {
-			if d := p.str("start"); d != "" {
-				return d
-			}
-		}
+	if p := n.get("context").get("period"); p != nil { // of a document: that of its visit
+		return p.str("start"), p.str("end"), true
 	}
-	return ""
+	return "", "", false
 }
 
 // TitleOf is what a record says of its own kind or subject, such as the title of a note,
@@ -301,10 +325,7 @@ func authorOf(n *node, r Resource, f Finder) string {
 			refs = []node{*list}
 		}
 		for i := range refs {
-			name := known.look(refs[i].str("reference"))
-			if name == "" {
-				name = CleanLine(refs[i].str("display"))
-			}
+			name := known.called(refs[i].str("reference"), refs[i].str("display"))
 			if name == "" {
 				name = CleanLine(refs[i].str("reference"))
 			}
@@ -314,11 +335,11 @@ func authorOf(n *node, r Resource, f Finder) string {
 	return join(", ", out...)
 }
 
-// BinaryID returns the id of the Binary that an attachment's url names; "" if it
-// names none.
-func (a *Attachment) BinaryID() string {
+// BinaryID returns the id of the Binary of the source at base that an attachment's url
+// names; "" if it names none.
+func (a *Attachment) BinaryID(base string) string {
 	url, _, _ := strings.Cut(a.URL, "?")
-	if typ, id := Target(url); typ == "Binary" {
+	if typ, id := Target(url, base); typ == "Binary" {
 		return id
 	}
 	return ""

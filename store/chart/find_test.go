@@ -192,7 +192,7 @@ func TestAttachments(t *testing.T) {
 			}
 			var b strings.Builder
 			for _, a := range list {
-				fmt.Fprintf(&b, "%d %s %s %s %s %s size %s inline %v binary %s; ", a.N, a.Where, a.Title, a.Date, a.Author, a.ContentType, a.Size, a.Inline, a.BinaryID())
+				fmt.Fprintf(&b, "%d %s %s %s %s %s size %s inline %v binary %s; ", a.N, a.Where, a.Title, a.Date, a.Author, a.ContentType, a.Size, a.Inline, a.BinaryID("https://emr.example/fhir"))
 			}
 			if b.String() != tt.want {
 				t.Errorf("Attachments = %q, want %q", b.String(), tt.want)

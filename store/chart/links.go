@@ -19,11 +19,19 @@ type Link struct {
 	Inside  int    // which of the contained records it names, from 1; 0: none
 }
 
-// Names reports whether a link names a record, in whatever version. An absolute one
-// does only below base; "" for base stands for all of them.
+// Names reports whether a link names a record of the source at base, in whatever version.
+// An absolute one does only below base: see Own.
 func (l *Link) Names(typ, id, base string) bool {
-	return l.Type == typ && l.ID == id && typ != "" &&
-		(l.Base == "" || base == "" || strings.TrimSuffix(l.Base, "/") == strings.TrimSuffix(base, "/"))
+	return l.Type == typ && l.ID == id && typ != "" && Own(l.Base, base)
+}
+
+// Elsewhere says in words that a link leads to a record of another server than the source
+// at base, or may do so; "" if it does not.
+func (l *Link) Elsewhere(base string) string {
+	if l.Type == "" {
+		return ""
+	}
+	return foreign(l.Base, base)
 }
 
 // Links returns every reference in a record in its order, of what is contained in it
@@ -58,7 +66,7 @@ func eachLeaf(n *node, path, name string, of *node, fn func(leafAt)) {
 	}
 	for i := range n.kids {
 		if n.kind == object {
-			eachLeaf(&n.kids[i], below(path, n.names[i]), n.names[i], n, fn)
+			eachLeaf(&n.kids[i], join(" › ", path, n.member(i)), n.names[i], n, fn)
 			continue
 		}
 		step := path
@@ -79,15 +87,11 @@ func linkOf(leaf, of *node, name string, inside map[string]int) *Link {
 		l.Inside = inside[id]
 		return l
 	}
-	l.Type, l.ID = Target(leaf.text)
+	l.Base, l.Type, l.ID, l.Version = splitReference(leaf.text)
 	if name == "url" && l.Type != "Binary" {
 		return nil
 	}
-	if l.Type != "" {
-		plain, version, _ := strings.Cut(leaf.text, "/_history/")
-		l.Version = CleanLine(version)
-		l.Base = strings.TrimSuffix(plain, l.Type+"/"+l.ID)
-	}
+	l.Version = CleanLine(l.Version)
 	return l
 }
 

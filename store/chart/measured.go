@@ -28,6 +28,8 @@ const (
 type Result struct {
 	Ref    string // Type/id of the record
 	Part   int    // which component of the record, from 1; 0: the record itself
+	Inside int    // which of the records inside the record it is, from 1; 0: none
+	Within string // of one of these: the name of the record it is in
 	Parts  int    // components of the record, if this is the record itself
 	Test   string // the same for results of the same test
 	Name   string
@@ -36,7 +38,8 @@ type Result struct {
 	Kind   Kind
 	On     string    // when, as people read it; "": not said
 	When   time.Time // the beginning of what On names; zero: not known
-	ToDay  bool      // On names a day, not only a month or a year
+	Until  time.Time // of a period over several days: its end
+	ToDay  bool      // On names a day, or a period with both ends, not only a month or a year
 	Value  Value
 	None   bool   // there is no value; its text says so
 	Status string // as FHIR writes it
@@ -51,6 +54,16 @@ type Result struct {
 	Paired    bool     // a half of a blood pressure, which stands in the record itself
 	Members   []string // records that belong to this one, as Type/id
 	From      []string // records from which it was derived, as Type/id
+
+	inside string // of one inside a record: its id there
+}
+
+// key names the record that a result is or is a part of, also inside another.
+func (r *Result) key() string {
+	if r.Inside > 0 {
+		return r.Ref + "#" + r.inside
+	}
+	return r.Ref
 }
 
 // A Value is what was found, as it was written. Only a quantity, a whole number or a
@@ -145,12 +158,12 @@ func (r *Result) Heading() bool {
 	return r.Part == 0 && r.Value == (Value{}) && (r.Parts > 0 || len(r.Members) > 0)
 }
 
-// MeasuredIn returns the results that one record is, each of which is in a Test of its
-// patient's chart; nil of a record that is no observation, that no model reads, or that
-// was entered in error.
+// MeasuredIn returns the results that one record is or holds, each of which is in a Test of
+// its patient's chart; nil of a record that is no observation or report, that no model
+// reads, or that was entered in error.
 func MeasuredIn(r Resource) (list []*Result) {
 	b := New(Options{Sensitive: true})
-	if r.Type == "Observation" {
+	if r.Type == "Observation" || r.Type == "DiagnosticReport" {
 		b.Add(r)
 	}
 	for _, one := range b.results {
@@ -299,13 +312,13 @@ func (v valueOf) value() Value {
 }
 
 // measured makes the result that a record is.
-func measured(ref string, o *fhir.Observation, kind Kind) *Result {
-	on, of := observedOn(o)
+func measured(ref string, o *fhir.Observation, kind Kind, base string) *Result {
+	on := observedOn(o)
 	q := o.ValueQuantity
 	r := &Result{Ref: ref, Parts: len(o.Component), Test: testOf(&o.Code), Name: named(concept(&o.Code)), Code: codeText(&o.Code),
-		Kind: kind, On: join(" ", showDate(on), of), When: moment(on), ToDay: len(on) >= len("2006-01-02"), Status: o.Status.Code(),
+		Kind: kind, On: on.words, When: on.at, Until: on.until, ToDay: on.day, Status: o.Status.Code(),
 		Flag: flagOf(o.Interpretation), How: join(", ", concept(o.BodySite), concept(o.Method)), Comment: notes(o.Note),
-		Members: targets(o.HasMember), From: targets(o.DerivedFrom)}
+		Members: targets(o.HasMember, base), From: targets(o.DerivedFrom, base)}
 	r.nameless()
 	r.Value = valueOf{q, o.ValueCodeableConcept, o.ValueString, o.ValueBoolean, o.ValueInteger,
 		o.ValueRange, o.ValueRatio, o.ValueSampledData, o.ValueTime, o.ValueDateTime, o.ValuePeriod}.value()
@@ -318,7 +331,7 @@ func measured(ref string, o *fhir.Observation, kind Kind) *Result {
 func component(whole *Result, i int, c *fhir.ObservationComponent) *Result {
 	q := c.ValueQuantity
 	r := &Result{Ref: whole.Ref, Part: i + 1, Test: testOf(&c.Code), Name: named(concept(&c.Code)), Code: codeText(&c.Code),
-		Whole: whole.Name, Kind: whole.Kind, On: whole.On, When: whole.When, ToDay: whole.ToDay, Status: whole.Status,
+		Whole: whole.Name, Kind: whole.Kind, On: whole.On, When: whole.When, Until: whole.Until, ToDay: whole.ToDay, Status: whole.Status,
 		Flag: flagOf(c.Interpretation), How: whole.How, Comment: whole.Comment}
 	r.nameless()
 	r.Value = valueOf{q, c.ValueCodeableConcept, c.ValueString, c.ValueBoolean, c.ValueInteger,
@@ -354,13 +367,13 @@ func (r *Result) setRanges(q *fhir.Quantity, list []fhir.ObservationReferenceRan
 	}
 }
 
-// targets are the records that references name, as Type/id; what names no record
-// that way stays as it is written.
-func targets(list []fhir.Reference) []string {
+// targets are the records of the source at base that references name, as Type/id; what
+// names no record that way stays as it is written.
+func targets(list []fhir.Reference, base string) []string {
 	var out []string
 	for i := range list {
 		ref := CleanLine(str(list[i].Reference))
-		if typ, id := Target(ref); typ != "" {
+		if typ, id := Target(ref, base); typ != "" {
 			ref = typ + "/" + id
 		}
 		if ref == "" {

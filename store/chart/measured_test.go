@@ -192,7 +192,7 @@ func TestPressures(t *testing.T) {
 // TestPanels: a report's results in its order, members of members once, what is
 // missing is counted, a circle ends.
 func TestPanels(t *testing.T) {
-	m := build(t, chart.Options{}, patient,
+	m := build(t, chart.Options{Names: records{}}, patient,
 		`{"resourceType":"DiagnosticReport","id":"r","status":"corrected","code":{"text":"Metabolic panel"},"effectiveDateTime":"2026-01-02","conclusion":"fasting","result":[{"reference":"Observation/b"},{"reference":"https://emr.example/fhir/Observation/p/_history/2"},{"reference":"Observation/gone"},{"reference":"#in"},{"reference":"Observation/e"},{"reference":"Observation/b"}]}`,
 		`{"resourceType":"DiagnosticReport","id":"r2","status":"final","code":{"text":"No results"},"effectiveDateTime":"2026-01-03"}`,
 		obs("a", "Sodium", "2026-01-02", num("140", "mmol/L")), obs("b", "Glucose", "2026-01-02", num("100", "mg/dL")),

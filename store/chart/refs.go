@@ -6,29 +6,108 @@ import (
 	"github.com/samply/golang-fhir-models/fhir-models/fhir"
 )
 
-// A Finder looks records up by type and id; ok is false if it has none.
+// A Finder looks up the records of one source.
 type Finder interface {
+	// Find looks a record up by type and id; ok is false if it has none.
 	Find(typ, id string) (raw []byte, ok bool)
+	// Base is the FHIR address of the source; "" if it is not known.
+	Base() string
 }
 
-// Target returns the type and id that a reference names: Practitioner/1, also
-// absolute, also with a version; empty strings if it names no record that way.
-func Target(reference string) (typ, id string) {
-	reference, _, _ = strings.Cut(reference, "/_history/")
-	if strings.ContainsAny(reference, "?#") || strings.HasPrefix(reference, "urn:") {
+// baseOf is the address of the source that a Finder knows; "" if none is known.
+func baseOf(f Finder) string {
+	if f == nil {
+		return ""
+	}
+	return f.Base()
+}
+
+// Target returns the type and id of the record of a source that a reference names:
+// Practitioner/1, also absolute below base, the address of the source, also with a
+// version; empty strings if it names no record of the source that way.
+func Target(reference, base string) (typ, id string) {
+	before, typ, id, _ := splitReference(reference)
+	if !Own(before, base) {
 		return "", ""
 	}
-	rest, id, ok := cutLast(reference, "/")
+	return typ, id
+}
+
+// splitReference takes a reference to a record apart: before is what stands before the
+// type, "" if it is relative. typ is empty if it names no record by type and id.
+func splitReference(reference string) (before, typ, id, version string) {
+	plain, version, _ := strings.Cut(reference, "/_history/")
+	if strings.ContainsAny(plain, "?#") || strings.HasPrefix(plain, "urn:") {
+		return "", "", "", ""
+	}
+	rest, id, ok := cutLast(plain, "/")
 	if !ok {
-		return "", ""
+		return "", "", "", ""
 	}
-	if _, last, found := cutLast(rest, "/"); found {
-		rest = last
+	typ = rest
+	if i := strings.LastIndex(rest, "/"); i >= 0 {
+		before, typ = rest[:i+1], rest[i+1:]
 	}
-	if rest == "" || id == "" || rest[0] < 'A' || rest[0] > 'Z' {
-		return "", ""
+	if typ == "" || id == "" || typ[0] < 'A' || typ[0] > 'Z' {
+		return "", "", "", ""
 	}
-	return rest, id
+	return before, typ, id, version
+}
+
+// Own reports whether what stands before the type in a reference says that the record is
+// one of the source whose address is base: nothing, or that address. A record of another
+// server can have the same type and id, and is another record. If base is not known then
+// only a relative reference is own.
+func Own(before, base string) bool {
+	if before == "" || before == "/" {
+		return true
+	}
+	host, path, absolute := address(before)
+	homeHost, homePath, known := address(base)
+	return known && path == homePath && (host == homeHost || !absolute && host == "")
+}
+
+// address takes the address of a server apart, so that two can be compared: http and https
+// lead to the same server, a slash at the end says nothing, and a host is written in
+// capitals or not.
+func address(s string) (host, path string, absolute bool) {
+	port := ""
+	for _, scheme := range []string{"http:", "https:"} {
+		if len(s) >= len(scheme) && strings.EqualFold(s[:len(scheme)], scheme) {
+			s, port = s[len(scheme):], map[string]string{"http:": ":80", "https:": ":443"}[scheme]
+		}
+	}
+	if after, ok := strings.CutPrefix(s, "//"); ok {
+		host, path, _ = strings.Cut(after, "/")
+		return strings.TrimSuffix(strings.ToLower(host), port), strings.Trim(path, "/"), true
+	}
+	if host, _, odd := strings.Cut(s, ":"); odd { // another scheme
+		return host + ":", s, true
+	}
+	return "", strings.Trim(s, "/"), false
+}
+
+// foreign says in words whose the record is that a reference names with something before
+// its type; "" if it is one of the source at base.
+func foreign(before, base string) string {
+	switch {
+	case Own(before, base):
+		return ""
+	case base == "":
+		return "a record of a server that may be another than this EMR"
+	}
+	return "a record of another server"
+}
+
+// elsewhere says that a reference names a record of another server than the one at base,
+// with its address; "" if it names one of the source, or none by type and id.
+func elsewhere(reference, base string) string {
+	before, typ, _, _ := splitReference(reference)
+	words := foreign(before, base)
+	if typ == "" || words == "" {
+		return ""
+	}
+	return words + ": " + CleanLine(reference)
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {
@@ -47,7 +126,8 @@ type names struct {
 func newNames(f Finder) *names { return &names{f, map[string]string{}} }
 
 // of returns the name of what a reference in record from points to: the name in
-// the record pointed to, else what the reference calls it, else its text.
+// the record pointed to, else what the reference calls it, else its text. Of a record of
+// another server it says so.
 func (n *names) of(from Resource, r *fhir.Reference) string {
 	if r == nil {
 		return ""
@@ -59,11 +139,9 @@ func (n *names) of(from Resource, r *fhir.Reference) string {
 				return name
 			}
 		}
-	} else if name := n.look(ref); name != "" {
-		return name
 	}
-	if d := CleanLine(str(r.Display)); d != "" {
-		return d
+	if name := n.called(ref, str(r.Display)); name != "" {
+		return name
 	}
 	if ref == "" && r.Identifier != nil {
 		return join(" ", CleanLine(str(r.Identifier.System)), CleanLine(str(r.Identifier.Value)))
@@ -71,8 +149,24 @@ func (n *names) of(from Resource, r *fhir.Reference) string {
 	return CleanLine(ref)
 }
 
+// called returns the name of what a reference points to, that calls it display; "" if there
+// is none.
+func (n *names) called(ref, display string) string {
+	display = CleanLine(display)
+	if other := elsewhere(ref, baseOf(n.finder)); other != "" {
+		if display == "" {
+			return other
+		}
+		return display + " " + paren(other)
+	}
+	if name := n.look(ref); name != "" {
+		return name
+	}
+	return display
+}
+
 func (n *names) look(ref string) string {
-	typ, id := Target(ref)
+	typ, id := Target(ref, baseOf(n.finder))
 	if typ == "" || n.finder == nil {
 		return ""
 	}

@@ -3,6 +3,7 @@ package chart
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/samply/golang-fhir-models/fhir-models/fhir"
 )
@@ -32,7 +33,7 @@ func vital(b *Builder, r Resource) (item, error) { return b.observation(r, &b.la
 
 // observation keeps what was measured and makes the row of it.
 func (b *Builder) observation(r Resource, o *fhir.Observation, kind Kind) item {
-	whole := measured(r.Ref(), o, kind)
+	whole := measured(r.Ref(), o, kind, baseOf(b.o.Names))
 	pair, isPair := bloodPressure(o)
 	var parts []string
 	b.results = append(b.results, whole)
@@ -112,20 +113,58 @@ func resultKind(o *fhir.Observation) Kind {
 	return kind
 }
 
+// An occasion is when something was measured.
+type occasion struct {
+	words string    // as people read it; "": not said
+	at    time.Time // its beginning; zero: not known
+	until time.Time // of a period of several days: its end
+	day   bool      // it names a day, or the days of a period with both ends
+}
+
+// when reads a date or a period; of a date that stands for another one, of says what it is.
+func when(date string, p *fhir.Period, of string) occasion {
+	if date != "" || p == nil {
+		return occasion{words: join(" ", showDate(date), of), at: moment(date), day: len(date) >= len("2006-01-02")}
+	}
+	o := occasion{words: period(p), at: begins(p)}
+	from, to := str(p.Start), str(p.End)
+	o.day = min(len(from), len(to)) >= len("2006-01-02")
+	if o.day && from[:10] != to[:10] {
+		o.until = moment(to)
+	}
+	return o
+}
+
 // observedOn is when something was measured; if the record does not say that, when it was
-// issued, and of says so.
-func observedOn(o *fhir.Observation) (on, of string) {
+// issued, and then it says so.
+func observedOn(o *fhir.Observation) occasion {
 	switch {
 	case str(o.EffectiveDateTime) != "":
-		return *o.EffectiveDateTime, ""
+		return when(*o.EffectiveDateTime, nil, "")
 	case str(o.EffectiveInstant) != "":
-		return *o.EffectiveInstant, ""
-	case o.EffectivePeriod != nil && str(o.EffectivePeriod.Start) != "":
-		return *o.EffectivePeriod.Start, ""
+		return when(*o.EffectiveInstant, nil, "")
+	case period(o.EffectivePeriod) != "":
+		return when("", o.EffectivePeriod, "")
+	case o.EffectiveTiming != nil && timing(o.EffectiveTiming) != "":
+		return occasion{words: timing(o.EffectiveTiming), at: moment(str(o.Issued))}
 	case str(o.Issued) != "":
-		return *o.Issued, "(issued)"
+		return when(*o.Issued, nil, "(issued)")
 	}
-	return "", ""
+	return occasion{}
+}
+
+// reportedOn is when what a report tells of was; if it does not say that, when it was
+// issued.
+func reportedOn(d *fhir.DiagnosticReport) occasion {
+	switch {
+	case str(d.EffectiveDateTime) != "":
+		return when(*d.EffectiveDateTime, nil, "")
+	case period(d.EffectivePeriod) != "":
+		return when("", d.EffectivePeriod, "")
+	case str(d.Issued) != "":
+		return when(*d.Issued, nil, "(issued)")
+	}
+	return occasion{}
 }
 
 // testOf returns what makes two results ones of the same test: a code, LOINC
@@ -186,8 +225,9 @@ func byTest(list []item) []item {
 			newer = join(" ", "later,", count(at, "result"), state+": on", all[0].row.Cells[4])
 		}
 		one := all[at]
-		one.row.Records = len(all)
+		one.row.Records = 0
 		for _, it := range all {
+			one.row.Records += it.row.Records
 			if l := it.row.Label; l != "" && !strings.Contains(one.row.Label, l) {
 				one.row.Label = join(", ", one.row.Label, l)
 			}

@@ -2,6 +2,7 @@ package chart
 
 import (
 	"strings"
+	"time"
 
 	"github.com/samply/golang-fhir-models/fhir-models/fhir"
 )
@@ -25,6 +26,38 @@ func onset(date *string, age *fhir.Age, p *fhir.Period, r *fhir.Range, text *str
 	return join(", ", out, at(ageText(age)))
 }
 
+// began is when something began, if the record gives a time.
+func began(date *string, p *fhir.Period) time.Time {
+	if at := moment(str(date)); !at.IsZero() {
+		return at
+	}
+	return begins(p)
+}
+
+// abatement writes when a problem ended, in whichever way the record says it; "" if it
+// does not.
+func abatement(c *fhir.Condition) string {
+	if day := showDay(str(c.AbatementDateTime)); day != "" {
+		return "until " + day
+	}
+	end := onset(nil, c.AbatementAge, nil, c.AbatementRange, c.AbatementString)
+	if p := c.AbatementPeriod; p != nil {
+		from, to := showDate(str(p.Start)), showDate(str(p.End))
+		switch {
+		case from != "" && to != "":
+			end = join(", ", "between "+from+" and "+to, end)
+		case from != "":
+			end = join(", ", "after "+from, end)
+		case to != "":
+			end = join(", ", "by "+to, end)
+		}
+	}
+	if end == "" {
+		return ""
+	}
+	return "ended " + end
+}
+
 func allergy(b *Builder, r Resource) (item, error) {
 	a, err := read[fhir.AllergyIntolerance](r)
 	if err != nil {
@@ -33,7 +66,7 @@ func allergy(b *Builder, r Resource) (item, error) {
 	status, other := codeIn(a.ClinicalStatus, "active", "inactive", "resolved")
 	proof, proofOther := codeIn(a.VerificationStatus, "entered-in-error", "refuted", "unconfirmed",
 		"presumed", "confirmed")
-	it := item{hidden: proof == "entered-in-error", rank: 1, when: moment(str(a.OnsetDateTime))}
+	it := item{hidden: proof == "entered-in-error", rank: 1, when: began(a.OnsetDateTime, a.OnsetPeriod)}
 	if it.when.IsZero() {
 		it.when = moment(str(a.RecordedDate))
 	}
@@ -98,7 +131,7 @@ func problem(_ *Builder, r Resource) (item, error) {
 	status, other := codeIn(c.ClinicalStatus, "active", "recurrence", "relapse", "inactive", "remission", "resolved")
 	proof, proofOther := codeIn(c.VerificationStatus, "entered-in-error", "refuted", "confirmed",
 		"provisional", "differential", "unconfirmed")
-	it := item{hidden: proof == "entered-in-error", when: moment(str(c.OnsetDateTime))}
+	it := item{hidden: proof == "entered-in-error", when: began(c.OnsetDateTime, c.OnsetPeriod)}
 	if it.when.IsZero() {
 		it.when = moment(str(c.RecordedDate))
 	}
@@ -119,10 +152,7 @@ func problem(_ *Builder, r Resource) (item, error) {
 	if since == "" {
 		since = join(" ", showDay(str(c.RecordedDate)), recorded(c.RecordedDate))
 	}
-	if end := onset(c.AbatementDateTime, c.AbatementAge, c.AbatementPeriod, c.AbatementRange,
-		c.AbatementString); end != "" {
-		since = join(" ", since, "until "+end)
-	}
+	since = join(" ", since, abatement(&c))
 	code := codeText(c.Code)
 	if code == concept(c.Code) {
 		code = ""
@@ -174,10 +204,7 @@ func statement(b *Builder, r Resource) (item, error) {
 	}
 	it := item{hidden: m.Status == "entered-in-error", group: medicineGroup(m.Status)}
 	since := join(", ", showDay(str(m.EffectiveDateTime)), period(m.EffectivePeriod))
-	it.when = moment(str(m.EffectiveDateTime))
-	if m.EffectivePeriod != nil {
-		it.when = moment(str(m.EffectivePeriod.Start))
-	}
+	it.when = began(m.EffectiveDateTime, m.EffectivePeriod)
 	status := CleanLine(m.Status)
 	if status == "" {
 		status = "no status given"
@@ -261,9 +288,7 @@ func coverage(b *Builder, r Resource) (item, error) {
 		return item{}, err
 	}
 	it := item{hidden: c.Status == fhir.FinancialResourceStatusCodesEnteredInError}
-	if c.Period != nil {
-		it.when = moment(str(c.Period.Start))
-	}
+	it.when = begins(c.Period)
 	if c.Order != nil {
 		it.rank = *c.Order
 	}

@@ -179,7 +179,7 @@ func (m *Measured) Pressures() (pairs []Pressure, alone int) {
 		}
 		at := occasion{on: r.When.UTC().Format(time.RFC3339Nano)}
 		if r.Part > 0 || r.When.IsZero() || r.On == r.day() {
-			at = occasion{record: r.Ref} // of a day alone nobody knows which belong together
+			at = occasion{record: r.key()} // of a day alone nobody knows which belong together
 		}
 		h := halves[at]
 		h[side] = append(h[side], r)

@@ -201,6 +201,9 @@ func (b *Builder) note(p *plan, r Resource, it *item) {
 		e.State = enteredInError
 	}
 	e.date(r)
+	if p.key == "visits" && it.row.Cells[0] != "" {
+		e.Date = it.row.Cells[0] // it knows whether a visit without an end is over
+	}
 	b.events = append(b.events, e)
 }
 
@@ -301,15 +304,14 @@ func (e *Event) dated(value []byte, of string) bool {
 	if len(value) == 0 {
 		return false
 	}
-	from, to := stringOf(value), ""
+	from, over := stringOf(value), ""
 	if value[0] == '{' {
 		var p fhir.Period
 		if json.Unmarshal(value, &p) != nil {
 			return false
 		}
-		from, to = str(p.Start), str(p.End)
-		if from == "" && to != "" {
-			from, to, of = to, "", join(", ", of, "end")
+		if from, over = str(p.Start), spanText(str(p.Start), str(p.End)); from == "" {
+			from = str(p.End)
 		}
 	}
 	d, ok := parseDate(from)
@@ -320,9 +322,8 @@ func (e *Event) dated(value []byte, of string) bool {
 		return false
 	}
 	e.When, e.Precision, e.Of, e.Date = d.from, precision(from), of, showDate(from)
-	if end := showDate(to); end != "" && end != e.Date {
-		day, _, _ := strings.Cut(e.Date, " ")
-		e.Date += " to " + strings.TrimPrefix(end, day+" ") // of the same day: the hour alone
+	if over != "" {
+		e.Date = over
 	}
 	return true
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -27,6 +28,16 @@ type node struct {
 	text  string   // of a string: unescaped; of a number or boolean: as written
 	names []string // of an object: one for each kid
 	kids  []node
+	again map[int]bool // of an object: the kids whose name stood in it before; nil: none
+}
+
+// member is the name of a kid of an object in words. One that is not the first of its name
+// says so.
+func (n *node) member(i int) string {
+	if n.again[i] {
+		return words(n.names[i]) + " (again)"
+	}
+	return words(n.names[i])
 }
 
 // leaf reports whether a node has nothing below it.
@@ -91,6 +102,7 @@ func parseNode(d *json.Decoder) (node, error) {
 
 func parseObject(d *json.Decoder) (node, error) {
 	n := node{kind: object}
+	seen := nameSet{}
 	for d.More() {
 		t, err := d.Token()
 		if err != nil {
@@ -101,10 +113,85 @@ func parseObject(d *json.Decoder) (node, error) {
 			return n, err
 		}
 		name, _ := t.(string)
+		if seen.add(name, n.names) {
+			if n.again == nil {
+				n.again = map[int]bool{}
+			}
+			n.again[len(n.kids)] = true
+		}
 		n.names, n.kids = append(n.names, name), append(n.kids, kid)
 	}
 	_, err := d.Token()
 	return n, err
+}
+
+// A nameSet finds names that stand twice in one object: most objects are small.
+type nameSet struct{ large map[string]bool }
+
+// add adds a name to those before it and reports whether it is one of them.
+func (s *nameSet) add(name string, before []string) bool {
+	const small = 16
+	if len(before) < small {
+		return slices.Contains(before, name)
+	}
+	if s.large == nil {
+		s.large = map[string]bool{}
+		for _, b := range before {
+			s.large[b] = true
+		}
+	}
+	again := s.large[name]
+	s.large[name] = true
+	return again
+}
+
+// Twice reports whether a name stands twice in one object of a record, at whatever depth:
+// nobody can tell which of the two values counts. Its Card shows both.
+func Twice(raw []byte) (twice bool) {
+	tree, err := parseTree(slim(raw))
+	if err != nil {
+		return false
+	}
+	walk(&tree, func(n *node) { twice = twice || n.again != nil })
+	return twice
+}
+
+// mostMembers is how many members an object of a record may have: FHIR knows none with a
+// quarter of that.
+const mostMembers = 256
+
+// namesTwice reports whether a name stands twice in one object of JSON, also if the two
+// differ in capitals, or may do: a name is written with escapes, or there are too many. The
+// models would take one of the values and drop the other.
+func namesTwice(raw []byte) bool {
+	var seen [][]byte // the names of the objects in which we are
+	var open []int    // for each of these and each list, where its names begin
+	for i := 0; i < len(raw); i++ {
+		switch raw[i] {
+		case '{', '[':
+			open = append(open, len(seen))
+		case '}', ']':
+			if len(open) > 0 {
+				seen, open = seen[:open[len(open)-1]], open[:len(open)-1]
+			}
+		case '"':
+			end := pastString(raw, i)
+			if end < 0 {
+				return false // no model reads it
+			}
+			if at := blanks(raw, end); at < len(raw) && raw[at] == ':' && len(open) > 0 {
+				name, mine := raw[i+1:end-1], seen[open[len(open)-1]:]
+				if len(mine) >= mostMembers || bytes.IndexByte(name, '\\') >= 0 || slices.ContainsFunc(mine, func(b []byte) bool {
+					return len(b) == len(name) && bytes.EqualFold(b, name)
+				}) {
+					return true
+				}
+				seen = append(seen, name)
+			}
+			i = end - 1
+		}
+	}
+	return false
 }
 
 func parseArray(d *json.Decoder) (node, error) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/samply/golang-fhir-models/fhir-models/fhir"
 )
@@ -151,11 +152,18 @@ func ratio(r *fhir.Ratio) string {
 	return join(" : ", quantity(r.Numerator), quantity(r.Denominator))
 }
 
+// period writes a period with both ends; of one that has no end, or no beginning, it says
+// so.
 func period(p *fhir.Period) string {
 	if p == nil {
 		return ""
 	}
-	from, to := showDate(str(p.Start)), showDate(str(p.End))
+	return spanText(str(p.Start), str(p.End))
+}
+
+// spanText writes a period from its ends as they are given; "" if there are none.
+func spanText(start, end string) string {
+	from, to := showDate(start), showDate(end)
 	switch {
 	case from == "" && to == "":
 		return ""
@@ -163,8 +171,22 @@ func period(p *fhir.Period) string {
 		return "until " + to
 	case to == "":
 		return "since " + from
+	case from == to:
+		return from
 	}
-	return from + " to " + to
+	day, _, _ := strings.Cut(from, " ")
+	return from + " to " + strings.TrimPrefix(to, day+" ") // of the same day: the hour alone
+}
+
+// begins is when a period begins; if that is not said, when it ends.
+func begins(p *fhir.Period) time.Time {
+	if p == nil {
+		return time.Time{}
+	}
+	if at := moment(str(p.Start)); !at.IsZero() {
+		return at
+	}
+	return moment(str(p.End))
 }
 
 // personName writes a name: family, given. A name that is only text stays text.

@@ -24,9 +24,9 @@ func visit(b *Builder, r Resource) (item, error) {
 	it := item{hidden: e.Status == fhir.EncounterStatusEnteredInError}
 	date := ""
 	if e.Period != nil {
-		date, it.when = showDate(str(e.Period.Start)), moment(str(e.Period.Start))
-		if end := showDay(str(e.Period.End)); end != "" && end != showDay(str(e.Period.Start)) {
-			date = join(" ", date, "to "+end)
+		date, it.when = period(e.Period), begins(e.Period)
+		if e.Status == fhir.EncounterStatusFinished && str(e.Period.End) == "" {
+			date = showDate(str(e.Period.Start)) // it is over, whenever that was
 		}
 	}
 	class := CleanLine(str(e.Class.Display))
@@ -63,7 +63,7 @@ func procedure(b *Builder, r Resource) (item, error) {
 	date := join(", ", showDate(str(p.PerformedDateTime)), CleanLine(str(p.PerformedString)))
 	it.when = moment(str(p.PerformedDateTime))
 	if q := p.PerformedPeriod; q != nil {
-		date, it.when = join(", ", date, showDate(str(q.Start))), moment(str(q.Start))
+		date, it.when = join(", ", date, period(q)), begins(q)
 	}
 	date = join(", ", date, at(ageText(p.PerformedAge)))
 	if q := p.PerformedRange; q != nil {
@@ -88,14 +88,8 @@ func report(b *Builder, r Resource) (item, error) {
 		return item{}, err
 	}
 	it := item{hidden: d.Status == fhir.DiagnosticReportStatusEnteredInError}
-	on := str(d.EffectiveDateTime)
-	if on == "" && d.EffectivePeriod != nil {
-		on = str(d.EffectivePeriod.Start)
-	}
-	if on == "" {
-		on = str(d.Issued)
-	}
-	it.when = moment(on)
+	on := reportedOn(&d)
+	it.when = on.at
 	status := d.Status.Code()
 	if status == "final" {
 		status = ""
@@ -107,11 +101,12 @@ func report(b *Builder, r Resource) (item, error) {
 	if n := len(d.PresentedForm); n > 0 {
 		holds = join(", ", holds, count(n, "document"))
 	}
-	it.row = Row{Cells: []string{showDate(on), named(concept(&d.Code)), status, holds,
+	it.row = Row{Cells: []string{on.words, named(concept(&d.Code)), status, holds,
 		join(", ", b.names.list(r, d.Performer), b.names.list(r, d.ResultsInterpreter))},
 		More: join("; ", CleanLine(str(d.Conclusion)), concepts(d.ConclusionCode))}
 	b.panels = append(b.panels, Panel{Ref: r.Ref(), Name: it.row.Cells[1], On: it.row.Cells[0], When: it.when,
-		Status: d.Status.Code(), Comment: it.row.More, Named: targets(d.Result)})
+		Status: d.Status.Code(), Comment: it.row.More, Named: targets(d.Result, baseOf(b.o.Names))})
+	b.insiders(r, &d)
 	return it, nil
 }
 
@@ -180,15 +175,68 @@ func appointment(b *Builder, r Resource) (item, error) {
 		if p.Actor == nil {
 			continue
 		}
-		if typ, _ := Target(str(p.Actor.Reference)); typ != "Patient" {
-			with = append(with, b.reference(r, p.Actor))
+		switch _, typ, _, _ := splitReference(str(p.Actor.Reference)); {
+		case typ != "Patient":
+			with = append(with, join(" ", b.reference(r, p.Actor), took(p.Status)))
+		case p.Status == fhir.ParticipationStatusDeclined:
+			with = append(with, "the patient (declined)")
 		}
 	}
-	what := join(", ", CleanLine(str(a.Description)), concept(a.AppointmentType), concepts(a.ServiceType),
-		concepts(a.ReasonCode))
-	it.row = Row{Cells: []string{showDate(str(a.Start)), what, join(", ", with...),
-		join(", ", a.Status.Code(), concept(a.CancelationReason))}, More: CleanLine(str(a.Comment))}
+	what := appointed(&a)
+	if why := join(", ", concepts(a.ReasonCode), b.names.list(r, a.ReasonReference)); what == unsaid && why != "" {
+		what = why
+	} else {
+		what = join(", ", what, why)
+	}
+	it.row = Row{Cells: []string{spanText(str(a.Start), endOf(&a)), what, join(", ", with...),
+		join(", ", a.Status.Code(), concept(a.CancelationReason))},
+		More: join("; ", wished(&a), CleanLine(str(a.Comment)), CleanLine(str(a.PatientInstruction)))}
 	return it, nil
+}
+
+// unsaid is what an appointment is called that does not say what it is for.
+const unsaid = "Appointment"
+
+// appointed says what an appointment is for.
+func appointed(a *fhir.Appointment) string {
+	if what := join(", ", CleanLine(str(a.Description)), concept(a.AppointmentType), concepts(a.ServiceType)); what != "" {
+		return what
+	}
+	if what := join(", ", concepts(a.ServiceCategory), concepts(a.Specialty)); what != "" {
+		return what
+	}
+	return unsaid
+}
+
+// endOf is when an appointment ends; "" without a beginning.
+func endOf(a *fhir.Appointment) string {
+	if str(a.Start) == "" || str(a.End) == "" {
+		return str(a.Start)
+	}
+	return str(a.End)
+}
+
+// wished says when an appointment is wanted that has no time yet.
+func wished(a *fhir.Appointment) string {
+	var out []string
+	for i := range a.RequestedPeriod {
+		out = append(out, period(&a.RequestedPeriod[i]))
+	}
+	if list := join(" or ", out...); list != "" {
+		return "wanted " + list
+	}
+	return ""
+}
+
+// took says what a participant answered, if not that he comes.
+func took(s fhir.ParticipationStatus) string {
+	switch s {
+	case fhir.ParticipationStatusDeclined:
+		return "(declined)"
+	case fhir.ParticipationStatusTentative:
+		return "(tentative)"
+	}
+	return ""
 }
 
 // today is when the day of a moment began, where that is.

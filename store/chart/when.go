@@ -15,7 +15,8 @@ var passing = []string{"Observation", "DiagnosticReport", "Encounter", "Procedur
 // Within reports whether a record belongs to the days from first to last, as 2026-03-01;
 // "" leaves an end open. Only what happened at a time can lie outside: allergies, problems,
 // medicines, vaccines and the like always belong, and so does a record without a date that
-// can be read. A date that is only a month or a year belongs if any of its days does.
+// can be read. A date that is only a month or a year belongs if any of its days does, and so
+// does a period.
 func Within(r Resource, first, last string) bool {
 	if first == "" && last == "" || !slices.Contains(passing, r.Type) {
 		return true
@@ -24,17 +25,20 @@ func Within(r Resource, first, last string) bool {
 	if err != nil {
 		return true
 	}
-	day := dateOf(&tree)
-	if len(day) > 10 {
-		day = day[:10] // the hour is that of where it was written, and so is the day
-	}
-	d, ok := parseDate(day)
-	if !ok {
-		return true
+	begin, end, long := spanGiven(&tree)
+	d, ok := parseDate(day10(begin))
+	e, known := parseDate(day10(end))
+	if !long || end == "" { // one without an end counts for where it began
+		e, known = d, ok
 	}
 	from, to := moment(first), moment(last)
-	return (from.IsZero() || d.to.After(from)) && (to.IsZero() || d.from.Before(to.AddDate(0, 0, 1)))
+	before := known && !from.IsZero() && !e.to.After(from)
+	after := ok && !to.IsZero() && !d.from.Before(to.AddDate(0, 0, 1))
+	return !before && !after
 }
+
+// day10 is the day of a date: the hour is that of where it was written, and so is the day.
+func day10(date string) string { return date[:min(len(date), len("2006-01-02"))] }
 
 // A Booking is an appointment as the list of a day needs it.
 type Booking struct {
@@ -45,14 +49,15 @@ type Booking struct {
 	Off      bool // cancelled, missed, or entered in error
 }
 
-// NewBooking reads an Appointment; a record that the model refuses gives ErrRefused.
-func NewBooking(r Resource) (Booking, error) {
+// NewBooking reads an Appointment of the source at base; a record that the model refuses
+// gives ErrRefused.
+func NewBooking(r Resource, base string) (Booking, error) {
 	a, err := read[fhir.Appointment](r)
 	if err != nil {
 		return Booking{}, err
 	}
 	b := Booking{Start: moment(str(a.Start)), Clock: showDate(str(a.Start)),
-		What: join(", ", CleanLine(str(a.Description)), concept(a.AppointmentType), concepts(a.ServiceType))}
+		What: appointed(&a)}
 	switch a.Status {
 	case fhir.AppointmentStatusCancelled, fhir.AppointmentStatusNoshow, fhir.AppointmentStatusEnteredInError:
 		b.Off = true
@@ -61,7 +66,7 @@ func NewBooking(r Resource) (Booking, error) {
 		if p.Actor == nil {
 			continue
 		}
-		if typ, id := Target(str(p.Actor.Reference)); typ == "Patient" && !slices.Contains(b.Patients, id) {
+		if typ, id := Target(str(p.Actor.Reference), base); typ == "Patient" && !slices.Contains(b.Patients, id) {
 			b.Patients = append(b.Patients, id)
 		}
 	}

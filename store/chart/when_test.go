@@ -43,17 +43,17 @@ func TestNewBooking(t *testing.T) {
 	line := func(status, more string) chart.Resource {
 		return res(t, `{"resourceType":"Appointment","id":"a","status":"`+status+`","participant":[{"actor":{"reference":"Practitioner/p"},"status":"accepted"},{"actor":{"reference":"https://emr.example/fhir/Patient/7"},"status":"accepted"},{"status":"accepted"}]`+more+`}`)
 	}
-	b, err := chart.NewBooking(line("booked", `,"start":"2026-03-02T09:30:00-05:00","description":"Check\u202e up"`))
+	b, err := chart.NewBooking(line("booked", `,"start":"2026-03-02T09:30:00-05:00","description":"Check\u202e up"`), "https://emr.example/fhir")
 	if err != nil || !slices.Equal(b.Patients, []string{"7"}) || b.Off || b.Clock != "2026-03-02 09:30" ||
 		!b.Start.Equal(time.Date(2026, 3, 2, 14, 30, 0, 0, time.UTC)) || b.What != "Check[U+202E] up" {
 		t.Errorf("%+v, %v", b, err)
 	}
 	for status, off := range map[string]bool{"booked": false, "arrived": false, "proposed": false, "cancelled": true, "noshow": true, "entered-in-error": true} {
-		if b, err := chart.NewBooking(line(status, "")); err != nil || b.Off != off || !b.Start.IsZero() {
+		if b, err := chart.NewBooking(line(status, ""), ""); err != nil || b.Off != off || !b.Start.IsZero() {
 			t.Errorf("%s: %+v, %v", status, b, err)
 		}
 	}
-	if _, err := chart.NewBooking(line("whatever", "")); !errors.Is(err, chart.ErrRefused) {
+	if _, err := chart.NewBooking(line("whatever", ""), ""); !errors.Is(err, chart.ErrRefused) {
 		t.Errorf("an unknown status: %v", err)
 	}
 }

@@ -35,6 +35,8 @@ type Reading struct {
 	M      *store.Mirror
 	Snap   *store.Snapshot
 	Source string
+	// Base is the FHIR address of the source; "" if it is not known.
+	Base string
 	// Back says that Snap is of a day in the past: then labels of today count, too.
 	Back bool
 }
@@ -91,6 +93,9 @@ func (f finder) Find(typ, id string) ([]byte, bool) {
 	v, err := f.r.Snap.Latest(f.ctx, f.r.Key(typ, id))
 	return v.Raw, err == nil && !v.Deleted
 }
+
+// Base implements chart.Finder.
+func (f finder) Base() string { return f.r.Base }
 
 // Given returns which types the EMR was asked for or ever gave.
 func (r *Reading) Given() (func(string) bool, error) {
@@ -234,7 +239,7 @@ func (r *Reading) Holds(ctx context.Context, a *chart.Attachment) string {
 		}
 		return "file"
 	}
-	if id := a.BinaryID(); id != "" {
+	if id := a.BinaryID(r.Base); id != "" {
 		if v, _, err := r.Last(ctx, r.Key("Binary", id)); err == nil && !v.Deleted {
 			return "Binary/" + id
 		}
@@ -273,7 +278,7 @@ func (r *Reading) Content(ctx context.Context, a *chart.Attachment) (io.ReadClos
 		}
 		return body, err
 	}
-	if id := a.BinaryID(); id != "" {
+	if id := a.BinaryID(r.Base); id != "" {
 		v, _, err := r.Last(ctx, r.Key("Binary", id))
 		switch {
 		case err == nil && !v.Deleted:

@@ -34,7 +34,7 @@ func (r *Reading) closed(ctx context.Context, a viewer.Actor, typ, id string, ra
 // now returns the records of the source as they stand now.
 func (r *Reading) now() (*Reading, error) {
 	snap, err := r.M.Now()
-	return &Reading{M: r.M, Snap: snap, Source: r.Source}, err
+	return &Reading{M: r.M, Snap: snap, Source: r.Source, Base: r.Base}, err
 }
 
 // closedSince returns the records of a patient, Type/id, that were labelled sensitive after

@@ -73,9 +73,14 @@ func (r *Room) Documents(ctx context.Context, a viewer.Actor, p viewer.Place) (v
 		out.Withheld += l.withheld
 	}
 	slices.SortFunc(out.List, func(x, y viewer.DocumentRow) int {
-		return cmp.Or(strings.Compare(y.Date, x.Date), strings.Compare(x.Attachment.Ref, y.Attachment.Ref), x.N-y.N)
+		return cmp.Or(strings.Compare(oneDay(y.Date), oneDay(x.Date)), strings.Compare(x.Attachment.Ref, y.Attachment.Ref), x.N-y.N)
 	})
 	return out, locked(err)
+}
+
+// oneDay leaves the date of a period that has only one end.
+func oneDay(date string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(date, "since "), "until ")
 }
 
 // fileGaps are the reasons why files did not come, by the record that names them.
@@ -173,7 +178,7 @@ func (r *Reading) held(ctx context.Context, a *chart.Attachment) (held bool, pro
 	if l, ok := r.link(a); ok {
 		return true, l.Problem
 	}
-	if id := a.BinaryID(); id != "" && !a.Inline {
+	if id := a.BinaryID(r.Base); id != "" && !a.Inline {
 		if current, err := r.M.Holds(r.Key("Binary", id)); err == nil && current {
 			return true, ""
 		}
@@ -230,7 +235,7 @@ func (r *Room) paper(ctx context.Context, a viewer.Actor, p viewer.Place, n int)
 	if typ == "Binary" && !a.Sensitive {
 		d.closed = errBinary
 	}
-	if binary := d.BinaryID(); !a.Sensitive && !d.Inline && binary != "" {
+	if binary := d.BinaryID(rd.Base); !a.Sensitive && !d.Inline && binary != "" {
 		if raw, ok := rd.Finder(ctx).Find("Binary", binary); ok && rd.closed(ctx, a, "Binary", binary, raw) {
 			d.closed = errWithheld
 		}

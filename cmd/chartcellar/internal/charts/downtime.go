@@ -87,7 +87,7 @@ func (o *DowntimeOptions) booked(ctx context.Context, d *patientfile.Downtime) (
 			if !slices.ContainsFunc(days, func(day string) bool { return bytes.Contains(raw, []byte(day)) }) || chart.Sensitive(raw) {
 				return nil
 			}
-			b, err := chart.NewBooking(chart.Resource{Type: "Appointment", ID: id, Raw: raw})
+			b, err := chart.NewBooking(chart.Resource{Type: "Appointment", ID: id, Raw: raw}, r.Base)
 			if err != nil {
 				refused++
 				return nil

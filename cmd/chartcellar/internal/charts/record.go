@@ -96,7 +96,7 @@ func (r *Room) record(ctx context.Context, a viewer.Actor, p viewer.Place, page 
 		return viewer.Record{}, nil, err
 	}
 	out := viewer.Record{Self: p.Ref, Type: f.key.Type, ID: f.key.ID, Shown: f.shown, Removed: f.removed(), Alone: f.alone}
-	out.AsOf, out.Source = p.AsOf, f.key.Source
+	out.AsOf, out.Source, out.Base = p.AsOf, f.key.Source, f.rd.Base
 	if f.patient != "" {
 		at := viewer.Place{Ref: r.Refer(f.key.Source, "Patient/"+f.patient), AsOf: p.AsOf}
 		head, _, err := r.banner(ctx, a, f.key.Source, f.patient, at)
@@ -115,6 +115,7 @@ func (r *Room) record(ctx context.Context, a viewer.Actor, p viewer.Place, page 
 	out.Named = f.names(ctx, a)
 	if f.shown >= 0 {
 		out.Title = chart.Title(chart.Resource{Type: f.key.Type, ID: f.key.ID, Raw: f.list[f.shown].Raw})
+		out.Stranger = chart.Stranger(f.list[f.shown].Raw, f.rd.Base)
 	}
 	return out, f, nil
 }
@@ -135,7 +136,7 @@ func (f *found) names(ctx context.Context, a viewer.Actor) map[string]viewer.Nam
 		}
 		for _, l := range links {
 			ref := l.Type + "/" + l.ID
-			if l.Type == "" || looked[ref] || len(looked) == mostNamed {
+			if l.Type == "" || !chart.Own(l.Base, f.rd.Base) || looked[ref] || len(looked) == mostNamed {
 				continue
 			}
 			looked[ref] = true

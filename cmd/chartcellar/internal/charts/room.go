@@ -131,7 +131,7 @@ func (r *Room) copyOf(source, asOf string) (string, error) {
 
 // readingOf is reading with the run that had ended at the end of the day.
 func (r *Room) readingOf(source, asOf string) (rd *Reading, at time.Time, run store.RunInfo, err error) {
-	rd, at = &Reading{M: r.m, Source: source}, r.o.Now()
+	rd, at = &Reading{M: r.m, Source: source, Base: r.o.Base(source)}, r.o.Now()
 	if r.m.Locked() {
 		return nil, at, run, viewer.ErrLocked
 	}
@@ -319,7 +319,7 @@ func tabs(c *chart.Chart) []viewer.ChartTab {
 		if s.Key == "results" {
 			title = "Labs and results"
 		}
-		list = append(list, viewer.ChartTab{Key: viewer.PageOf(s.Key), Title: title, Records: s.Records})
+		list = append(list, viewer.ChartTab{Key: viewer.PageOf(s.Key), Title: title, Records: s.Records + s.Inside})
 	}
 	list = slices.Insert(list, 1, viewer.ChartTab{Key: "timeline", Title: "Timeline", Records: -1})
 	list = append(list, viewer.ChartTab{Key: "changes", Title: "What changed", Records: -1})

@@ -235,7 +235,7 @@ func maybeText(contentType string) bool {
 
 // text reads the bytes of a document whole.
 func (n *Notes) text(ctx context.Context, a *chart.Attachment) ([]byte, error) {
-	if id := a.BinaryID(); id != "" && !n.sensitive {
+	if id := a.BinaryID(n.scan.Base); id != "" && !n.sensitive {
 		if raw, ok := n.scan.Finder(ctx).Find("Binary", id); ok && n.scan.closed(ctx, viewer.Actor{}, "Binary", id, raw) {
 			return nil, errNoText
 		}

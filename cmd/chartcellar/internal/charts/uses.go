@@ -66,7 +66,7 @@ func (r *Room) Uses(ctx context.Context, a viewer.Actor, p viewer.Place, wide bo
 			return out, fmt.Errorf("read the references of a record: %w", err)
 		}
 	}
-	u := &useFinder{a: a, self: f.key, pointer: chart.NewPointer(f.key.Type, f.key.ID, ""), paths: map[string][]string{}, out: &out,
+	u := &useFinder{a: a, self: f.key, pointer: chart.NewPointer(f.key.Type, f.key.ID, f.rd.Base), paths: map[string][]string{}, out: &out,
 		build: chart.New(chart.Options{At: r.o.Now(), Timeline: true, Sensitive: true, Names: names(ctx, a, f.rd)})}
 	if out.Wide {
 		err = u.everywhere(ctx, f.rd)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"chartcellar/store/chart"
 )
@@ -101,7 +100,7 @@ func (z *packer) toFind(r chart.Resource, seen map[string]bool) (list []chart.Re
 	}
 	for _, l := range links {
 		other := chart.Resource{Type: l.Type, ID: l.ID}
-		if !slices.Contains(shared, l.Type) || seen[other.Ref()] || l.Base != "" && strings.TrimSuffix(l.Base, "/") != z.p.Base {
+		if !slices.Contains(shared, l.Type) || seen[other.Ref()] || !chart.Own(l.Base, z.p.Base) {
 			continue
 		}
 		seen[other.Ref()] = true

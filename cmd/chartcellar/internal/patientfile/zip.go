@@ -236,8 +236,11 @@ var errClosed = errors.New("it has a sensitive label")
 
 // labelled reports whether a document lies in a Binary that is labelled sensitive.
 func labelled(names chart.Finder, a *chart.Attachment) bool {
-	id := a.BinaryID()
-	if names == nil || a.Inline || id == "" {
+	if names == nil || a.Inline {
+		return false
+	}
+	id := a.BinaryID(names.Base())
+	if id == "" {
 		return false
 	}
 	raw, found := names.Find("Binary", id)

@@ -24,6 +24,7 @@ func (s scale) at(v float64) float64 {
 type axis struct {
 	scale
 	of    func(*Point) float64
+	end   func(*Point) float64
 	ticks []axisTick
 }
 
@@ -38,7 +39,7 @@ func (f *Figure) across(panels []panel) axis {
 	for _, p := range panels {
 		for _, l := range p.lines {
 			for i := range l.Points {
-				from, to = min(from, f.x(&l.Points[i])), max(to, f.x(&l.Points[i]))
+				from, to = min(from, f.x(&l.Points[i])), max(to, f.end(&l.Points[i]))
 			}
 		}
 	}
@@ -48,7 +49,7 @@ func (f *Figure) across(panels []panel) axis {
 	if f.ByAge {
 		from = max(from, 0)
 	}
-	a := axis{scale: scale{from, to, left + inset, f.width() - right - inset}, of: f.x}
+	a := axis{scale: scale{from, to, left + inset, f.width() - right - inset}, of: f.x, end: f.end}
 	most := math.Floor(f.width() / 100)
 	if f.ByAge {
 		a.ticks = ageTicks(from, to, most)
@@ -262,6 +263,9 @@ func writePoint(bars *strings.Builder, marks []strings.Builder, p *Point, x axis
 	at, up := x.at(x.of(p)), y.at(p.Y)
 	to := &marks[p.Shape]
 	cx, cy := num(at), num(up)
+	if end := x.end(p); end > x.of(p) {
+		fmt.Fprintf(bars, "M%s %sH%s", cx, cy, num(x.at(end)))
+	}
 	if p.pair() {
 		down := y.at(p.Lower)
 		fmt.Fprintf(bars, "M%s %sh8M%s %sV%sM%s %sh8", num(at-4), cy, cx, cy, num(down), num(at-4), num(down))

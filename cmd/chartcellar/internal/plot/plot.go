@@ -40,7 +40,8 @@ var words = [shapes]string{"", "◆ corrected", "○ preliminary or of unknown s
 // A Point is one measurement.
 type Point struct {
 	At        time.Time
-	Age       float64 // in years; only of a figure by age
+	Until     time.Time // the end of the time over which it was measured; zero: it was one moment or day
+	Age       float64   // in years; only of a figure by age
 	Y         float64
 	Lower     float64 // the other half of a pair; NaN: it is none
 	Low, High float64 // the limits of its own range; NaN: none
@@ -105,20 +106,21 @@ func Draw(f Figure) Drawing {
 		y += top + height + below
 	}
 	v.Height = num(y)
-	return Drawing{SVG: render("figure", v), Summary: v.Summary, Points: count(panels), Legend: legend(panels)}
+	return Drawing{SVG: render("figure", v), Summary: v.Summary, Points: count(panels), Legend: f.legend(panels)}
 }
 
 // legend says what the signs that occur mean; that a point is a result goes without
 // saying.
-func legend(panels []panel) (list []string) {
+func (f *Figure) legend(panels []panel) (list []string) {
 	var used [shapes]bool
-	flagged, banded, paired := false, false, false
+	flagged, banded, paired, long := false, false, false, false
 	for _, p := range panels {
 		for _, l := range p.lines {
 			for i := range l.Points {
 				pt := &l.Points[i]
 				used[pt.Shape] = true
 				flagged, banded, paired = flagged || pt.Flag != "", banded || pt.banded(), paired || pt.pair()
+				long = long || f.end(pt) > f.x(pt)
 			}
 		}
 	}
@@ -130,7 +132,8 @@ func legend(panels []panel) (list []string) {
 	for _, one := range []struct {
 		is    bool
 		words string
-	}{{flagged, "in a ring: flagged"}, {banded, "grey: the range of each result"}, {paired, "a bar: from the lower number to the upper"}} {
+	}{{flagged, "in a ring: flagged"}, {banded, "grey: the range of each result"}, {paired, "a bar: from the lower number to the upper"},
+		{long, "a bar to the right: measured over that time"}} {
 		if one.is {
 			list = append(list, one.words)
 		}
@@ -216,6 +219,14 @@ func (f *Figure) x(p *Point) float64 {
 		return p.Age
 	}
 	return float64(p.At.Unix())
+}
+
+// end is where a point ends: where it is, or where its time is over. Ages have no end.
+func (f *Figure) end(p *Point) float64 {
+	if f.ByAge || !p.Until.After(p.At) {
+		return f.x(p)
+	}
+	return float64(p.Until.Unix())
 }
 
 // num writes a coordinate.

@@ -29,8 +29,10 @@ type Records interface {
 type Record struct {
 	ChartHead        // of its patient; Ref is empty if it is no patient's
 	Orphan    string // the patient that it names, if the copy does not hold him
+	Stranger  string // where its patient is, if that is another server
 	Self      Ref
 	Type, ID  string
+	Base      string           // the FHIR address of the EMR; "" if it is not known
 	Title     string           // what it is about; "" if it does not say
 	Versions  []RecordVersion  // that the copy of the day holds, oldest first
 	Shown     int              // the place of the one that stands; the last before it was removed; -1: none can be shown

@@ -139,7 +139,7 @@ type link struct{ Words, Address string }
 
 // row writes a result.
 func (p *measuredPage) row(r *chart.Result) labRow {
-	row := labRow{Name: r.Name, On: r.On, Record: p.Record(r.Ref), Value: r.Value.Text, Flag: r.Flag.String(), Range: strings.Join(r.Ranges, "; "),
+	row := labRow{Name: r.Name, On: r.On, Record: p.result(r), Value: r.Value.Text, Flag: r.Flag.String(), Range: strings.Join(r.Ranges, "; "),
 		Strong: r.Flag.Odd, Struck: r.Void(), Label: r.Label}
 	if row.On == "" {
 		row.On = "no date"
@@ -151,6 +151,9 @@ func (p *measuredPage) row(r *chart.Result) labRow {
 	if pt := r.Point(); r.Value.Comparator == "" {
 		row.Mini = plot.Mini(pt.Y, pt.From, pt.To)
 	}
+	if r.Inside > 0 {
+		row.More = append(row.More, "inside the report: "+r.Within)
+	}
 	for _, words := range []string{r.How, r.Comment} {
 		if words != "" {
 			row.More = append(row.More, words)
@@ -160,6 +163,16 @@ func (p *measuredPage) row(r *chart.Result) labRow {
 		row.More = append(row.More, "part of: "+r.Whole)
 	}
 	return row
+}
+
+// result is the address of the record of a result; of one inside a record, of its place
+// there.
+func (p *measuredPage) result(r *chart.Result) string {
+	address := p.Record(r.Ref)
+	if r.Inside > 0 {
+		address += fmt.Sprint("#inside-", r.Inside)
+	}
+	return address
 }
 
 // A labGroup is rows of one kind.
@@ -352,7 +365,7 @@ func (p *gridPage) gridRow(row chart.GridRow) gridRow {
 	for _, cell := range row.Cells {
 		var list []gridCell
 		for _, r := range cell {
-			c := gridCell{Text: r.Value.Text, Mark: r.Flag.Mark, Record: p.Record(r.Ref), Strong: r.Flag.Odd, Struck: r.Void()}
+			c := gridCell{Text: r.Value.Text, Mark: r.Flag.Mark, Record: p.result(r), Strong: r.Flag.Odd, Struck: r.Void()}
 			if out.Unit != "" {
 				c.Text = strings.TrimSuffix(c.Text, " "+out.Unit)
 			}
@@ -364,6 +377,12 @@ func (p *gridPage) gridRow(row chart.GridRow) gridRow {
 			}
 			if r.Status != "final" {
 				c.Text += " (" + r.Status + ")"
+			}
+			if r.Inside > 0 {
+				c.Text += " (inside a report)"
+			}
+			if !r.Until.IsZero() {
+				c.Text += " (" + r.On + ")"
 			}
 			list = append(list, c)
 		}

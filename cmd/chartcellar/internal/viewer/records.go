@@ -37,6 +37,7 @@ type recordPage struct {
 	Tab    string         // of the address; "": the card
 	V      *RecordVersion // the one that is shown; nil: none can be
 	Tree   []cardRow      // of the card
+	Twice  bool           // a name stands twice in one of its objects
 	Tests  []link         // of a result that stands: all results of the same test
 	Files  []link         // that the record holds or names
 	Pretty source         // the JSON with line breaks
@@ -145,7 +146,7 @@ func (p *recordPage) rows(list []chart.Branch) []cardRow {
 			row.Anchor = "inside-" + strconv.Itoa(b.Inside)
 		}
 		if b.Link != nil {
-			row.Href, row.Note = p.Link(b.Link), p.Named[b.Link.Type+"/"+b.Link.ID].Title
+			row.Href, row.Note = p.Link(b.Link), p.says(b.Link)
 		}
 		out = append(out, row)
 	}
@@ -157,10 +158,30 @@ func (p *recordPage) Link(l *chart.Link) string {
 	switch {
 	case l.Inside > 0:
 		return p.At("") + "#inside-" + strconv.Itoa(l.Inside)
-	case l.Type != "":
+	case l.Type != "" && chart.Own(l.Base, p.Base):
 		return p.Other(l.Type + "/" + l.ID)
 	}
 	return ""
+}
+
+// named is what the copy has of what a reference names; of what is another server's,
+// nothing: there it is another record.
+func (p *recordPage) named(l *chart.Link) (Named, bool) {
+	if !chart.Own(l.Base, p.Base) {
+		return Named{}, false
+	}
+	n, ok := p.Named[l.Type+"/"+l.ID]
+	return n, ok
+}
+
+// says is what stands beside a reference on a card: what is named, or that it is another
+// server's.
+func (p *recordPage) says(l *chart.Link) string {
+	if other := l.Elsewhere(p.Base); other != "" {
+		return other
+	}
+	n, _ := p.named(l)
+	return n.Title
 }
 
 func (s *Server) serveRecord(r *request) error {
@@ -173,7 +194,7 @@ func (s *Server) serveRecord(r *request) error {
 		if err != nil {
 			return err
 		}
-		p.Tree = p.rows(tree)
+		p.Tree, p.Twice = p.rows(tree), chart.Twice(p.V.Raw)
 		if p.V.N == p.Shown+1 {
 			p.Files = p.files()
 		}
@@ -368,16 +389,18 @@ func (p *recordPage) Wide() string { return p.address("used", url.Values{"wide":
 
 // Called is what a record is called that another names.
 func (p *recordPage) Called(l chart.Link) string {
-	if title := p.Named[l.Type+"/"+l.ID].Title; title != "" {
-		return title
+	if n, _ := p.named(&l); n.Title != "" {
+		return n.Title
 	}
 	return l.Display
 }
 
 // Held says whether the copy holds what a reference names.
 func (p *recordPage) Held(l chart.Link) string {
-	n, ok := p.Named[l.Type+"/"+l.ID]
+	n, ok := p.named(&l)
 	switch {
+	case l.Elsewhere(p.Base) != "":
+		return l.Elsewhere(p.Base)
 	case l.Inside > 0:
 		return "inside this record"
 	case l.Type == "":
@@ -386,8 +409,6 @@ func (p *recordPage) Held(l chart.Link) string {
 		return "no"
 	case n.Removed:
 		return "yes; removed at the EMR"
-	case l.Base != "":
-		return "yes, if " + l.Base + " is this EMR"
 	}
 	return "yes"
 }

@@ -55,7 +55,10 @@ func grown(id, name string, results []*chart.Result, b chart.Birth, most int) pl
 // point is a result as it is drawn.
 func point(p chart.Point) plot.Point {
 	day, _, _ := strings.Cut(p.On, " ")
-	out := plot.Point{At: p.When, Age: p.Age, Y: p.Y, Lower: p.Lower, Low: p.From, High: p.To, On: day, Text: p.Value.Text}
+	if !p.Until.IsZero() {
+		day = p.On // it was over several days
+	}
+	out := plot.Point{At: p.When, Until: p.Until, Age: p.Age, Y: p.Y, Lower: p.Lower, Low: p.From, High: p.To, On: day, Text: p.Value.Text}
 	if p.Flag.Odd {
 		out.Flag = strings.TrimLeft(p.Flag.String(), "▲▼ ")
 	}
