@@ -84,3 +84,42 @@ func TestGivenOfADay(t *testing.T) {
 	_, _, err = rd.GoBack("2026-02-01", time.UTC)
 	is(t, err, store.ErrTooEarly)
 }
+
+// TestNamesGivenOfADay: what is printed and given of an earlier day names, and has inside,
+// nothing that was labelled since: no medicine, no person, no file. With what is labelled it
+// has all.
+func TestNamesGivenOfADay(t *testing.T) {
+	const day = "2026-03-01"
+	things := func(more string) []string {
+		return []string{`{"resourceType":"Medication","id":"m",` + more + `"code":{"text":"Canaryl"}}`,
+			`{"resourceType":"Practitioner","id":"p",` + more + `"name":[{"family":"Canaris"}]}`,
+			`{"resourceType":"Binary","id":"b",` + more + `"contentType":"text/plain","data":"Y2FuYXJ5"}`}
+	}
+	d := newDesk(t, append(things(""), anna, letter("d1", `"contentType":"text/plain","url":"Binary/b"`),
+		`{"resourceType":"MedicationRequest","id":"r","status":"active","intent":"order","subject":{"reference":"Patient/anna"},"medicationReference":{"reference":"Medication/m"},"requester":{"reference":"Practitioner/p"}}`)...)
+	d.pull("main", things(secretLabel)...)
+	for _, with := range []bool{false, true} {
+		choice := patientfile.Choice{Sensitive: with}
+		files, err := d.givenOf(doctor, d.at("anna", day), viewer.Gift{For: "x", Purpose: "y", Choice: choice})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := d.Print(t.Context(), doctor, d.at("anna", day), choice)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		if err := p.Sheet.HTML(&b); err != nil {
+			t.Fatal(err)
+		}
+		for _, one := range []struct{ where, text, has string }{{"print", b.String(), "Canaryl"}, {"index.html", files["index.html"], "Canaryl"},
+			{"records.json", files["records.json"], "Canaryl"}, {"records.json", files["records.json"], "Canaris"}, {"the document", files["documents/0001-2026-02-01.txt"], "canary"}} {
+			if strings.Contains(one.text, one.has) != with {
+				t.Errorf("with what is labelled: %t; %s has %s: %t", with, one.where, one.has, !with)
+			}
+		}
+		if strings.Contains(files["index.html"], "it has a sensitive label") == with {
+			t.Errorf("with what is labelled: %t; index.html says of the document: %t", with, with)
+		}
+	}
+}
