@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -37,6 +38,16 @@ type kept struct {
 	packed chart.Packed
 	mark   store.Mark
 	source string
+	seen   uint64 // the beginning of the mark that the journal has of the patient
+}
+
+// seenAs is the beginning of a mark of the journal; 0 if it is none.
+func seenAs(mark string) uint64 {
+	n, err := strconv.ParseUint(mark[:min(len(mark), 16)], 16, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 type person struct {
@@ -108,9 +119,13 @@ func (r *Room) gather(ctx context.Context, asOf string, before *people) (*people
 			}
 			return !known
 		}
+		markers := make([]*store.Marker, len(found))
+		for i := range markers {
+			markers[i] = r.m.Marker(source)
+		}
 		err = rd.Snap.EachNew(ctx, source, "Patient", len(found), fresh, func(worker int, m store.Mark, id string, raw []byte) error {
 			e := chart.NewEntry(chart.Resource{Type: "Patient", ID: id, Raw: raw})
-			found[worker] = append(found[worker], kept{e.Pack(), m, source})
+			found[worker] = append(found[worker], kept{e.Pack(), m, source, seenAs(markers[worker].Mark(id))})
 			return nil
 		})
 		var damage *store.DamagedError
