@@ -5,7 +5,7 @@
 // stood on a day. A Room answers the pages: it writes the journal line of a view before
 // it shows anything, so that a view that cannot be recorded is not served, and forgets
 // what it has read when the mirror is locked. The package knows no EMR and no schedule,
-// and writes nothing into the mirror but journal lines.
+// and writes nothing into the mirror but journal lines and the seals of patients.
 package charts
 
 import (

@@ -347,7 +347,7 @@ func TestSensitiveRecord(t *testing.T) {
 	if r := d.record("Observation/s", ""); r.Title != "Secret" {
 		t.Errorf("a doctor sees %q", r.Title)
 	}
-	if err := d.m.SealPatient(t.Context(), "main", "anna", "owner", "sent by mistake"); err != nil {
+	if err := d.m.SealPatient(t.Context(), store.SealOrder{Source: "main", Patient: "anna", By: "owner", Reason: "sent by mistake"}); err != nil {
 		t.Fatal(err)
 	}
 	_, err = d.Record(t.Context(), doctor, d.of("Observation/s", ""), "card")
