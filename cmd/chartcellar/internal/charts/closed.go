@@ -24,13 +24,17 @@ func (r *Reading) closedLater(ctx context.Context, typ, id string) bool {
 		return false
 	}
 	now, err := r.now()
-	if err == nil {
-		var v store.Version
-		if v, _, err = now.Last(ctx, r.Key(typ, id)); err == nil {
-			return !v.Deleted && chart.Sensitive(v.Raw)
-		}
+	return err != nil || now.Labelled(ctx, typ, id)
+}
+
+// Labelled reports whether a record is labelled sensitive, also one that the EMR has
+// removed, or may be, since it cannot be read.
+func (r *Reading) Labelled(ctx context.Context, typ, id string) bool {
+	v, _, err := r.Last(ctx, r.Key(typ, id))
+	if err != nil {
+		return !errors.Is(err, store.ErrNotFound)
 	}
-	return !errors.Is(err, store.ErrNotFound) // what cannot be read may be labelled
+	return !v.Deleted && chart.Sensitive(v.Raw)
 }
 
 // now returns the records of the source as they stand now.
@@ -57,11 +61,10 @@ func (r *Reading) closedSince(ctx context.Context, patient string) (*later, erro
 		return nil, err
 	}
 	unread, err := now.Snap.Changed(ctx, r.Snap, r.Source, patient, func(c store.Changed) error {
-		v, _, err := now.Last(ctx, c.Key)
-		if err == nil && !v.Deleted && chart.Sensitive(v.Raw) {
+		if now.Labelled(ctx, c.Type, c.ID) {
 			in.records[c.Type+"/"+c.ID] = true
 		}
-		return err
+		return nil
 	})
 	for typ := range unread {
 		in.types[typ] = true

@@ -123,3 +123,65 @@ func TestNamesGivenOfADay(t *testing.T) {
 		}
 	}
 }
+
+// TestLabelledThenRemoved: what was labelled and then removed at the EMR is not named among
+// what changed, nor in the list of patients of the day before.
+func TestLabelledThenRemoved(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, anna, ben, has("c", "anna", "", "Canary fever", "2020"))
+	d.pull("main", has("c", "anna", secretLabel, "Canary fever", "2020"), strings.Replace(ben, `"id"`, secretLabel+`"id"`, 1))
+	d.pull("main", "Condition/c", "Patient/ben")
+	for _, who := range []viewer.Actor{doctor, staff} {
+		c, err := d.ChartChanges(t.Context(), who, d.at("anna", ""), "2026-03-01")
+		if err != nil || len(c.List)+c.Hidden != 1 || len(c.List) == 1 != who.Sensitive {
+			t.Errorf("%s: what changed: %+v, hidden %d, %v", who.Account, c.List, c.Hidden, err)
+		}
+		p, err := d.Patients(t.Context(), who, viewer.PatientQuery{AsOf: "2026-03-01", Rows: 9})
+		if err != nil || len(p.List)+p.Hidden != 2 || len(p.List) == 2 != who.Sensitive {
+			t.Errorf("%s: patients: %+v, hidden %d, %v", who.Account, p.List, p.Hidden, err)
+		}
+	}
+}
+
+// TestSamePersonClosed: the chart of a patient whose record is labelled does not lead to
+// another record of the same person, which would tell who it is.
+func TestSamePersonClosed(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, strings.Replace(anna, `"id"`, secretLabel+`"id"`, 1),
+		`{"resourceType":"Patient","id":"old","name":[{"family":"Müller-Ötz"}],"link":[{"type":"replaced-by","other":{"reference":"Patient/anna"}}]}`)
+	for _, who := range []viewer.Actor{doctor, staff} {
+		c, err := d.Chart(t.Context(), who, d.at("anna", ""), "summary")
+		if err != nil || len(c.Same) == 1 != who.Sensitive {
+			t.Errorf("%s: %+v, %v", who.Account, c.Same, err)
+		}
+	}
+}
+
+// TestSearchBeforeALabel: what a search has found is not shown any more to who may not see
+// what is labelled, once a later run may have labelled it.
+func TestSearchBeforeALabel(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, anna, has("c", "anna", "", "Canary fever", "2020"))
+	ask := viewer.SearchAsk{Kind: viewer.SearchNotes, Text: "canary"}
+	id := d.start(staff, ask)
+	if res := d.over(staff, id); res.Hits != 1 {
+		t.Fatalf("found: %+v", res)
+	}
+	its := d.start(doctor, ask)
+	d.over(doctor, its)
+	began := d.clock()
+	d.pull("main", has("c", "anna", secretLabel, "Canary fever", "2020"))
+	d.mu.Lock()
+	d.now = began.Add(time.Minute)
+	d.mu.Unlock()
+	var refusal *viewer.Refusal
+	if res, err := d.Search(t.Context(), staff, id, 0, rowsOf); !errors.As(err, &refusal) || !strings.Contains(refusal.Words, "Search again") {
+		t.Errorf("staff: %+v, %v", res, err)
+	}
+	if res, err := d.Search(t.Context(), doctor, its, 0, rowsOf); err != nil || res.Hits != 1 {
+		t.Errorf("a doctor: %+v, %v", res, err)
+	}
+	if res := d.search(staff, ask); res.Hits != 0 || res.Withheld != 1 {
+		t.Errorf("again: %+v", res)
+	}
+}

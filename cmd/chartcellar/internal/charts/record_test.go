@@ -218,6 +218,15 @@ func TestUses(t *testing.T) {
 	if err != nil || !u.Wide || usesText(u) != "Observation/a performer › reference; Observation/b performer › reference; Patient/kim general practitioner › reference" {
 		t.Errorf("of a doctor: %s, wide %v, %v", usesText(u), u.Wide, err)
 	}
+	for _, id := range []string{"anna", "ben", "kim"} { // who saw a patient finds this, too
+		if l := d.seen(doctor, viewer.SeenQuery{Patient: d.Refer("main", "Patient/"+id)}).Lines[1]; l.Code != "search.shown" || l.Note != "where Practitioner/lee is used" {
+			t.Errorf("of %s the journal has %+v", id, l)
+		}
+	}
+	d.shut()
+	if u, err := d.Uses(t.Context(), doctor, d.of("Practitioner/lee", ""), false); err == nil {
+		t.Errorf("shown without a line in the journal: %s", usesText(u))
+	}
 }
 
 // TestUsesStops: where very many name a record, some are shown, and that there are more.

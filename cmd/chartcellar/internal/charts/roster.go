@@ -340,10 +340,25 @@ func (r *Room) closer(ctx context.Context, a viewer.Actor, asOf string) (func(*p
 		return func(p *person) bool { return closed(a, p) }, nil
 	}
 	now, err := r.people(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	then := map[string]*Reading{}
+	for _, source := range r.o.Sources() {
+		if then[source], _, err = r.reading(source, asOf); err != nil {
+			return nil, err
+		}
+	}
 	return func(p *person) bool {
 		i, known := now.at[r.m.Whose(p.source, p.ID)]
-		return closed(a, p) || known && now.list[i].packed.Entry().Sensitive
-	}, err
+		switch {
+		case closed(a, p):
+			return true
+		case known:
+			return now.list[i].packed.Entry().Sensitive
+		}
+		return then[p.source].closedLater(ctx, "Patient", p.ID) // the EMR has removed it since
+	}, nil
 }
 
 func (r *Room) row(p *person, at time.Time) viewer.PatientRow {
@@ -377,6 +392,9 @@ const shownSame = 4
 // same finds other patient records that may be of the same person: those that one of
 // them says replaces the other, and those of the same name and birth date.
 func (r *Room) same(ctx context.Context, a viewer.Actor, source string, e *chart.Entry) (list []viewer.SamePerson, err error) {
+	if e.Withheld { // another record of the same person would tell who it is
+		return nil, nil
+	}
 	p, err := r.people(ctx, "")
 	if err != nil {
 		return nil, err
