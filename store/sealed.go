@@ -62,36 +62,47 @@ type sealNote struct {
 	Reason string `json:"reason"`
 }
 
+// A SealOrder says whose seal is to change, who decides it, and why.
+type SealOrder struct {
+	Source, Patient string
+	By              string // account
+	Reason          string
+	Note            string // of the line in the journal; "": the reason
+}
+
 // SealPatient hides a patient and every record that belongs to the patient from all
 // readers of this mirror, of its second copies and of what is restored from them, at once
-// and also as of any earlier time. by is the account that decides it. It is in the journal
-// first, and durable when SealPatient returns nil; after an error nothing is hidden that was
-// not before. It needs no key.
+// and also as of any earlier time. It is in the journal first, and durable when
+// SealPatient returns nil; after an error nothing is hidden that was not before. It needs
+// no key and waits for nothing.
 //
 // Errors: ErrNoReason; ErrNotFound if the mirror has nothing of the patient; ErrSealed if
 // the patient is sealed; ErrBusy while a run goes on.
-func (m *Mirror) SealPatient(ctx context.Context, source, patient, by, reason string) error {
-	return m.changeSeal(ctx, source, patient, by, reason, VerdictSealed)
+func (m *Mirror) SealPatient(ctx context.Context, o SealOrder) error {
+	return m.changeSeal(ctx, o, VerdictSealed)
 }
 
 // UnsealPatient takes the seal of a patient off: all is shown again. The errors are those
 // of SealPatient, but ErrNotSealed if the patient is not sealed.
-func (m *Mirror) UnsealPatient(ctx context.Context, source, patient, by, reason string) error {
-	return m.changeSeal(ctx, source, patient, by, reason, VerdictUnsealed)
+func (m *Mirror) UnsealPatient(ctx context.Context, o SealOrder) error {
+	return m.changeSeal(ctx, o, VerdictUnsealed)
 }
 
-func (m *Mirror) changeSeal(ctx context.Context, source, patient, by, reason, verdict string) error {
+func (m *Mirror) changeSeal(ctx context.Context, o SealOrder, verdict string) error {
 	if m.ReadOnly() {
 		return ErrReadOnly
 	}
-	if reason = strings.TrimSpace(reason); reason == "" {
+	if o.Reason = strings.TrimSpace(o.Reason); o.Reason == "" {
 		return ErrNoReason
 	}
-	p := m.index.Hasher(source).Patient([]byte(patient))
+	if o.Note == "" {
+		o.Note = o.Reason
+	}
+	p := m.index.Hasher(o.Source).Patient([]byte(o.Patient))
 	if err := m.maySeal(p, verdict); err != nil {
 		return err
 	}
-	r, err := m.Begin(ctx, RunSpec{Source: source, Kind: KindSeal})
+	r, err := m.Begin(ctx, RunSpec{Source: o.Source, Kind: KindSeal})
 	if err != nil {
 		return err
 	}
@@ -99,11 +110,11 @@ func (m *Mirror) changeSeal(ctx context.Context, source, patient, by, reason, ve
 	if err := m.maySeal(p, verdict); err != nil { // somebody may have been faster
 		return err
 	}
-	note, err := json.Marshal(sealNote{patient, reason})
+	note, err := json.Marshal(sealNote{o.Patient, o.Reason})
 	if err != nil {
 		return err
 	}
-	rec := SealRecord{Verdict: verdict, Patient: hex.EncodeToString(p[:]), By: by, At: m.now().UTC()}
+	rec := SealRecord{Verdict: verdict, Patient: hex.EncodeToString(p[:]), By: o.By, At: m.now().UTC()}
 	if rec.Note, err = m.SealText(note); err != nil {
 		return err
 	}
@@ -112,7 +123,7 @@ func (m *Mirror) changeSeal(ctx context.Context, source, patient, by, reason, ve
 		return err
 	}
 	code := map[string]string{VerdictSealed: "patient.seal", VerdictUnsealed: "patient.unseal"}[verdict]
-	err = m.Journal(Event{Code: code, Account: by, Key: Key{Source: source, Type: "Patient"}, Patient: patient, Note: reason})
+	err = m.Journal(Event{Code: code, Account: o.By, Key: Key{Source: o.Source, Type: "Patient"}, Patient: o.Patient, Note: o.Note})
 	if err != nil {
 		return err
 	}

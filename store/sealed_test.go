@@ -278,7 +278,7 @@ func TestSealedFromEveryReader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.m.SealPatient(t.Context(), "emr", "p2", "owner", "sent by mistake"); err != nil {
+	if err := p.m.SealPatient(t.Context(), store.SealOrder{Source: "emr", Patient: "p2", By: "owner", Reason: "sent by mistake"}); err != nil {
 		t.Fatalf("SealPatient = %v", err)
 	}
 	for what, s := range map[string]*store.Snapshot{"now": p.now(t), "a snapshot of before": early, "as of the last pull": asOf(t, p, 3)} {
@@ -299,7 +299,7 @@ func TestSealedFromEveryReader(t *testing.T) {
 			t.Errorf("Hidden(%s) = %d, %v; want %d", typ, n, err, want)
 		}
 	}
-	if err := p.m.UnsealPatient(t.Context(), "emr", "p2", "owner", "it was right"); err != nil {
+	if err := p.m.UnsealPatient(t.Context(), store.SealOrder{Source: "emr", Patient: "p2", By: "owner", Reason: "it was right"}); err != nil {
 		t.Fatalf("UnsealPatient = %v", err)
 	}
 	if got := secretsIn("after", early); !reflect.DeepEqual(got, before) {
@@ -323,7 +323,7 @@ func TestSealMoved(t *testing.T) {
 	p := withSecret(t)
 	p.pull(t, of("Observation", "back", "p2", 1))
 	p.pull(t, of("Observation", "back", "p1", 2))
-	if err := p.m.SealPatient(t.Context(), "emr", "p2", "owner", "sent by mistake"); err != nil {
+	if err := p.m.SealPatient(t.Context(), store.SealOrder{Source: "emr", Patient: "p2", By: "owner", Reason: "sent by mistake"}); err != nil {
 		t.Fatal(err)
 	}
 	s := p.now(t)
@@ -356,7 +356,7 @@ func TestSealStays(t *testing.T) {
 	t.Parallel()
 	p := withSecret(t)
 	before := time.Now().Add(-time.Minute)
-	if err := p.m.SealPatient(t.Context(), "emr", "p2", "dr.a", "  sent by mistake "); err != nil {
+	if err := p.m.SealPatient(t.Context(), store.SealOrder{Source: "emr", Patient: "p2", By: "dr.a", Reason: "  sent by mistake "}); err != nil {
 		t.Fatal(err)
 	}
 	check := func(what string, m *store.Mirror) {
@@ -391,7 +391,7 @@ func TestSealStays(t *testing.T) {
 	}
 	defer looked.Close() // only looked at
 	check("a second copy", looked)
-	if err := looked.SealPatient(t.Context(), "emr", "p1", "owner", "x"); !errors.Is(err, store.ErrReadOnly) {
+	if err := looked.SealPatient(t.Context(), store.SealOrder{Source: "emr", Patient: "p1", By: "owner", Reason: "x"}); !errors.Is(err, store.ErrReadOnly) {
 		t.Errorf("SealPatient of what is only looked at = %v", err)
 	}
 	p.pull(t, of("Observation", "s", "p2", 9), of("Observation", "later", "p2", 1))
@@ -414,7 +414,7 @@ func TestSealRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.m.SealPatient(ctx, "emr", "p2", "owner", "x"); !errors.Is(err, store.ErrBusy) {
+	if err := p.m.SealPatient(ctx, store.SealOrder{Source: "emr", Patient: "p2", By: "owner", Reason: "x"}); !errors.Is(err, store.ErrBusy) {
 		t.Errorf("while a run goes on: %v", err)
 	}
 	run.Abort()
@@ -427,18 +427,18 @@ func TestSealRefused(t *testing.T) {
 		{"an unknown patient", "emr", "p9", "x", store.ErrNotFound},
 		{"a patient of another source", "other", "p2", "x", store.ErrNotFound},
 	} {
-		if err := p.m.SealPatient(ctx, c.source, c.id, "owner", c.reason); !errors.Is(err, c.want) {
+		if err := p.m.SealPatient(ctx, store.SealOrder{Source: c.source, Patient: c.id, By: "owner", Reason: c.reason}); !errors.Is(err, c.want) {
 			t.Errorf("%s: SealPatient = %v, want %v", c.what, err, c.want)
 		}
 	}
-	if err := p.m.UnsealPatient(ctx, "emr", "p2", "owner", "x"); !errors.Is(err, store.ErrNotSealed) {
+	if err := p.m.UnsealPatient(ctx, store.SealOrder{Source: "emr", Patient: "p2", By: "owner", Reason: "x"}); !errors.Is(err, store.ErrNotSealed) {
 		t.Errorf("UnsealPatient of an open patient = %v", err)
 	}
 	p.m.Lock()
-	if err := p.m.SealPatient(ctx, "emr", "p2", "owner", "x"); err != nil {
+	if err := p.m.SealPatient(ctx, store.SealOrder{Source: "emr", Patient: "p2", By: "owner", Reason: "x"}); err != nil {
 		t.Errorf("while the mirror is locked: SealPatient = %v", err)
 	}
-	if err := p.m.SealPatient(ctx, "emr", "p2", "owner", "x"); !errors.Is(err, store.ErrSealed) {
+	if err := p.m.SealPatient(ctx, store.SealOrder{Source: "emr", Patient: "p2", By: "owner", Reason: "x"}); !errors.Is(err, store.ErrSealed) {
 		t.Errorf("twice: SealPatient = %v", err)
 	}
 	if err := p.m.Unlock(p.office); err != nil {
@@ -479,7 +479,7 @@ func TestSealCrash(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		err = m.SealPatient(t.Context(), "emr", "p2", "owner", "sent by mistake")
+		err = m.SealPatient(t.Context(), store.SealOrder{Source: "emr", Patient: "p2", By: "owner", Reason: "sent by mistake"})
 		return errors.Join(err, m.Close())
 	}
 	probe := storetest.New(0, storetest.Fails)
@@ -505,7 +505,7 @@ func TestSealCrash(t *testing.T) {
 				t.Errorf("%s: %v, and then Sealed = %+v, %v", what, err, list, serr)
 			}
 			if len(list) == 0 {
-				if err := p.m.SealPatient(t.Context(), "emr", "p2", "owner", "again"); err != nil {
+				if err := p.m.SealPatient(t.Context(), store.SealOrder{Source: "emr", Patient: "p2", By: "owner", Reason: "again"}); err != nil {
 					t.Errorf("%s: again = %v", what, err)
 				}
 			}
@@ -569,7 +569,7 @@ func TestSealedFromItsGeneration(t *testing.T) {
 			}
 		}
 	}
-	if err := p.m.SealPatient(t.Context(), "emr", "p2", "owner", "sent by mistake"); err != nil {
+	if err := p.m.SealPatient(t.Context(), store.SealOrder{Source: "emr", Patient: "p2", By: "owner", Reason: "sent by mistake"}); err != nil {
 		t.Fatal(err)
 	}
 	later := 0
@@ -591,7 +591,7 @@ func TestSealedFromItsGeneration(t *testing.T) {
 func TestSealLost(t *testing.T) {
 	t.Parallel()
 	p := withSecret(t)
-	if err := p.m.SealPatient(t.Context(), "emr", "p2", "owner", "sent by mistake"); err != nil {
+	if err := p.m.SealPatient(t.Context(), store.SealOrder{Source: "emr", Patient: "p2", By: "owner", Reason: "sent by mistake"}); err != nil {
 		t.Fatal(err)
 	}
 	parts, err := p.m.Parts()

@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -339,11 +340,25 @@ func (m *Mirror) Journal(e Event) error {
 
 // PatientMark is how the lines of the journal name a patient: a keyed hash, the same in all
 // of them.
-func (m *Mirror) PatientMark(source, patient string) string {
+func (m *Mirror) PatientMark(source, patient string) string { return m.Marker(source).Mark(patient) }
+
+// A Marker makes PatientMarks of many patients of one source. It is for one goroutine.
+type Marker struct {
+	mac    hash.Hash
+	source string
+}
+
+// Marker returns the Marker of a source.
+func (m *Mirror) Marker(source string) *Marker {
 	k := index.PatientKey(m.mirrorKey)
-	mac := hmac.New(sha256.New, k[:])
-	io.WriteString(mac, source+"\x00"+patient)
-	return hex.EncodeToString(mac.Sum(nil)[:16])
+	return &Marker{hmac.New(sha256.New, k[:]), source}
+}
+
+// Mark returns the PatientMark of a patient.
+func (k *Marker) Mark(patient string) string {
+	k.mac.Reset()
+	io.WriteString(k.mac, k.source+"\x00"+patient)
+	return hex.EncodeToString(k.mac.Sum(nil)[:16])
 }
 
 // JournalWaiting returns the time of the oldest journal line that is not in a part

@@ -1,5 +1,5 @@
-// Emergency access, its review, and who saw whom, by the keyboard, without JavaScript and
-// on a telephone.
+// Emergency access, its review, who saw whom, and hiding a patient, by the keyboard, without
+// JavaScript and on a telephone.
 export function privacy({ sites, context, watch, look, shot, want, signIn, reach }) {
 	const staff = () => ({ ...sites.practice, name: "the staff", password: "other " + sites.practice.password });
 
@@ -96,5 +96,42 @@ export function privacy({ sites, context, watch, look, shot, want, signIn, reach
 		await plain.close();
 	}
 
-	return { emergencies, whoSaw };
+	// hiding hides a patient by the keyboard, and shows one again without JavaScript.
+	async function hiding() {
+		const site = sites.practice, c = await context(site), page = await c.newPage(), seen = watch(page, site.url);
+		await signIn(page, site);
+		await page.goto("/patients");
+		await page.click("table.people tbody th a >> nth=0");
+		await page.click("text=Hide this patient");
+		await page.waitForURL("**/hide");
+		await look(page, "hide", seen);
+		await page.setViewportSize({ width: 1100, height: 800 });
+		await shot(page, "hide");
+		const at = page.url();
+		await page.evaluate(() => document.querySelector("#reason").removeAttribute("required"));
+		await page.click("main form.stack button");
+		await page.waitForSelector("[role=alert]");
+		await look(page, "hide refused", seen);
+		await page.goto(at);
+		want(await reach(page, "#reason"), "keyboard hide", "the reason cannot be reached");
+		await page.keyboard.type("Belongs to another practice, says their doctor");
+		await page.keyboard.press("Tab");
+		await page.keyboard.press("Enter");
+		await page.waitForURL("**/hidden?done=hide");
+		want((await page.locator("[role=status]").first().innerText()).includes("hidden from everybody"), "/hidden", "it is not said that it was done");
+		await look(page, "/hidden", seen);
+		await page.setViewportSize({ width: 1100, height: 800 });
+		await shot(page, "hidden");
+		await c.close();
+		const plain = await context(site, { javaScriptEnabled: false }), still = await plain.newPage();
+		await signIn(still, site);
+		await still.goto("/settings");
+		await still.click("text=Hidden patients");
+		await still.fill("#reason-1", "It was right");
+		await still.click("article:nth-of-type(2) form button");
+		await still.waitForURL("**/chart/*?done=unhide");
+		await plain.close();
+	}
+
+	return { emergencies, whoSaw, hiding };
 }

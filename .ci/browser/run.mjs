@@ -440,10 +440,10 @@ async function screens() {
 
 const { realWizard, realDemo } = real({ root, work, shots, context, watch, look, shot: shotIn(shots), want, signIn, lock, unlockAndLeave, lastSteps });
 const { awkward, practice117 } = charts({ root, work, shots, context, watch, look, shot: shotIn(shots), want, signIn, reach });
-const { emergencies, whoSaw } = privacy({ sites, context, watch, look, shot, want, signIn, reach });
+const { emergencies, whoSaw, hiding } = privacy({ sites, context, watch, look, shot, want, signIn, reach });
 const only = process.argv.includes("--only") ? process.argv[process.argv.indexOf("--only") + 1].split(",") : [];
 try {
-	for (const [name, step] of Object.entries({ realWizard, realDemo, awkward, practice117, wizard, practicePages, keyboard, emergencies, whoSaw, aRun, copies, lockAndBack, noScript, print, screens })) {
+	for (const [name, step] of Object.entries({ realWizard, realDemo, awkward, practice117, wizard, practicePages, keyboard, emergencies, whoSaw, hiding, aRun, copies, lockAndBack, noScript, print, screens })) {
 		if (only.length && !only.includes(name)) continue;
 		const t = Date.now();
 		try { await step(); } catch (e) { say(name, e.message.split("\n").slice(0, 4).join(" | ")); }

@@ -110,7 +110,7 @@ func madeSheet(m *store.Mirror, of string) (d patientfile.Downtime, err error) {
 			}
 			defer r.Close() // read only
 			d, err = patientfile.ReadDowntime(io.NewSectionReader(r, 0, r.Size))
-			d.Without(func(emr, patient string) bool {
+			d.Without("sealed", func(emr, patient string) bool {
 				return slices.ContainsFunc(list, func(s store.Seal) bool { return s.Source == emr && s.Patient == patient })
 			})
 			return d, err

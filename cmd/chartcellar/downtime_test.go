@@ -8,6 +8,7 @@ import (
 
 	"chartcellar/cmd/chartcellar/internal/viewer"
 	"chartcellar/fhirsync/schedule"
+	"chartcellar/store"
 	"chartcellar/store/journal"
 )
 
@@ -94,7 +95,7 @@ func TestDowntimePages(t *testing.T) {
 		if err != nil || page.Sheet == nil || len(page.Sheet.Patients) != 2 || page.List != "pat-1\npat-2\n" || page.ListAt.IsZero() {
 			t.Errorf("%+v, %v", page, err)
 		}
-		if err := i.d.m.SealPatient(ctx, page.Sheet.Patients[0].EMR, "pat-1", "owner", "sent by mistake"); err != nil {
+		if err := i.d.m.SealPatient(ctx, store.SealOrder{Source: page.Sheet.Patients[0].EMR, Patient: "pat-1", By: "owner", Reason: "sent by mistake"}); err != nil {
 			t.Fatal(err)
 		}
 		page, err = o.Downtime(ctx, doctor)

@@ -14,7 +14,7 @@ import (
 var _ viewer.Downtimes = (*office)(nil)
 
 // Downtime implements viewer.Downtimes.
-func (o *office) Downtime(_ context.Context, a viewer.Actor) (out viewer.Downtime, err error) {
+func (o *office) Downtime(ctx context.Context, a viewer.Actor) (out viewer.Downtime, err error) {
 	if o.m.Locked() {
 		return out, viewer.ErrLocked
 	}
@@ -23,7 +23,12 @@ func (o *office) Downtime(_ context.Context, a viewer.Actor) (out viewer.Downtim
 		return out, locked(err)
 	}
 	if err == nil {
-		out.Sheet = &d
+		if out.Sheet = &d; !a.Sensitive {
+			err = charts.WithoutLabelled(ctx, o.m, &d)
+		}
+		if err != nil {
+			return viewer.Downtime{}, locked(err)
+		}
 	}
 	if err := journalSheet(o.m, store.Event{Code: "downtime.view", Account: a.Account, Note: charts.Note(a)}, &d); err != nil {
 		return viewer.Downtime{}, err

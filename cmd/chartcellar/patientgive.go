@@ -151,6 +151,9 @@ func (e *env) give(ctx context.Context, kind, who, file string, o giveOptions) e
 // is sensitive is in it (P151, P153).
 func (r *reading) given(kind, patient, account string, o giveOptions) error {
 	note := []string{kind, "for: " + chart.CleanLine(o.whom), "purpose: " + chart.CleanLine(o.purpose)}
+	if o.asOf != "" {
+		note = append(note, "as of "+o.asOf)
+	}
 	if o.choice.Sensitive {
 		note = append(note, "with what is labelled sensitive")
 	}

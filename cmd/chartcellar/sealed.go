@@ -79,7 +79,7 @@ func (e *env) seal(ctx context.Context, who string, o sealOptions) error {
 		for _, more := range unread {
 			n += more
 		}
-		if err := r.M.SealPatient(ctx, r.Source, id, "owner", o.reason); err != nil {
+		if err := r.M.SealPatient(ctx, store.SealOrder{Source: r.Source, Patient: id, By: "owner", Reason: o.reason}); err != nil {
 			return err
 		}
 		e.printf("Patient/%s is sealed: %s no longer shown to anybody. Not one byte was removed.\n", id, several(n, "record is", "records are"))
@@ -91,7 +91,7 @@ func (e *env) seal(ctx context.Context, who string, o sealOptions) error {
 func (e *env) unseal(ctx context.Context, who string, o sealOptions) error {
 	return e.sealing(ctx, o, func(ctx context.Context, r *reading) error {
 		id := strings.TrimPrefix(who, "Patient/")
-		err := r.M.UnsealPatient(ctx, r.Source, id, "owner", o.reason)
+		err := r.M.UnsealPatient(ctx, store.SealOrder{Source: r.Source, Patient: id, By: "owner", Reason: o.reason})
 		if errors.Is(err, store.ErrNotSealed) {
 			return usage("this patient is not sealed; see: chartcellar patients sealed")
 		}

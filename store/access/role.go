@@ -66,6 +66,7 @@ const (
 	HandOver         Capability = "hand over"           // start and approve a hand-over
 	PrepareHandOver  Capability = "prepare hand-over"   // without opening a file of it
 	DecideHeld       Capability = "decide held"         // accept or reject a mass change
+	HidePatients     Capability = "hide patients"       // who was sent by mistake, from everybody; and show them again
 	SeeAccessLog     Capability = "see access log"      // who looked at whom
 	SeeOwnAccessLog  Capability = "see own access log"  // what I looked at
 	SeeSystemLog     Capability = "see system log"      // events of the system, patients hidden
@@ -78,7 +79,7 @@ const (
 func Capabilities() []Capability {
 	return []Capability{SeeStatus, SeeReports, SeeCharts, SeeSensitive, PrintCharts, Export,
 		RunBackups, EditSchedule, ManageCopies, AnswerForCopies, TryRestore, ManageConnection, ManageSettings, ManageAccounts,
-		ManageITAccounts, ManageKeys, HandOver, PrepareHandOver, DecideHeld, SeeAccessLog,
+		ManageITAccounts, ManageKeys, HandOver, PrepareHandOver, DecideHeld, HidePatients, SeeAccessLog,
 		SeeOwnAccessLog, SeeSystemLog, EmergencyAccess, ReviewEmergency, ChangePassword}
 }
 
@@ -99,7 +100,7 @@ func Can(r Role, g Grants, c Capability) bool {
 		return charts
 	case AnswerForCopies:
 		return r == Owner || r == Manager
-	case SeeSensitive, Export, HandOver, DecideHeld, SeeAccessLog, ReviewEmergency, TryRestore:
+	case SeeSensitive, Export, HandOver, DecideHeld, HidePatients, SeeAccessLog, ReviewEmergency, TryRestore:
 		return r == Owner || r == Doctor
 	case PrintCharts:
 		return r == Owner || r == Doctor || charts && g&GrantPrint != 0
@@ -114,10 +115,11 @@ func Can(r Role, g Grants, c Capability) bool {
 }
 
 // NeedsStepUp reports whether a capability needs a password given within the
-// last StepUpTime: what opens the door for somebody else, or takes records out.
+// last StepUpTime: what opens the door for somebody else, takes records out, or hides them
+// from everybody.
 func NeedsStepUp(c Capability) bool {
 	switch c {
-	case Export, HandOver, ManageAccounts, ManageITAccounts, ManageKeys:
+	case Export, HandOver, HidePatients, ManageAccounts, ManageITAccounts, ManageKeys:
 		return true
 	}
 	return false

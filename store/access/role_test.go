@@ -31,6 +31,7 @@ func TestCan(t *testing.T) {
 		hand over            yes yes -   -   -   -   -   -
 		prepare hand-over    yes yes yes yes yes -   -   yes
 		decide held          yes yes -   -   -   -   -   -
+		hide patients        yes yes -   -   -   -   -   -
 		see access log       yes yes -   -   -   -   -   -
 		see own access log   yes yes yes yes yes yes yes yes
 		see system log       yes yes yes yes yes -   -   yes
@@ -117,7 +118,7 @@ func TestMayManage(t *testing.T) {
 
 func TestNeedsStepUp(t *testing.T) {
 	for _, c := range []access.Capability{access.Export, access.HandOver, access.ManageKeys,
-		access.ManageAccounts, access.ManageITAccounts} {
+		access.ManageAccounts, access.ManageITAccounts, access.HidePatients} {
 		if !access.NeedsStepUp(c) {
 			t.Errorf("%s needs no step-up", c)
 		}

@@ -177,8 +177,16 @@ func labelOf(n *node) Label {
 	return l
 }
 
+// A LaterFinder finds records as they stood on a day, and knows which of them are closed
+// though their bytes do not say so, since they were labelled later.
+type LaterFinder interface {
+	Finder
+	// ClosedLater reports whether a record that Find found is closed.
+	ClosedLater(typ, id string) bool
+}
+
 // Open returns a Finder that finds what f finds, but for records that are labelled
-// sensitive; nil for nil.
+// sensitive, and for those that f, if it is a LaterFinder, says are closed; nil for nil.
 func Open(f Finder) Finder {
 	if f == nil {
 		return nil
@@ -191,10 +199,13 @@ type openFinder struct{ Finder }
 // Find implements Finder.
 func (f openFinder) Find(typ, id string) ([]byte, bool) {
 	raw, ok := f.Finder.Find(typ, id)
-	if ok && Sensitive(raw) {
+	if !ok || Sensitive(raw) {
 		return nil, false
 	}
-	return raw, ok
+	if later, knows := f.Finder.(LaterFinder); knows && later.ClosedLater(typ, id) {
+		return nil, false
+	}
+	return raw, true
 }
 
 // Withheld says how many records are in the copy and not shown to who looks.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"chartcellar/cmd/chartcellar/internal/viewer"
+	"chartcellar/store"
 )
 
 func visit(id, patient, status, day, more string) string {
@@ -161,7 +162,7 @@ func TestRosterTakesOver(t *testing.T) {
 	if err != nil || len(old.List) != 3 || old.List[0].ID != "anna" || old.List[2].Name != "Stone, Ben" {
 		t.Errorf("as of the first day: %v, %v", old.List, err)
 	}
-	if err := d.m.SealPatient(t.Context(), "main", "anna", "owner", "sent by mistake"); err != nil {
+	if err := d.m.SealPatient(t.Context(), store.SealOrder{Source: "main", Patient: "anna", By: "owner", Reason: "sent by mistake"}); err != nil {
 		t.Fatal(err)
 	}
 	want = []string{"ben Aaron, Ben", "new Nobel", "sealed "}

@@ -5,7 +5,7 @@
 // stood on a day. A Room answers the pages: it writes the journal line of a view before
 // it shows anything, so that a view that cannot be recorded is not served, and forgets
 // what it has read when the mirror is locked. The package knows no EMR and no schedule,
-// and writes nothing into the mirror but journal lines.
+// and writes nothing into the mirror but journal lines and the seals of patients.
 package charts
 
 import (
@@ -80,7 +80,7 @@ func (r *Reading) Last(ctx context.Context, k store.Key) (v store.Version, remov
 }
 
 // Finder returns what looks up the records that others refer to; one that cannot be
-// read is not found.
+// read is not found. It is a chart.LaterFinder.
 func (r *Reading) Finder(ctx context.Context) chart.Finder { return finder{ctx, r} }
 
 type finder struct {
@@ -96,6 +96,9 @@ func (f finder) Find(typ, id string) ([]byte, bool) {
 
 // Base implements chart.Finder.
 func (f finder) Base() string { return f.r.Base }
+
+// ClosedLater implements chart.LaterFinder.
+func (f finder) ClosedLater(typ, id string) bool { return f.r.closedLater(f.ctx, typ, id) }
 
 // Given returns which types the EMR was asked for or ever gave.
 func (r *Reading) Given() (func(string) bool, error) {
@@ -143,7 +146,7 @@ func (r *Reading) Build(ctx context.Context, id string, o chart.Options) (c *cha
 	if o.Gaps, err = r.Gaps(); err != nil {
 		return nil, false, err
 	}
-	a, since := viewer.Actor{Sensitive: o.Sensitive}, map[string]bool{}
+	a, since := viewer.Actor{Sensitive: o.Sensitive}, &later{}
 	if o.Names = names(ctx, a, r); !o.Sensitive {
 		if since, err = r.closedSince(ctx, id); err != nil {
 			return nil, false, err
@@ -159,10 +162,10 @@ func (r *Reading) Build(ctx context.Context, id string, o chart.Options) (c *cha
 		return nil, false, err
 	}
 	if removed {
-		b.Add(chart.Resource{Type: "Patient", ID: id, Raw: last.Raw, Closed: since["Patient/"+id]})
+		b.Add(chart.Resource{Type: "Patient", ID: id, Raw: last.Raw, Closed: since.closed("Patient", id)})
 	}
 	unread, err := r.Snap.ReadableParallel(ctx, store.PatientRecords{Source: r.Source, Patient: id}, len(builders), func(i int, rec store.Version) error {
-		builders[i].Add(chart.Resource{Type: rec.Type, ID: rec.ID, Raw: rec.Raw, Closed: since[rec.Type+"/"+rec.ID]})
+		builders[i].Add(chart.Resource{Type: rec.Type, ID: rec.ID, Raw: rec.Raw, Closed: since.closed(rec.Type, rec.ID)})
 		return nil
 	})
 	if err != nil {

@@ -15,20 +15,26 @@ import (
 // closed reports whether a record, of these bytes, is labelled sensitive in them or now, and
 // who asks may not see that.
 func (r *Reading) closed(ctx context.Context, a viewer.Actor, typ, id string, raw []byte) bool {
-	switch {
-	case withheld(a, raw):
-		return true
-	case a.Sensitive || !r.Back:
+	return withheld(a, raw) || !a.Sensitive && r.closedLater(ctx, typ, id)
+}
+
+// closedLater reports whether a record of an earlier day is labelled sensitive now.
+func (r *Reading) closedLater(ctx context.Context, typ, id string) bool {
+	if !r.Back {
 		return false
 	}
 	now, err := r.now()
-	if err == nil {
-		var v store.Version
-		if v, _, err = now.Last(ctx, r.Key(typ, id)); err == nil {
-			return !v.Deleted && chart.Sensitive(v.Raw)
-		}
+	return err != nil || now.Labelled(ctx, typ, id)
+}
+
+// Labelled reports whether a record is labelled sensitive, also one that the EMR has
+// removed, or may be, since it cannot be read.
+func (r *Reading) Labelled(ctx context.Context, typ, id string) bool {
+	v, _, err := r.Last(ctx, r.Key(typ, id))
+	if err != nil {
+		return !errors.Is(err, store.ErrNotFound)
 	}
-	return !errors.Is(err, store.ErrNotFound) // what cannot be read may be labelled
+	return !v.Deleted && chart.Sensitive(v.Raw)
 }
 
 // now returns the records of the source as they stand now.
@@ -37,10 +43,16 @@ func (r *Reading) now() (*Reading, error) {
 	return &Reading{M: r.M, Snap: snap, Source: r.Source, Base: r.Base}, err
 }
 
-// closedSince returns the records of a patient, Type/id, that were labelled sensitive after
-// the day of the reading.
-func (r *Reading) closedSince(ctx context.Context, patient string) (map[string]bool, error) {
-	in := map[string]bool{}
+// A later is what of a patient was labelled sensitive after a day: records, as Type/id, and
+// types of which not every record can be read now, so that each may be.
+type later struct{ records, types map[string]bool }
+
+// closed reports whether a record is one of them.
+func (l *later) closed(typ, id string) bool { return l.records[typ+"/"+id] || l.types[typ] }
+
+// closedSince returns what of a patient was labelled sensitive after the day of the reading.
+func (r *Reading) closedSince(ctx context.Context, patient string) (*later, error) {
+	in := &later{map[string]bool{}, map[string]bool{}}
 	if !r.Back {
 		return in, nil
 	}
@@ -48,32 +60,22 @@ func (r *Reading) closedSince(ctx context.Context, patient string) (map[string]b
 	if err != nil {
 		return nil, err
 	}
-	_, err = now.Snap.Changed(ctx, r.Snap, r.Source, patient, func(c store.Changed) error {
-		v, _, err := now.Last(ctx, c.Key)
-		if err == nil && !v.Deleted && chart.Sensitive(v.Raw) {
-			in[c.Type+"/"+c.ID] = true
+	unread, err := now.Snap.Changed(ctx, r.Snap, r.Source, patient, func(c store.Changed) error {
+		if now.Labelled(ctx, c.Type, c.ID) {
+			in.records[c.Type+"/"+c.ID] = true
 		}
-		return err
+		return nil
 	})
+	for typ := range unread {
+		in.types[typ] = true
+	}
 	return in, err
 }
 
 // names finds what records refer to, as far as it is for who asks.
 func names(ctx context.Context, a viewer.Actor, rd *Reading) chart.Finder {
-	return closedFinder{finder{ctx, rd}, a}
-}
-
-// A closedFinder finds no record that is not for who asks.
-type closedFinder struct {
-	finder
-	a viewer.Actor
-}
-
-// Find implements chart.Finder.
-func (f closedFinder) Find(typ, id string) ([]byte, bool) {
-	raw, ok := f.finder.Find(typ, id)
-	if ok && f.r.closed(f.ctx, f.a, typ, id, raw) {
-		return nil, false
+	if a.Sensitive {
+		return rd.Finder(ctx)
 	}
-	return raw, ok
+	return chart.Open(rd.Finder(ctx))
 }

@@ -84,3 +84,104 @@ func TestGivenOfADay(t *testing.T) {
 	_, _, err = rd.GoBack("2026-02-01", time.UTC)
 	is(t, err, store.ErrTooEarly)
 }
+
+// TestNamesGivenOfADay: what is printed and given of an earlier day names, and has inside,
+// nothing that was labelled since: no medicine, no person, no file. With what is labelled it
+// has all.
+func TestNamesGivenOfADay(t *testing.T) {
+	const day = "2026-03-01"
+	things := func(more string) []string {
+		return []string{`{"resourceType":"Medication","id":"m",` + more + `"code":{"text":"Canaryl"}}`,
+			`{"resourceType":"Practitioner","id":"p",` + more + `"name":[{"family":"Canaris"}]}`,
+			`{"resourceType":"Binary","id":"b",` + more + `"contentType":"text/plain","data":"Y2FuYXJ5"}`}
+	}
+	d := newDesk(t, append(things(""), anna, letter("d1", `"contentType":"text/plain","url":"Binary/b"`),
+		`{"resourceType":"MedicationRequest","id":"r","status":"active","intent":"order","subject":{"reference":"Patient/anna"},"medicationReference":{"reference":"Medication/m"},"requester":{"reference":"Practitioner/p"}}`)...)
+	d.pull("main", things(secretLabel)...)
+	for _, with := range []bool{false, true} {
+		choice := patientfile.Choice{Sensitive: with}
+		files, err := d.givenOf(doctor, d.at("anna", day), viewer.Gift{For: "x", Purpose: "y", Choice: choice})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := d.Print(t.Context(), doctor, d.at("anna", day), choice)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		if err := p.Sheet.HTML(&b); err != nil {
+			t.Fatal(err)
+		}
+		for _, one := range []struct{ where, text, has string }{{"print", b.String(), "Canaryl"}, {"index.html", files["index.html"], "Canaryl"},
+			{"records.json", files["records.json"], "Canaryl"}, {"records.json", files["records.json"], "Canaris"}, {"the document", files["documents/0001-2026-02-01.txt"], "canary"}} {
+			if strings.Contains(one.text, one.has) != with {
+				t.Errorf("with what is labelled: %t; %s has %s: %t", with, one.where, one.has, !with)
+			}
+		}
+		if strings.Contains(files["index.html"], "it has a sensitive label") == with {
+			t.Errorf("with what is labelled: %t; index.html says of the document: %t", with, with)
+		}
+	}
+}
+
+// TestLabelledThenRemoved: what was labelled and then removed at the EMR is not named among
+// what changed, nor in the list of patients of the day before.
+func TestLabelledThenRemoved(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, anna, ben, has("c", "anna", "", "Canary fever", "2020"))
+	d.pull("main", has("c", "anna", secretLabel, "Canary fever", "2020"), strings.Replace(ben, `"id"`, secretLabel+`"id"`, 1))
+	d.pull("main", "Condition/c", "Patient/ben")
+	for _, who := range []viewer.Actor{doctor, staff} {
+		c, err := d.ChartChanges(t.Context(), who, d.at("anna", ""), "2026-03-01")
+		if err != nil || len(c.List)+c.Hidden != 1 || len(c.List) == 1 != who.Sensitive {
+			t.Errorf("%s: what changed: %+v, hidden %d, %v", who.Account, c.List, c.Hidden, err)
+		}
+		p, err := d.Patients(t.Context(), who, viewer.PatientQuery{AsOf: "2026-03-01", Rows: 9})
+		if err != nil || len(p.List)+p.Hidden != 2 || len(p.List) == 2 != who.Sensitive {
+			t.Errorf("%s: patients: %+v, hidden %d, %v", who.Account, p.List, p.Hidden, err)
+		}
+	}
+}
+
+// TestSamePersonClosed: the chart of a patient whose record is labelled does not lead to
+// another record of the same person, which would tell who it is.
+func TestSamePersonClosed(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, strings.Replace(anna, `"id"`, secretLabel+`"id"`, 1),
+		`{"resourceType":"Patient","id":"old","name":[{"family":"Müller-Ötz"}],"link":[{"type":"replaced-by","other":{"reference":"Patient/anna"}}]}`)
+	for _, who := range []viewer.Actor{doctor, staff} {
+		c, err := d.Chart(t.Context(), who, d.at("anna", ""), "summary")
+		if err != nil || len(c.Same) == 1 != who.Sensitive {
+			t.Errorf("%s: %+v, %v", who.Account, c.Same, err)
+		}
+	}
+}
+
+// TestSearchBeforeALabel: what a search has found is not shown any more to who may not see
+// what is labelled, once a later run may have labelled it.
+func TestSearchBeforeALabel(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, anna, has("c", "anna", "", "Canary fever", "2020"))
+	ask := viewer.SearchAsk{Kind: viewer.SearchNotes, Text: "canary"}
+	id := d.start(staff, ask)
+	if res := d.over(staff, id); res.Hits != 1 {
+		t.Fatalf("found: %+v", res)
+	}
+	its := d.start(doctor, ask)
+	d.over(doctor, its)
+	began := d.clock()
+	d.pull("main", has("c", "anna", secretLabel, "Canary fever", "2020"))
+	d.mu.Lock()
+	d.now = began.Add(time.Minute)
+	d.mu.Unlock()
+	var refusal *viewer.Refusal
+	if res, err := d.Search(t.Context(), staff, id, 0, rowsOf); !errors.As(err, &refusal) || !strings.Contains(refusal.Words, "Search again") {
+		t.Errorf("staff: %+v, %v", res, err)
+	}
+	if res, err := d.Search(t.Context(), doctor, its, 0, rowsOf); err != nil || res.Hits != 1 {
+		t.Errorf("a doctor: %+v, %v", res, err)
+	}
+	if res := d.search(staff, ask); res.Hits != 0 || res.Withheld != 1 {
+		t.Errorf("again: %+v", res)
+	}
+}

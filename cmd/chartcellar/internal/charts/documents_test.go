@@ -338,7 +338,7 @@ func TestBinary(t *testing.T) {
 			}
 		}
 	}
-	if err := d.m.SealPatient(t.Context(), "main", "anna", "owner", "sent by mistake"); err != nil {
+	if err := d.m.SealPatient(t.Context(), store.SealOrder{Source: "main", Patient: "anna", By: "owner", Reason: "sent by mistake"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range []string{"old", "b1", "b2"} {
@@ -357,7 +357,7 @@ func TestBinary(t *testing.T) {
 // shown or given.
 func TestDocumentsOfASealedPatient(t *testing.T) {
 	d, _ := papers(t, 100)
-	if err := d.m.SealPatient(t.Context(), "main", "anna", "owner", "given by mistake"); err != nil {
+	if err := d.m.SealPatient(t.Context(), store.SealOrder{Source: "main", Patient: "anna", By: "owner", Reason: "given by mistake"}); err != nil {
 		t.Fatal(err)
 	}
 	_, err := d.Documents(t.Context(), doctor, d.at("anna", ""))

@@ -158,7 +158,8 @@ func (o *DowntimeOptions) listed(ctx context.Context, d *patientfile.Downtime) (
 	exact, found := make([][]wanted, len(lines)), make([][]wanted, len(lines))
 	for _, r := range o.Readings {
 		err := r.EachPatient(ctx, func(en *chart.Entry) bool {
-			return slices.ContainsFunc(lines, func(l ListLine) bool { return l.fits(en) })
+			// A list is no way to find out who is labelled.
+			return !en.Sensitive && slices.ContainsFunc(lines, func(l ListLine) bool { return l.fits(en) })
 		},
 			func(en chart.Entry) {
 				for i := range lines {
@@ -175,19 +176,22 @@ func (o *DowntimeOptions) listed(ctx context.Context, d *patientfile.Downtime) (
 		}
 		d.Notes = append(d.Notes, damaged(err, "patients")...)
 	}
-	clear := 0
+	clear, none := 0, 0
 	for i, l := range lines {
 		if len(exact[i]) > 0 { // a number says more than a name
 			found[i] = exact[i]
 		}
 		switch n := len(found[i]); {
 		case n == 0:
-			d.Notes = append(d.Notes, "NOT FOUND in the copy: "+l.text)
+			d.Notes, none = append(d.Notes, "NOT FOUND in the copy: "+l.text), none+1
 		case several(found[i]):
 			d.Notes = append(d.Notes, fmt.Sprintf("NOT CLEAR, %d patients fit: %s", n, l.text))
 		default:
 			list, clear = append(list, found[i]...), clear+1
 		}
+	}
+	if none > 0 {
+		d.Notes = append(d.Notes, "A patient whose whole record has a sensitive label is not looked for in a list.")
 	}
 	d.From = patientfile.FromList
 	d.Why = fmt.Sprintf("The copy has no appointments of the next %d days. It names the patients of the list that the practice gave on %s: %d of %d lines were found.",
@@ -270,6 +274,19 @@ func (o *DowntimeOptions) blocks(ctx context.Context, d *patientfile.Downtime, l
 	if unknown > 0 {
 		d.Notes = append(d.Notes, fmt.Sprintf("%d patients are named by appointments or visits, and the copy has no record of them.", unknown))
 	}
+	return nil
+}
+
+// WithoutLabelled takes off a sheet who was labelled sensitive as a whole since it was made:
+// it is for those who may not see that.
+func WithoutLabelled(ctx context.Context, m *store.Mirror, d *patientfile.Downtime) error {
+	snap, err := m.Now()
+	if err != nil {
+		return err
+	}
+	d.Without("labelled sensitive", func(emr, patient string) bool {
+		return (&Reading{M: m, Snap: snap, Source: emr}).Labelled(ctx, "Patient", patient)
+	})
 	return nil
 }
 

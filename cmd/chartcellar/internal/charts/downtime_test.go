@@ -132,3 +132,25 @@ func TestDowntimeOfVisits(t *testing.T) {
 		t.Errorf("of nobody: %q", sheet.Lines())
 	}
 }
+
+// TestDowntimeTellsNoLabel: a list finds nobody whose whole record is labelled, so that it
+// tells nobody who is; and who was labelled since a sheet was made is taken off it for
+// those who may not see that.
+func TestDowntimeTellsNoLabel(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, anna, strings.Replace(ben, `"id"`, secretLabel+`"id"`, 1))
+	sheet := d.downtime("Stone; Ben\nPatient/ben\nMuller-Otz\nNobody Else\n")
+	all := strings.Join(sheet.Lines(), "\n")
+	for _, w := range []string{"NOT FOUND in the copy: Stone Ben", "NOT FOUND in the copy: ben", "NOT FOUND in the copy: Nobody Else", "1 of 4 lines", "is not looked for in a list"} {
+		if !strings.Contains(all, w) {
+			t.Errorf("it does not say %q:\n%s", w, all)
+		}
+	}
+	if got := names(sheet); !slices.Equal(got, []string{"Müller-Ötz, Anna"}) || strings.Contains(all, "1 patients whose") {
+		t.Errorf("%q\n%s", got, all)
+	}
+	d.pull("main", strings.Replace(anna, `"id"`, secretLabel+`"id"`, 1))
+	if err := charts.WithoutLabelled(t.Context(), d.m, &sheet); err != nil || len(sheet.Patients) != 0 || !strings.Contains(strings.Join(sheet.Notes, "\n"), "1 patient was labelled sensitive and taken off it") {
+		t.Errorf("labelled since: %q, %q, %v", names(sheet), sheet.Notes, err)
+	}
+}

@@ -57,7 +57,7 @@ func (g *given) Each(ctx context.Context, fn func(chart.Resource) error) (map[st
 		return nil, err
 	}
 	unread, removed, err := g.r.Each(ctx, g.id, func(r chart.Resource) error {
-		r.Closed = since[r.Ref()]
+		r.Closed = since.closed(r.Type, r.ID)
 		if g.only != nil && !slices.Contains(g.only, r.Type) {
 			return nil
 		}

@@ -28,9 +28,14 @@ const (
 // given is a package as it was given, by the names of its files.
 func (d *desk) given(a viewer.Actor, id string, g viewer.Gift) (files map[string]string, err error) {
 	d.t.Helper()
+	return d.givenOf(a, d.at(id, ""), g)
+}
+
+func (d *desk) givenOf(a viewer.Actor, p viewer.Place, g viewer.Gift) (files map[string]string, err error) {
+	d.t.Helper()
 	t := d.t.(*testing.T)
 	var b bytes.Buffer
-	if err := d.Give(t.Context(), a, d.at(id, ""), g, &b); err != nil {
+	if err := d.Give(t.Context(), a, p, g, &b); err != nil {
 		if b.Len() > 0 {
 			t.Errorf("%d bytes were written before the error %v", b.Len(), err)
 		}

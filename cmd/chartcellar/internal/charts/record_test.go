@@ -218,6 +218,15 @@ func TestUses(t *testing.T) {
 	if err != nil || !u.Wide || usesText(u) != "Observation/a performer › reference; Observation/b performer › reference; Patient/kim general practitioner › reference" {
 		t.Errorf("of a doctor: %s, wide %v, %v", usesText(u), u.Wide, err)
 	}
+	for _, id := range []string{"anna", "ben", "kim"} { // who saw a patient finds this, too
+		if l := d.seen(doctor, viewer.SeenQuery{Patient: d.Refer("main", "Patient/"+id)}).Lines[1]; l.Code != "search.shown" || l.Note != "where Practitioner/lee is used" {
+			t.Errorf("of %s the journal has %+v", id, l)
+		}
+	}
+	d.shut()
+	if u, err := d.Uses(t.Context(), doctor, d.of("Practitioner/lee", ""), false); err == nil {
+		t.Errorf("shown without a line in the journal: %s", usesText(u))
+	}
 }
 
 // TestUsesStops: where very many name a record, some are shown, and that there are more.
@@ -347,7 +356,7 @@ func TestSensitiveRecord(t *testing.T) {
 	if r := d.record("Observation/s", ""); r.Title != "Secret" {
 		t.Errorf("a doctor sees %q", r.Title)
 	}
-	if err := d.m.SealPatient(t.Context(), "main", "anna", "owner", "sent by mistake"); err != nil {
+	if err := d.m.SealPatient(t.Context(), store.SealOrder{Source: "main", Patient: "anna", By: "owner", Reason: "sent by mistake"}); err != nil {
 		t.Fatal(err)
 	}
 	_, err = d.Record(t.Context(), doctor, d.of("Observation/s", ""), "card")

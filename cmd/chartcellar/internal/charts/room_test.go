@@ -331,7 +331,7 @@ func TestSealedPatient(t *testing.T) {
 	if _, err := d.Chart(t.Context(), doctor, d.at("ben", ""), "summary"); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.m.SealPatient(t.Context(), "main", "ben", "owner", "sent by mistake"); err != nil {
+	if err := d.m.SealPatient(t.Context(), store.SealOrder{Source: "main", Patient: "ben", By: "owner", Reason: "sent by mistake"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, asOf := range []string{"", "2026-03-01"} {
@@ -342,7 +342,7 @@ func TestSealedPatient(t *testing.T) {
 			t.Errorf("as of %q: %+v, %v", asOf, p, err)
 		}
 	}
-	if err := d.m.UnsealPatient(t.Context(), "main", "ben", "owner", "it was right"); err != nil {
+	if err := d.m.UnsealPatient(t.Context(), store.SealOrder{Source: "main", Patient: "ben", By: "owner", Reason: "it was right"}); err != nil {
 		t.Fatal(err)
 	}
 	if c, err := d.Chart(t.Context(), doctor, d.at("ben", ""), "summary"); err != nil || c.Banner.ID != "ben" {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -37,6 +38,16 @@ type kept struct {
 	packed chart.Packed
 	mark   store.Mark
 	source string
+	seen   uint64 // the beginning of the mark that the journal has of the patient
+}
+
+// seenAs is the beginning of a mark of the journal; 0 if it is none.
+func seenAs(mark string) uint64 {
+	n, err := strconv.ParseUint(mark[:min(len(mark), 16)], 16, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 type person struct {
@@ -108,9 +119,13 @@ func (r *Room) gather(ctx context.Context, asOf string, before *people) (*people
 			}
 			return !known
 		}
+		markers := make([]*store.Marker, len(found))
+		for i := range markers {
+			markers[i] = r.m.Marker(source)
+		}
 		err = rd.Snap.EachNew(ctx, source, "Patient", len(found), fresh, func(worker int, m store.Mark, id string, raw []byte) error {
 			e := chart.NewEntry(chart.Resource{Type: "Patient", ID: id, Raw: raw})
-			found[worker] = append(found[worker], kept{e.Pack(), m, source})
+			found[worker] = append(found[worker], kept{e.Pack(), m, source, seenAs(markers[worker].Mark(id))})
 			return nil
 		})
 		var damage *store.DamagedError
@@ -326,10 +341,25 @@ func (r *Room) closer(ctx context.Context, a viewer.Actor, asOf string) (func(*p
 		return func(p *person) bool { return closed(a, p) }, nil
 	}
 	now, err := r.people(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	then := map[string]*Reading{}
+	for _, source := range r.o.Sources() {
+		if then[source], _, err = r.reading(source, asOf); err != nil {
+			return nil, err
+		}
+	}
 	return func(p *person) bool {
 		i, known := now.at[r.m.Whose(p.source, p.ID)]
-		return closed(a, p) || known && now.list[i].packed.Entry().Sensitive
-	}, err
+		switch {
+		case closed(a, p):
+			return true
+		case known:
+			return now.list[i].packed.Entry().Sensitive
+		}
+		return then[p.source].closedLater(ctx, "Patient", p.ID) // the EMR has removed it since
+	}, nil
 }
 
 func (r *Room) row(p *person, at time.Time) viewer.PatientRow {
@@ -363,6 +393,9 @@ const shownSame = 4
 // same finds other patient records that may be of the same person: those that one of
 // them says replaces the other, and those of the same name and birth date.
 func (r *Room) same(ctx context.Context, a viewer.Actor, source string, e *chart.Entry) (list []viewer.SamePerson, err error) {
+	if e.Withheld { // another record of the same person would tell who it is
+		return nil, nil
+	}
 	p, err := r.people(ctx, "")
 	if err != nil {
 		return nil, err

@@ -39,6 +39,7 @@ type searches struct {
 type search struct {
 	id, account string
 	emergency   string // under which it began
+	since       uint32 // the newest run that was closed then
 	ask         viewer.SearchAsk
 	words, copy string
 	started     time.Time
@@ -101,7 +102,7 @@ func (r *Room) StartSearch(ctx context.Context, a viewer.Actor, ask viewer.Searc
 	if r.m.Locked() {
 		return "", viewer.ErrLocked
 	}
-	s := &search{id: rand.Text(), account: a.Account, emergency: a.Emergency, ask: ask, sensitive: a.Sensitive, started: r.o.Now(), seen: r.o.Now(), now: r.o.Now}
+	s := &search{id: rand.Text(), account: a.Account, emergency: a.Emergency, since: r.lastClosed(), ask: ask, sensitive: a.Sensitive, started: r.o.Now(), seen: r.o.Now(), now: r.o.Now}
 	s.several = len(r.o.Sources()) > 1
 	var err error
 	if s.words, err = r.prepare(s); err != nil {
@@ -375,6 +376,8 @@ func (r *Room) findSearch(a viewer.Actor, id string) (*search, error) {
 		return nil, viewer.ErrNotFound
 	case s.sensitive && !a.Sensitive, s.emergency != "" && s.emergency != a.Emergency: // counts do not say what they were made of
 		return nil, &viewer.Refusal{Words: "This search looked at what is labelled sensitive, which and the access under which it began has ended. Search again."}
+	case !a.Sensitive && s.since != r.lastClosed(): // what was found may have been labelled since
+		return nil, &viewer.Refusal{Words: "The office copy has changed since this search began, and what was found may have been labelled sensitive. Search again."}
 	}
 	s.due()
 	s.mu.Lock()

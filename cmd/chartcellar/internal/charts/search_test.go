@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"chartcellar/cmd/chartcellar/internal/viewer"
+	"chartcellar/store"
 	"chartcellar/store/chart"
 )
 
@@ -313,7 +314,7 @@ func TestSearchSealed(t *testing.T) {
 	d := newDesk(t, anna, ben, note("n1", "anna", "", "canary"), has("c1", "ben", "", "Canary fever", "2020"))
 	ask := viewer.SearchAsk{Kind: viewer.SearchNotes, Text: "canary"}
 	before, codes := d.search(doctor, ask), d.search(doctor, viewer.SearchAsk{Kind: viewer.SearchCodes, Text: "canary"})
-	if err := d.m.SealPatient(t.Context(), "main", "ben", "owner", "sent by mistake"); err != nil {
+	if err := d.m.SealPatient(t.Context(), store.SealOrder{Source: "main", Patient: "ben", By: "owner", Reason: "sent by mistake"}); err != nil {
 		t.Fatal(err)
 	}
 	later, err := d.Search(t.Context(), doctor, before.ID, 0, rowsOf)

@@ -165,11 +165,11 @@ func TakeApart(note string) (text, address, emergency string) {
 // name puts names to the patients of the lines, for who may see charts; for others, and
 // where the copy has none, each is a mark.
 func (s *seeker) name(ctx context.Context) error {
-	wanted := map[string][]int{}
+	wanted := map[uint64][]int{}
 	for i, mark := range s.marks {
 		if len(mark) >= 8 {
 			s.page.Lines[i].Patient = "patient #" + mark[:8]
-			wanted[mark] = append(wanted[mark], i)
+			wanted[seenAs(mark)] = append(wanted[seenAs(mark)], i)
 		}
 	}
 	if !s.a.Charts || len(wanted) == 0 || s.r.m.Locked() {
@@ -180,22 +180,21 @@ func (s *seeker) name(ctx context.Context) error {
 		return err
 	}
 	for i := range p.list {
-		if ctx.Err() != nil {
-			return ctx.Err()
+		if lines := wanted[p.list[i].seen]; lines != nil {
+			s.named(p.list[i].person(), lines)
 		}
-		if len(wanted) == 0 {
-			break
-		}
-		who := p.list[i].person()
-		mark := s.r.m.PatientMark(who.source, who.ID)
-		for _, n := range wanted[mark] {
-			row := s.row(&who)
-			one := &s.page.Lines[n]
-			one.Ref, one.Patient = row.Ref, nameOf(&row.Entry)
-		}
-		delete(wanted, mark)
 	}
 	return nil
+}
+
+// named puts the name of a patient to those of some lines that are about the patient.
+func (s *seeker) named(p person, lines []int) {
+	row, mark := s.row(&p), s.r.m.PatientMark(p.source, p.ID)
+	for _, n := range lines {
+		if s.marks[n] == mark {
+			s.page.Lines[n].Ref, s.page.Lines[n].Patient = row.Ref, nameOf(&row.Entry)
+		}
+	}
 }
 
 // nameOf is how a list of others names a patient.

@@ -138,7 +138,7 @@ func TestSeenHidden(t *testing.T) {
 	for _, id := range []string{"ben", "vip"} {
 		d.open(staff, id)
 	}
-	if err := d.m.SealPatient(t.Context(), "main", "ben", "owner", "sent by mistake"); err != nil {
+	if err := d.m.SealPatient(t.Context(), store.SealOrder{Source: "main", Patient: "ben", By: "owner", Reason: "sent by mistake"}); err != nil {
 		t.Fatal(err)
 	}
 	got := seen(d.seen(staff, viewer.SeenQuery{Account: "staff"}))

@@ -136,6 +136,9 @@ func changedRecord(ctx context.Context, a viewer.Actor, rd *Reading, c store.Cha
 			return out, false, nil
 		}
 	}
+	if c.After == nil && !a.Sensitive && rd.Labelled(ctx, c.Type, c.ID) {
+		return out, false, nil // it was labelled after Before, and then removed
+	}
 	out.Event = chart.EventOf(chart.Resource{Type: c.Type, ID: c.ID, Raw: shown.Raw}, names(ctx, a, rd))
 	if out.How != "changed" {
 		return out, true, nil

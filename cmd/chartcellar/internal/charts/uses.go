@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -27,7 +28,8 @@ type useFinder struct {
 	pointer *chart.Pointer
 	build   *chart.Builder
 	paths   map[string][]string
-	people  []viewer.Use // patients that name it: they are no events
+	people  []viewer.Use   // patients that name it: they are no events
+	whose   map[string]int // how many of them are of which patient; "": of none
 	out     *viewer.Uses
 }
 
@@ -47,9 +49,11 @@ func (u *useFinder) take(ctx context.Context, rd *Reading, r chart.Resource, lin
 		u.paths[r.Ref()] = append(u.paths[r.Ref()], l.Path)
 	}
 	if r.Type == "Patient" {
+		u.whose[r.ID]++
 		u.people = append(u.people, viewer.Use{Event: chart.Event{Ref: r.Ref(), Kind: r.Type, KindWords: r.Type, Title: chart.Title(r)}})
 		return false
 	}
+	u.whose[PatientOf(r.Raw)]++
 	u.build.Add(r)
 	return false
 }
@@ -66,7 +70,7 @@ func (r *Room) Uses(ctx context.Context, a viewer.Actor, p viewer.Place, wide bo
 			return out, fmt.Errorf("read the references of a record: %w", err)
 		}
 	}
-	u := &useFinder{a: a, self: f.key, pointer: chart.NewPointer(f.key.Type, f.key.ID, f.rd.Base), paths: map[string][]string{}, out: &out,
+	u := &useFinder{a: a, self: f.key, pointer: chart.NewPointer(f.key.Type, f.key.ID, f.rd.Base), paths: map[string][]string{}, whose: map[string]int{}, out: &out,
 		build: chart.New(chart.Options{At: r.o.Now(), Timeline: true, Sensitive: true, Names: names(ctx, a, f.rd)})}
 	if out.Wide {
 		err = u.everywhere(ctx, f.rd)
@@ -75,6 +79,15 @@ func (r *Room) Uses(ctx context.Context, a viewer.Actor, p viewer.Place, wide bo
 	}
 	if err != nil {
 		return out, locked(err)
+	}
+	for _, id := range slices.Sorted(maps.Keys(u.whose)) { // who saw a patient is asked by patient
+		if id == "" || id == f.patient {
+			continue
+		}
+		e := store.Event{Code: "search.shown", Key: store.Key{Source: f.key.Source}, Patient: id, Count: u.whose[id]}
+		if err := r.note(a, e, "where "+f.key.Type+"/"+f.key.ID+" is used"); err != nil {
+			return viewer.Uses{}, err
+		}
 	}
 	u.finish()
 	return out, nil

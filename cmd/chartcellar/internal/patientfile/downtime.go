@@ -194,12 +194,13 @@ func ReadDowntime(r io.Reader) (d Downtime, err error) {
 	return d, nil
 }
 
-// Without takes the patients off whom somebody has sealed since the sheet was made.
-func (d *Downtime) Without(sealed func(emr, patient string) bool) {
+// Without takes patients off to whom something happened since the sheet was made, which
+// what says: sealed, labelled sensitive.
+func (d *Downtime) Without(what string, whom func(emr, patient string) bool) {
 	n := len(d.Patients)
-	d.Patients = slices.DeleteFunc(d.Patients, func(b Block) bool { return sealed(b.EMR, b.Patient) })
+	d.Patients = slices.DeleteFunc(d.Patients, func(b Block) bool { return whom(b.EMR, b.Patient) })
 	if n -= len(d.Patients); n > 0 {
-		d.Notes = append(d.Notes, "Since it was made, "+several(n, "patient was", "patients were")+" sealed and taken off it.")
+		d.Notes = append(d.Notes, "Since it was made, "+several(n, "patient was", "patients were")+" "+what+" and taken off it.")
 	}
 }
 

@@ -39,7 +39,8 @@ type Patient interface {
 	Open(context.Context, *chart.Attachment) (io.ReadCloser, error)
 	// Notices say, once Each was called, what must not be overlooked.
 	Notices() []string
-	// Options are those of the chart.
+	// Options are those of the chart. Its Names find also what is labelled; if a day is shown
+	// they are a chart.LaterFinder.
 	Options(context.Context) (chart.Options, error)
 }
 
@@ -234,7 +235,7 @@ func (z *packer) documents(ctx context.Context, from Patient) error {
 // errClosed says that a file was left out.
 var errClosed = errors.New("it has a sensitive label")
 
-// labelled reports whether a document lies in a Binary that is labelled sensitive.
+// labelled reports whether a document lies in a Binary that is closed.
 func labelled(names chart.Finder, a *chart.Attachment) bool {
 	if names == nil || a.Inline {
 		return false
@@ -243,8 +244,9 @@ func labelled(names chart.Finder, a *chart.Attachment) bool {
 	if id == "" {
 		return false
 	}
-	raw, found := names.Find("Binary", id)
-	return found && chart.Sensitive(raw)
+	_, found := names.Find("Binary", id)
+	_, open := chart.Open(names).Find("Binary", id)
+	return found && !open
 }
 
 func (z *packer) document(ctx context.Context, a *chart.Attachment, open func(context.Context, *chart.Attachment) (io.ReadCloser, error)) error {

@@ -71,6 +71,7 @@ type Backend interface {
 	Records
 	ChartDocuments
 	Giving
+	Hiding
 	Downtimes
 }
 

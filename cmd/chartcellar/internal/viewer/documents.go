@@ -405,8 +405,7 @@ func (s *Server) stream(r *request, f *DocumentFile) error {
 	if f.Bytes >= 0 {
 		r.w.Header().Set("Content-Length", strconv.FormatInt(f.Bytes, 10))
 	}
-	out := slowly{r.w, http.NewResponseController(r.w)}
-	if _, err := io.Copy(out, f); err != nil {
+	if _, err := io.Copy(slow(r), f); err != nil {
 		s.o.Log.WarnContext(r.Context(), "document not sent whole", "request", r.id, "err", err)
 		panic(http.ErrAbortHandler)
 	}

@@ -39,7 +39,8 @@ type double struct {
 	found    viewer.HoldingFiles
 	searches map[string]viewer.SearchResult
 	owner    func(ctx context.Context, code string, o viewer.NewOwner) error
-	broken   error // what every question is answered with
+	begun    chan bool // a document does not end, and says when it has begun
+	broken   error     // what every question is answered with
 
 	// mu covers what follows.
 	mu       sync.Mutex

@@ -142,9 +142,12 @@ func (d *double) Document(_ context.Context, a viewer.Actor, p viewer.Place, n i
 	return out, nil
 }
 
-func (d *double) DocumentFile(_ context.Context, a viewer.Actor, p viewer.Place, n int, save bool) (*viewer.DocumentFile, error) {
+func (d *double) DocumentFile(ctx context.Context, a viewer.Actor, p viewer.Place, n int, save bool) (*viewer.DocumentFile, error) {
 	if err := d.do("file %s %d save %v", a.Account, n, save); err != nil {
 		return nil, err
+	}
+	if d.begun != nil {
+		return &viewer.DocumentFile{ReadCloser: &endless{ctx, d.begun, 0}, Bytes: -1, Kind: chart.PDF}, nil
 	}
 	one, at, err := d.paper(p, n)
 	if err != nil || one.name == "missing" {

@@ -113,6 +113,7 @@ func (s *Server) doEmergencyEnd(r *request) error {
 	if err := s.o.Access.EndEmergency(r.token); err != nil {
 		return err
 	}
+	s.underway.end(r)
 	s.redirect(r, "/emergency?done=calm")
 	return nil
 }

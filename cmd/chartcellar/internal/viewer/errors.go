@@ -220,7 +220,7 @@ func pageOf(path string) string {
 		return "/backups/holdings"
 	case strings.HasPrefix(path, "/search/"): // what was found, of which something was asked for
 		return path[:strings.LastIndexByte(path, '/')]
-	case path == "/search":
+	case path == "/search", path == "/hidden", strings.HasPrefix(path, "/chart/") && strings.HasSuffix(path, "/hide"):
 		return path
 	case strings.HasPrefix(path, "/backups/copies"):
 		return "/backups/copies"

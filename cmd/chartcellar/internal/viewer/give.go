@@ -208,7 +208,7 @@ func (d *download) Write(b []byte) (int, error) {
 		d.r.w.Header().Set("Content-Type", "application/octet-stream")
 		d.r.w.Header().Set("Content-Disposition", `attachment; filename="`+d.name+`"`)
 	}
-	return slowly{d.r.w, http.NewResponseController(d.r.w)}.Write(b)
+	return slow(d.r).Write(b)
 }
 
 var _ io.Writer = (*download)(nil)

@@ -120,8 +120,11 @@ func (s *Server) page(route Route) http.Handler {
 		if err == nil {
 			err = s.form(r)
 		}
+		if err == nil && r.session.Account.ID != "" {
+			defer s.underway.begin(r)()
+		}
 		if err == nil {
-			err = route.serve(s, r)
+			err = ended(r, route.serve(s, r))
 		}
 		if err != nil {
 			s.fail(r, err)

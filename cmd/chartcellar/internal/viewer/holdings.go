@@ -115,24 +115,29 @@ func (s *Server) doHoldingFile(r *request) error {
 	if f.Bytes >= 0 {
 		h.Set("Content-Length", strconv.FormatInt(f.Bytes, 10))
 	}
-	out := slowly{r.w, http.NewResponseController(r.w)}
-	if _, err := io.Copy(out, f); err != nil {
+	if _, err := io.Copy(slow(r), f); err != nil {
 		s.o.Log.WarnContext(r.Context(), "file not sent whole", "request", r.id, "err", err)
 		panic(http.ErrAbortHandler)
 	}
 	return nil
 }
 
-// A slowly writes pieces that have each their own time: a large file may take long.
+// A slowly writes pieces that have each their own time: a large file may take long. It
+// writes nothing more when the request may show no more.
 type slowly struct {
-	w io.Writer
+	r *request
 	c *http.ResponseController
 }
 
+func slow(r *request) slowly { return slowly{r, http.NewResponseController(r.w)} }
+
 // Write implements io.Writer.
 func (s slowly) Write(b []byte) (int, error) {
+	if err := context.Cause(s.r.Context()); err != nil {
+		return 0, err
+	}
 	if err := s.c.SetWriteDeadline(time.Now().Add(time.Minute)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return 0, fmt.Errorf("give the browser time: %w", err)
 	}
-	return s.w.Write(b)
+	return s.r.w.Write(b)
 }

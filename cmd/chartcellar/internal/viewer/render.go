@@ -176,7 +176,9 @@ func doneWords(code string) string {
 		"check": "The check was started.", "tested": "The test was started.", "answers": "The answers were kept.",
 		"place": "The place is set up, and is tested once more now. Next: press “Copy now”.",
 		"calm":  "Emergency access has ended. What is labelled sensitive is closed again.", "review": "The review was noted with your name.",
-		"drill": "The drill was started. The key is kept nowhere.",
+		"hide":   "The patient is hidden from everybody. Not one byte was removed.",
+		"unhide": "The patient is shown again to everybody who may see charts.",
+		"drill":  "The drill was started. The key is kept nowhere.",
 	}[code]
 }
 

@@ -23,6 +23,7 @@ func routes() []Route {
 		documentRoutes(),
 		searchRoutes(),
 		giveRoutes(),
+		hidingRoutes(),
 		copyRoutes(),
 		settingRoutes(),
 		privacyRoutes(),

@@ -173,6 +173,7 @@ func (s *Server) doLock(r *request) error {
 	if err := s.o.Access.Lock(r.token); err != nil && !errors.Is(err, access.ErrNoSession) {
 		return err
 	}
+	s.underway.end(r)
 	s.redirect(r, "/lock?next="+url.QueryEscape(next))
 	return nil
 }
@@ -195,6 +196,7 @@ func (s *Server) doUnlock(r *request) error {
 func (s *Server) doSignOut(r *request) error {
 	s.o.Backend.StopSearches(r.actor())
 	s.o.Access.SignOut(r.token)
+	s.underway.end(r)
 	s.setCookie(r, "")
 	r.w.Header().Set("Clear-Site-Data", `"cache", "storage"`)
 	s.redirect(r, "/sign-in")

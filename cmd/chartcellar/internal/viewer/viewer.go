@@ -53,6 +53,8 @@ type Server struct {
 	hosts  map[string]bool
 	cross  *http.CrossOriginProtection
 	mux    *http.ServeMux
+
+	underway underway
 }
 
 // New makes a Server. It starts nothing.
