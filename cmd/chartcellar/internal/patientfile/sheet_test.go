@@ -142,7 +142,7 @@ func TestOtherScripts(t *testing.T) {
 	p.lines[0] = strings.Replace(p.lines[0], "Miller", "王 さ", 1)
 	s := sheet(t, p, patientfile.Choice{})
 	text := strings.Join(pdf(t, s), "\n")
-	for _, want := range []string{"□   □ , Ann", "NOTE: 2 letters and signs (Han, Hiragana) cannot be printed with the typefaces of this file; each stands as □."} {
+	for _, want := range []string{"□   □ ,  Ann", "NOTE: 2 letters and signs (Han, Hiragana) cannot be printed with the typefaces of this file; each stands as □."} {
 		if !strings.Contains(strings.ReplaceAll(text, "\n", " "), want) {
 			t.Errorf("not said: %q in\n%.1500s", want, text)
 		}
