@@ -122,16 +122,12 @@ func madeSheet(m *store.Mirror, of string) (d patientfile.Downtime, err error) {
 // journalSheet writes down that somebody looks at a sheet, and at each patient on it.
 func journalSheet(m *store.Mirror, e store.Event, d *patientfile.Downtime) error {
 	e.Key.Type = "Patient"
-	if err := m.Journal(e); err != nil {
-		return err
-	}
+	looks := []store.Event{e}
 	for _, b := range d.Patients {
 		e.Key.Source, e.Patient = b.EMR, b.Patient
-		if err := m.Journal(e); err != nil {
-			return err
-		}
+		looks = append(looks, e)
 	}
-	return nil
+	return m.Journal(looks...)
 }
 
 // patientList is the list that the practice gave; "" for none.
