@@ -383,7 +383,7 @@ func downtimeMissing(s config.Settings, m *store.Mirror, now time.Time, failed s
 	case m.Locked():
 		return words + "records can be read only while somebody who may see charts is signed in, and nobody has been since. Sign in, and it is made at once.", nil
 	}
-	return words + "it is being made, or nothing runs that makes it; by hand: chartcellar downtime make", nil
+	return words + "it is being made, or a run holds it up. If it stays so: Patients, Downtime sheet, “Make one now”; or chartcellar downtime make", nil
 }
 
 // downtimeDue is when the daemon is to make the sheet: at once, if one is owed and the key

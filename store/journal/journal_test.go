@@ -229,7 +229,7 @@ type brokenFile struct {
 
 func (f brokenFile) Write(b []byte) (int, error) {
 	if strings.Contains(f.d.verb, "write") { // whole lines, and half of one
-		n, err := f.File.Write(b[:len(b)*2/3])
+		n, err := f.File.Write(b[:len(b)*3/4])
 		return n, errors.Join(errDisk, err)
 	}
 	return f.File.Write(b)
