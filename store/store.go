@@ -312,28 +312,36 @@ type Event struct {
 	Note    string // free text; encrypted to the recipients
 }
 
-// Journal writes one event. It is durable when Journal returns nil; else what
-// it tells of must not be done (I14). A mirror that is only looked at records
+// Journal writes events, all with one sync. They are durable when Journal returns nil;
+// else what they tell of must not be done (I14). A mirror that is only looked at records
 // nothing, and Journal returns nil: whoever shows one says so.
-func (m *Mirror) Journal(e Event) error {
-	if m.ReadOnly() {
+func (m *Mirror) Journal(events ...Event) error {
+	if m.ReadOnly() || len(events) == 0 {
 		return nil
 	}
-	l := journal.Line{Code: e.Code, Account: e.Account, Source: e.Key.Source,
-		Type: e.Key.Type, Run: e.Run, Count: e.Count}
-	if e.Patient != "" {
-		l.Patient = m.PatientMark(e.Key.Source, e.Patient)
-	}
-	if e.Note != "" {
-		sealed, err := m.seal([]byte(e.Note))
-		if err != nil {
-			return fmt.Errorf("encrypt a journal note: %w", err)
+	lines := make([]journal.Line, len(events))
+	for i, e := range events {
+		l := journal.Line{Code: e.Code, Account: e.Account, Source: e.Key.Source,
+			Type: e.Key.Type, Run: e.Run, Count: e.Count}
+		if e.Patient != "" {
+			l.Patient = m.PatientMark(e.Key.Source, e.Patient)
 		}
-		l.Note = sealed
+		switch {
+		case e.Note == "":
+		case i > 0 && e.Note == events[i-1].Note:
+			l.Note = lines[i-1].Note
+		default:
+			sealed, err := m.seal([]byte(e.Note))
+			if err != nil {
+				return fmt.Errorf("encrypt a journal note: %w", err)
+			}
+			l.Note = sealed
+		}
+		lines[i] = l
 	}
-	err := m.full(m.journal.Append(l))
+	err := m.full(m.journal.Append(lines...))
 	if errors.Is(err, ErrFull) { // the ballast is there for this: looking and reporting go on (I13)
-		err = m.full(m.journal.Append(l))
+		err = m.full(m.journal.Append(lines...))
 	}
 	return err
 }

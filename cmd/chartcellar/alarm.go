@@ -219,7 +219,9 @@ func (a *alarm) watch(now time.Time) (watch, error) {
 	for _, p := range a.m.Found() {
 		w.found = append(w.found, p.Kind)
 	}
-	return w, errors.Join(a.watchDisk(&w, now), a.watchKeys(&w), a.watchCopies(&w, now), a.watchHoldings(&w, now))
+	w.locked = a.m.Locked()
+	w.sheet, err = downtimeOwed(a.settings(), a.m, now)
+	return w, errors.Join(err, a.watchDisk(&w, now), a.watchKeys(&w), a.watchCopies(&w, now), a.watchHoldings(&w, now))
 }
 
 // connected reports whether an EMR is in the settings still; mu is held.

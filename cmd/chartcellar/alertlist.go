@@ -38,6 +38,8 @@ type watch struct {
 	unusable int                    // alert settings that cannot be used
 	refused  bool                   // the settings file was changed to what cannot be used
 	besides  []beside
+	sheet    time.Time // since when a downtime sheet is owed; zero: none is
+	locked   bool      // records cannot be read
 }
 
 // alerts says what is wrong at the moment: a pure function. Whatever makes the state
@@ -60,7 +62,7 @@ func (w watch) alerts() []notify.Alert {
 			Text: notify.Say("The office copy is not as it should be."),
 			Next: notify.Say("Nothing is deleted. Look at the start page, or run: chartcellar status")})
 	}
-	return append(list, w.ways()...)
+	return slices.Concat(list, w.downtime(), w.ways())
 }
 
 func (w watch) at(t time.Time) notify.Fact { return notify.At(t.In(w.in.Zone)) }
@@ -264,6 +266,26 @@ func (w watch) clocks() (list []notify.Alert) {
 			Next: notify.Say("No record is lost. Set the clock, and let the computer set it by itself. From four minutes on, an EMR may refuse the sign-in.")})
 	}
 	return list
+}
+
+// patienceWithSheet is for how long a downtime sheet may be late before it is told: a run
+// may hold it up, and a doctor who comes back from a visit signs in.
+const patienceWithSheet = 30 * time.Minute
+
+// downtime says that the evening's sheet is missing. Why a try failed is said by others.
+func (w watch) downtime() []notify.Alert {
+	_, failed := w.jobs[string(schedule.Downtime)]
+	if w.sheet.IsZero() || failed || w.in.Now.Sub(w.sheet) < patienceWithSheet || w.in.PausedUntil.After(w.in.Now) {
+		return nil
+	}
+	a := notify.Alert{Kind: notify.Sheet, Level: notify.Warning,
+		Text: notify.Say("The downtime sheet that was due on %s is not made yet.", w.at(w.sheet)),
+		Next: notify.Say("Nothing is lost, and the sheet of before is kept. A long run can hold it up; if it stays so, run: chartcellar downtime make")}
+	if w.locked {
+		a.Text = notify.Say("The downtime sheet that was due on %s is not made: nobody who may see charts has been signed in since.", w.at(w.sheet))
+		a.Next = notify.Say("Nothing is lost, copying goes on, and the sheet of before is kept. Sign in on the office computer’s pages: the sheet is then made by itself within a minute.")
+	}
+	return []notify.Alert{a}
 }
 
 // others says which jobs of the mirror itself fail, and whether the settings are good.

@@ -116,6 +116,14 @@ func TestAlerts(t *testing.T) {
 		{"the status file cannot be written", func(w *watch, _ *health.Source) { w.fileDown = night }, "channel status file warning", ""},
 		{"settings that cannot be used", func(w *watch, _ *health.Source) { w.unusable = 1 }, "channel settings warning", "1 setting of the alerts"},
 		{"settings changed to nonsense", func(w *watch, _ *health.Source) { w.refused = true }, "failed settings warning", "config check"},
+		{"the sheet is a bit late", func(w *watch, _ *health.Source) { w.sheet, w.locked = now.Add(-29*time.Minute), true }, "", ""},
+		{"nobody was signed in for the sheet", func(w *watch, _ *health.Source) { w.sheet, w.locked = now.Add(-time.Hour), true }, "sheet  warning", "due on Tue 10 Mar 2026, 18:00 UTC is not made: nobody who may see charts"},
+		{"the sheet is not made for another reason", func(w *watch, _ *health.Source) { w.sheet = now.Add(-time.Hour) }, "sheet  warning", "chartcellar downtime make"},
+		{"nobody is expected in a pause", func(w *watch, _ *health.Source) { w.sheet, w.in.PausedUntil = now.Add(-time.Hour), now.Add(time.Hour) }, "", ""},
+		{"the sheet failed", func(w *watch, s *health.Source) {
+			ending("downtime", causeOther, 1)(w, s)
+			w.sheet = now.Add(-time.Hour)
+		}, "failed downtime warning", "downtime make"},
 		{"failed for a reason that has no alert of its own", func(w *watch, _ *health.Source) { w.in.Wrong = []string{"the moon"} }, "failed  warning", "not as it should be"},
 	}
 	for _, tt := range tests {

@@ -122,16 +122,12 @@ func madeSheet(m *store.Mirror, of string) (d patientfile.Downtime, err error) {
 // journalSheet writes down that somebody looks at a sheet, and at each patient on it.
 func journalSheet(m *store.Mirror, e store.Event, d *patientfile.Downtime) error {
 	e.Key.Type = "Patient"
-	if err := m.Journal(e); err != nil {
-		return err
-	}
+	looks := []store.Event{e}
 	for _, b := range d.Patients {
 		e.Key.Source, e.Patient = b.EMR, b.Patient
-		if err := m.Journal(e); err != nil {
-			return err
-		}
+		looks = append(looks, e)
 	}
-	return nil
+	return m.Journal(looks...)
 }
 
 // patientList is the list that the practice gave; "" for none.
@@ -387,7 +383,7 @@ func downtimeMissing(s config.Settings, m *store.Mirror, now time.Time, failed s
 	case m.Locked():
 		return words + "records can be read only while somebody who may see charts is signed in, and nobody has been since. Sign in, and it is made at once.", nil
 	}
-	return words + "it is being made, or nothing runs that makes it; by hand: chartcellar downtime make", nil
+	return words + "it is being made, or a run holds it up. If it stays so: Patients, Downtime sheet, “Make one now”; or chartcellar downtime make", nil
 }
 
 // downtimeDue is when the daemon is to make the sheet: at once, if one is owed and the key

@@ -47,6 +47,20 @@ func TestDowntimeEachEvening(t *testing.T) {
 		if err != nil || !strings.Contains(strings.Join(in.Due, "\n"), "downtime sheet that was due") {
 			t.Errorf("the status says %q, %v", in.Due, err)
 		}
+		told := func() (text string) {
+			t.Helper()
+			w, err := d.alarm.watch(evening.Add(time.Hour))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, a := range w.downtime() {
+				text += a.Text.String()
+			}
+			return text
+		}
+		if text := told(); !strings.Contains(text, "nobody who may see charts has been signed in since") {
+			t.Errorf("it is told: %q", text)
+		}
 		if out := d.do(ctx, schedule.Start{Job: schedule.Job{Kind: schedule.Downtime}}); out.Success {
 			t.Error("made without a key")
 		}
@@ -55,6 +69,9 @@ func TestDowntimeEachEvening(t *testing.T) {
 		}
 		if due := d.downtimeDue(evening); due.Format("15:04") != "18:00" {
 			t.Errorf("with the key it is due at %v", due)
+		}
+		if text := told(); !strings.Contains(text, "is not made yet") {
+			t.Errorf("with the key it is told: %q", text)
 		}
 		if out := d.do(ctx, schedule.Start{Job: schedule.Job{Kind: schedule.Downtime}}); !out.Success {
 			t.Fatalf("not made: %v", d.failures)

@@ -53,6 +53,7 @@ type Journal struct {
 	seq     int64
 	prev    string
 	bad     bool  // a write went wrong: the segment is given up
+	stuck   error // lines that do not count could not be put aside: nothing is written any more
 	written int   // the segment that this process began last; 0: none
 	end     int64 // bytes of it that are durable
 	waiting map[int]waiting
@@ -209,40 +210,78 @@ func unsigned(raw []byte) (line []byte, whole bool) {
 	return raw[:at], check(raw[:at]) == string(raw[at+1:])
 }
 
-// Append writes one line, with its number, time and link to the line before.
-// It is durable when Append returns nil; else what the line tells of must not
-// be done. After an error Append may be called again: it starts a new segment.
-func (j *Journal) Append(l Line) error {
+// Append writes lines, each with its number, time and link to the line before.
+// They are durable when Append returns nil, with one sync for all of them; else what
+// they tell of must not be done. After an error Append may be called again: it starts
+// a new segment.
+func (j *Journal) Append(lines ...Line) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	l.Seq, l.Prev, l.Time = j.seq+1, j.prev, j.now().UTC()
-	raw, err := json.Marshal(l)
-	if err != nil {
+	if j.stuck != nil {
+		return fmt.Errorf("write the journal: %w", j.stuck)
+	}
+	seq, prev := j.seq, j.prev
+	var block []byte
+	for i := range lines {
+		l := &lines[i]
+		l.Seq, l.Prev, l.Time = seq+1, prev, j.now().UTC()
+		raw, err := json.Marshal(l)
+		if err != nil {
+			return fmt.Errorf("write the journal: %w", err)
+		}
+		block = append(append(append(append(block, raw...), '\t'), check(raw)...), '\n')
+		seq, prev = l.Seq, hash(raw)
+	}
+	write := j.write
+	if len(lines) > 1 {
+		write = j.writeApart
+	}
+	if err := write(block); err != nil {
 		return fmt.Errorf("write the journal: %w", err)
 	}
-	if err := j.write(raw); err != nil {
-		return fmt.Errorf("write the journal: %w", err)
+	j.seq, j.prev = seq, prev
+	for _, l := range lines {
+		j.wait(j.segment, l.Time, len(block)/len(lines))
 	}
-	j.seq, j.prev = l.Seq, hash(raw)
-	j.wait(j.segment, l.Time, len(raw))
 	return nil
 }
 
 // segmentSize is how large a segment grows before the next begins.
 const segmentSize = 8 << 20
 
-func (j *Journal) write(raw []byte) error {
+func (j *Journal) write(block []byte) error {
 	if j.file == nil || j.bad || j.end > segmentSize {
 		if err := j.next(); err != nil {
 			return err
 		}
 	}
-	n, err := j.file.Write(append(append(append(raw, '\t'), check(raw)...), '\n'))
+	n, err := j.file.Write(block)
 	if err == nil {
 		err = j.file.Sync()
 	}
 	if j.bad = err != nil; !j.bad {
 		j.end += int64(n)
+	}
+	return err
+}
+
+// writeApart writes several lines into a segment of their own. One line that was written
+// in vain is told by its number, which comes again; of several the whole segment goes to
+// the quarantine. If it cannot, nothing may be written behind it.
+func (j *Journal) writeApart(block []byte) error {
+	if err := j.next(); err != nil {
+		return err
+	}
+	err := j.write(block)
+	if err == nil {
+		return nil
+	}
+	j.reading.Lock()
+	defer j.reading.Unlock()
+	j.file.Close() // given up
+	j.file, j.written, j.end = nil, 0, 0
+	if _, aside := disk.Quarantine(j.fs, filepath.Dir(j.dir), j.path(j.segment)); aside != nil {
+		j.stuck = errors.Join(err, aside)
 	}
 	return err
 }

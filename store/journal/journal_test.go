@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -198,6 +199,87 @@ func TestBackAnywhere(t *testing.T) {
 	}
 	if c, err := j.Check(t.Context(), func() (int64, string, error) { return 0, "", nil }); err != nil || c.Wrong != 0 || c.Lines != n {
 		t.Errorf("Check = %+v, %v", c, err)
+	}
+}
+
+// A breaking disk fails when a file is written, synced or moved.
+type breaking struct {
+	disk.OS
+	verb string // what fails now; "": nothing
+}
+
+var errDisk = errors.New("the disk broke")
+
+func (d *breaking) Create(name string) (disk.File, error) {
+	f, err := d.OS.Create(name)
+	return brokenFile{f, d}, err
+}
+
+func (d *breaking) Rename(old, name string) error {
+	if strings.Contains(d.verb, "rename") {
+		return errDisk
+	}
+	return d.OS.Rename(old, name)
+}
+
+type brokenFile struct {
+	disk.File
+	d *breaking
+}
+
+func (f brokenFile) Write(b []byte) (int, error) {
+	if strings.Contains(f.d.verb, "write") { // whole lines, and half of one
+		n, err := f.File.Write(b[:len(b)*3/4])
+		return n, errors.Join(errDisk, err)
+	}
+	return f.File.Write(b)
+}
+
+func (f brokenFile) Sync() error {
+	if strings.Contains(f.d.verb, "sync") {
+		return errDisk
+	}
+	return f.File.Sync()
+}
+
+// TestManyAtOnce: of lines that are written together all count or none, however the disk
+// breaks, and the chain goes on behind them.
+func TestManyAtOnce(t *testing.T) {
+	t.Parallel()
+	three := []journal.Line{{Code: "a"}, {Code: "b"}, {Code: "c"}}
+	for verb, want := range map[string]string{"": "2cba1", "write": "21", "sync": "21",
+		"write rename": "ba1", "sync rename": "cba1"} { // nobody was told that these do not count
+		t.Run(verb, func(t *testing.T) {
+			dir, d := t.TempDir(), &breaking{}
+			j, _, err := journal.Open(d, dir, 0, "", time.Now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := j.Append(journal.Line{Code: "1"}); err != nil {
+				t.Fatal(err)
+			}
+			d.verb = verb
+			if err := j.Append(three...); (err != nil) != (verb != "") {
+				t.Fatalf("Append = %v", err)
+			}
+			d.verb = ""
+			if err := j.Append(journal.Line{Code: "2"}); (err != nil) != strings.Contains(verb, "rename") {
+				t.Fatalf("behind them Append = %v", err)
+			}
+			j.Close()
+			j, broken := open(t, dir, 0, "")
+			codes := ""
+			if err := j.Back(t.Context(), 0, func(_ []byte, l journal.Line) error { codes += l.Code; return nil }); err != nil || codes != want || broken != strings.Count(verb, "write rename") {
+				t.Errorf("Back gives %s, %v, want %s; %d broken", codes, err, want, broken)
+			}
+			c, err := j.Check(t.Context(), func() (int64, string, error) { return 0, "", nil })
+			if err != nil || (c.Wrong != 0) != (verb == "write rename") || c.Lines != int64(len(want)) {
+				t.Errorf("Check = %+v, %v", c, err)
+			}
+			if err := j.Append(three...); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

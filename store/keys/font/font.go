@@ -1,36 +1,26 @@
-// Package font holds the typefaces of what is printed: DejaVu, whose licence is
-// beside them. They cover the scripts of most names; what they lack prints as an
-// empty box.
+// Package font holds the typefaces of what is printed, and writes text with them: DejaVu
+// for the scripts of most names, Noto for those of India and South-East Asia. The
+// licences are beside them; hints for screens are cut off all. Chinese, Japanese and
+// Korean would take 20 MB and are not here: Lacks says what cannot be printed.
 package font
 
 import (
-	_ "embed"
 	"time"
 
 	"codeberg.org/go-pdf/fpdf"
 )
 
-// The faces, as TrueType files.
-var (
-	//go:embed DejaVuSansCondensed.ttf
-	text []byte
-	//go:embed DejaVuSansCondensed-Bold.ttf
-	bold []byte
-	//go:embed DejaVuSansMono.ttf
-	mono []byte
-)
-
 // Document returns an A4 document, in millimetres and still without a page, that
 // has the faces "text", also as "B", and "mono". The same content made at the
-// same time gives the same bytes.
+// same time gives the same bytes. Text of any script is written with a Pen.
 func Document(title string, at time.Time) *fpdf.Fpdf {
 	p := fpdf.New("P", "mm", "A4", "")
 	p.SetCreationDate(at)
 	p.SetModificationDate(at)
 	p.SetCatalogSort(true)
 	p.SetTitle(title, true)
-	p.AddUTF8FontFromBytes("text", "", text)
-	p.AddUTF8FontFromBytes("text", "B", bold)
-	p.AddUTF8FontFromBytes("mono", "", mono)
+	p.AddUTF8FontFromBytes("text", "", text().file)
+	p.AddUTF8FontFromBytes("text", "B", bold().file)
+	p.AddUTF8FontFromBytes("mono", "", mono().file)
 	return p
 }

@@ -29,7 +29,8 @@ type Options struct {
 	Practice string // its name, as it stands in messages
 	Channels []Channel
 	// Remind is after how long an alert that goes on is told again; the default is
-	// 7 days. RemindRed is the same for urgent ones; the default is a day.
+	// 7 days. RemindRed is the same for urgent ones, and for a sheet that is missing each
+	// evening anew; the default is a day.
 	Remind, RemindRed time.Duration
 	// Timeout is how long one channel may take for all messages of one Update; the
 	// default is a minute.
@@ -349,7 +350,7 @@ func (c *Center) practice() Fact {
 func (c *Center) phase(s *standing, channel string, now time.Time) Phase {
 	t, knows := s.Told[channel]
 	remind := c.o.Remind
-	if Level(s.Level) >= Red {
+	if Level(s.Level) >= Red || s.Kind == Sheet {
 		remind = c.o.RemindRed
 	}
 	switch {

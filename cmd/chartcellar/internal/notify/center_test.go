@@ -56,6 +56,7 @@ func alert(k notify.Kind, l notify.Level) notify.Alert {
 func TestDedupe(t *testing.T) {
 	overdue, urgent := alert(notify.Overdue, notify.Warning), alert(notify.Overdue, notify.Red)
 	damage, disk := alert(notify.Damage, notify.Red), alert(notify.Disk, notify.Warning)
+	sheet := alert(notify.Sheet, notify.Warning)
 	const day = 24 * time.Hour
 	type step struct {
 		after  time.Duration
@@ -75,6 +76,10 @@ func TestDedupe(t *testing.T) {
 		{"an urgent one again after a day", []step{
 			{0, []notify.Alert{damage}, "damage began"}, {23 * time.Hour, []notify.Alert{damage}, ""},
 			{time.Hour, []notify.Alert{damage}, "damage still"}, {day, []notify.Alert{damage}, "damage still"}}},
+		{"a missing sheet each evening, until one is made", []step{
+			{0, []notify.Alert{sheet}, "sheet began"}, {12 * time.Hour, []notify.Alert{sheet}, ""},
+			{12 * time.Hour, []notify.Alert{sheet}, "sheet still"}, {14 * time.Hour, nil, "sheet ended"},
+			{10 * time.Hour, []notify.Alert{sheet}, "sheet began"}}},
 		{"worse is told at once, better is not", []step{
 			{0, []notify.Alert{overdue}, "overdue began"}, {time.Hour, []notify.Alert{urgent}, "overdue worse"},
 			{time.Hour, []notify.Alert{overdue}, ""}, {time.Hour, []notify.Alert{urgent}, "overdue worse"}}},

@@ -40,6 +40,7 @@ const (
 	OlderMirror Kind = "older-mirror" // put in the place of the newer
 	ClockBack   Kind = "clock-back"   // the clock was set back
 	LowTrust    Kind = "low-trust"    // in the time
+	Sheet       Kind = "sheet"        // of an evening, for a day without an EMR: not made
 	Holding     Kind = "holding"      // files beside the records: late, or not as usual
 	Changed     Kind = "changed"      // settings, keys, accounts, destinations
 	Report      Kind = "report"

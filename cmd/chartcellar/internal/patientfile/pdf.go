@@ -7,8 +7,6 @@ import (
 	"strings"
 	"unicode"
 
-	"codeberg.org/go-pdf/fpdf"
-
 	"chartcellar/store/chart"
 	"chartcellar/store/keys/font"
 )
@@ -20,19 +18,16 @@ const (
 	lineHeight  = 4.1
 )
 
-// unprinted stands for a character that the typeface lacks.
-const unprinted = '□'
-
 // A page is a PDF that is being written. Everything on it is black or grey.
 type page struct {
-	*fpdf.Fpdf
+	*font.Pen
 	name, facts string // who it is about, on top of each page
 	foot        string
 	lacks       map[rune]bool // what stood in the texts and cannot be printed
 }
 
 func newPage(c *Cover, name, facts, foot string) *page {
-	p := &page{Fpdf: font.Document(foot, c.Made), name: name, facts: facts, foot: foot, lacks: map[rune]bool{}}
+	p := &page{Pen: font.NewPen(font.Document(foot, c.Made)), name: name, facts: facts, foot: foot, lacks: map[rune]bool{}}
 	p.SetMargins(left, top, left)
 	p.SetAutoPageBreak(false, 0) // a row is never cut in two lines' middle: see room
 	p.AliasNbPages("{pages}")
@@ -83,22 +78,13 @@ func (p *page) cut(text string, w float64, n int) []string {
 	return lines
 }
 
-// text makes a text fit for the typeface: what it lacks becomes a box and is noted.
+// text makes a text fit for the typefaces; what they lack stands as a box and is noted.
 func (p *page) text(s string) string {
 	s = chart.Clean(s)
-	lacks := font.Lacks(s)
-	if len(lacks) == 0 {
-		return s
-	}
-	for _, r := range lacks {
+	for _, r := range font.Lacks(s) {
 		p.lacks[r] = true
 	}
-	return strings.Map(func(r rune) rune {
-		if slices.Contains(lacks, r) {
-			return unprinted
-		}
-		return r
-	}, s)
+	return s
 }
 
 // missing says what could not be printed, in words; "" if everything could be.
@@ -119,8 +105,8 @@ func missing(lacks map[rune]bool) string {
 	if len(scripts) > 0 {
 		of = " (" + strings.Join(scripts, ", ") + ")"
 	}
-	return fmt.Sprintf("NOTE: %s%s cannot be printed with the typeface of this file; each stands as □. The same as a web page (HTML) shows them.",
-		several(len(lacks), "character", "characters"), of)
+	return fmt.Sprintf("NOTE: %s%s cannot be printed with the typefaces of this file; each stands as □. The same as a web page (HTML) shows them.",
+		several(len(lacks), "letter or sign", "letters and signs"), of)
 }
 
 // room begins a new page if so much does not fit on this one; it reports whether it did.

@@ -134,21 +134,35 @@ func TestLongPDF(t *testing.T) {
 	}
 }
 
-// TestOtherScripts: a name that the typeface lacks is marked and said, not dropped; the
-// page shows it.
+// TestOtherScripts: a name that no typeface has is marked and said, not dropped; the page
+// shows it. Others are printed.
 func TestOtherScripts(t *testing.T) {
 	t.Parallel()
 	p := ann()
-	p.lines[0] = strings.Replace(p.lines[0], "Miller", "王 علي 😀 Ötzi", 1)
+	p.lines[0] = strings.Replace(p.lines[0], "Miller", "王 さ", 1)
 	s := sheet(t, p, patientfile.Choice{})
 	text := strings.Join(pdf(t, s), "\n")
-	for _, want := range []string{"□ □□□ □ Ötzi, Ann", "NOTE: 5 characters (Arabic, Han) cannot be printed with the typeface of this file; each stands as □."} {
+	for _, want := range []string{"□   □ ,  Ann", "NOTE: 2 letters and signs (Han, Hiragana) cannot be printed with the typefaces of this file; each stands as □."} {
 		if !strings.Contains(strings.ReplaceAll(text, "\n", " "), want) {
 			t.Errorf("not said: %q in\n%.1500s", want, text)
 		}
 	}
-	if !strings.Contains(html(t, s), "王 علي 😀 Ötzi, Ann") {
+	if !strings.Contains(html(t, s), "王 さ, Ann") {
 		t.Error("the page does not show the name")
+	}
+	p = ann()
+	p.lines[0] = strings.Replace(p.lines[0], "Miller", "علي कुमार כהן", 1)
+	var b bytes.Buffer
+	if err := sheet(t, p, patientfile.Choice{}).PDF(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, letter := range []string{"0639", "0644", "064A", "0915", "05DB"} {
+		if !regexp.MustCompile(`<[0-9A-F]{4}> <` + letter).Match(b.Bytes()) {
+			t.Errorf("the letter U+%s cannot be copied out", letter)
+		}
+	}
+	if text := strings.Join(pagesOf(t, b.Bytes()), "\n"); strings.Contains(text, "□") || strings.Contains(text, "NOTE: ") {
+		t.Errorf("not printed: %.600s", text)
 	}
 }
 
