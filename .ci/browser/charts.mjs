@@ -131,6 +131,8 @@ export function charts({ root, work, shots, context, watch, look, shot, want, si
 		await page.fill("#asof", new Date().toISOString().slice(0, 10));
 		await page.click(".asof button");
 		want(page.url().includes("asof=") && (await text(page)).includes("As of "), "charts without JavaScript", "no day can be chosen");
+		want(!(await page.locator(".tabs a:has-text('Problems')").isVisible()), "charts without JavaScript", "the pages of the chart take the whole screen of a telephone");
+		await page.check(".tabs .fold input");
 		await page.click(".tabs a:has-text('Problems')");
 		want(page.url().includes("asof=") && (await text(page)).includes("Hypertension"), "charts without JavaScript", "the day is forgotten by a tab");
 		await c.close();

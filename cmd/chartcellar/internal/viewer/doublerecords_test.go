@@ -186,7 +186,7 @@ func TestRecordPages(t *testing.T) {
 		{"what changed, between two", at + "/changed?from=1&to=2", []string{"1 difference</strong>.", "value quantity › value", "<del><bdi class=\"value\">3.90</bdi></del>", "<ins><bdi class=\"value\">4.10</bdi></ins>", "The JSON of both"}, nil},
 		{"what changed the last time, lost", at + "/changed", []string{"cannot be compared"}, nil},
 		{"nothing changed", at + "/changed?from=2&to=2", []string{"They say the same."}, nil},
-		{"where it is used", at + "/used", []string{"Patient/p1</a></th><td>subject › reference", "<td>yes; removed at the EMR</td>", "inside this record", "names no record by its id", "result 1 › reference", "456 of 456 records of this chart were looked at", "used?wide=1"}, nil},
+		{"where it is used", at + "/used", []string{`Patient/p1</a></th><td data-l="element">subject › reference`, `<td data-l="in the copy">yes; removed at the EMR</td>`, "inside this record", "names no record by its id", "result 1 › reference", "456 of 456 records of this chart were looked at", "used?wide=1"}, nil},
 		{"in the whole copy", at + "/used?wide=1", []string{"300,000 of 2,000,000 records of the EMR", "perhaps more", "7 records are of patients who are sealed", "2 records that name it are not shown"}, nil},
 		{"where it came from", at + "/from", []string{"UTC", "run 402", "parts/000000/000000000012", strings.Repeat("ab", 32), "v2"}, nil},
 		{"of a version that waits", at + "/from?version=3", []string{"held: it waits", "run 403"}, nil},
