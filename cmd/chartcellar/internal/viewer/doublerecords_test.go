@@ -27,7 +27,7 @@ func resultVersion(n int, raw string) viewer.RecordVersion {
 // result is the record of the double: what it says and names is not to be trusted.
 const resultJSON = `{"resourceType":"Observation","id":"o1","status":"final","contained":[{"resourceType":"Specimen","id":"s","note":[{"text":"drawn"}]}],"specimen":{"reference":"#s"},` +
 	`"code":{"coding":[{"system":"http://loinc.org","code":"2823-3","display":"Potassium <script>alert(1)<\/script>"}]},"subject":{"reference":"Patient/p1","display":"ليلى"},` +
-	`"performer":[{"reference":"javascript:alert(1)"}],"effectiveDateTime":"2026-01-02","valueQuantity":{"value":4.10,"unit":"mmol/L"}}`
+	`"performer":[{"reference":"javascript:alert(1)"}],"effectiveDateTime":"2026-01-02","valueQuantity":{"value":4.10,"unit":"mmol/L"},"text":{"div":"<div onclick=\"alert(1)\"><b>Potassium</b> was well<script>alert(2)<\/script></div>"}}`
 
 // Record: a result of the patient; for a Ref of a Practitioner, one of nobody.
 func (d *double) Record(_ context.Context, a viewer.Actor, p viewer.Place, page string) (viewer.Record, error) {
@@ -177,7 +177,8 @@ func TestRecordPages(t *testing.T) {
 	at, gone, lee := "/record/"+recordRef("Observation/o1"), "/record/"+recordRef("Gone/g"), "/record/"+recordRef("Practitioner/d1")
 	checkPages(t, []saying{
 		{"the card", at, []string{"Müller-Ötz", "version 2 of 4", "4.10", "mmol/L", "LOINC 2823-3", `>LOINC</bdi></span>`, "&lt;script&gt;", `id="inside-1"`, "#inside-1", "ليلى",
-			"/record/" + recordRef("Patient/p1"), "javascript:alert(1)</bdi>", "Anna &lt;script&gt;", `aria-current="page">Card`}, []string{"3.90"}},
+			"/record/" + recordRef("Patient/p1"), "javascript:alert(1)</bdi>", "Anna &lt;script&gt;", `aria-current="page">Card`,
+			`<iframe sandbox="" class="foreign narrative" srcdoc="&lt;div&gt;&lt;b&gt;Potassium&lt;/b&gt; was well&lt;/div&gt;"`}, []string{"3.90", "alert(2)", "onclick"}},
 		{"an older version", at + "?version=1", []string{"3.90", "This is version 1", "Show the one that stands", "source?version=1"}, []string{"4.10"}},
 		{"a lost version", at + "?version=4", []string{"The bytes of this version were lost"}, nil},
 		{"as of a day", at + "?asof=2026-03-01", []string{"/source?asof=2026-03-01", "Show today’s"}, nil},

@@ -37,6 +37,7 @@ type recordPage struct {
 	Tab    string         // of the address; "": the card
 	V      *RecordVersion // the one that is shown; nil: none can be
 	Tree   []cardRow      // of the card
+	Text   string         // HTML: what the EMR wrote for reading, made safe; "": nothing, or too much
 	Tests  []link         // of a result that stands: all results of the same test
 	Files  []link         // that the record holds or names
 	Pretty source         // the JSON with line breaks
@@ -163,6 +164,9 @@ func (p *recordPage) Link(l *chart.Link) string {
 	return ""
 }
 
+// longNarrative is from how many bytes on a narrative is not framed: the card has its words.
+const longNarrative = 100_000
+
 func (s *Server) serveRecord(r *request) error {
 	p, err := s.record(r, "", "card")
 	if err != nil {
@@ -174,6 +178,9 @@ func (s *Server) serveRecord(r *request) error {
 			return err
 		}
 		p.Tree = p.rows(tree)
+		if text := chart.Narrative(p.V.Raw).HTML(); len(text) <= longNarrative {
+			p.Text = text
+		}
 		if p.V.N == p.Shown+1 {
 			p.Files = p.files()
 		}
