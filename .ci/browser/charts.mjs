@@ -33,6 +33,14 @@ export function charts({ root, work, shots, context, watch, look, shot, want, si
 		}
 	}
 
+	// noSwipe shows a page as a telephone does: nothing in it may have to be pushed aside.
+	async function noSwipe(page, where) {
+		await page.setViewportSize({ width: 390, height: 844 });
+		const wide = await page.locator(".scroll").evaluateAll((list) => list.filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.getAttribute("aria-label")));
+		want(wide.length === 0, where, "needs a swipe on a telephone: " + wide.join(", "));
+		await page.setViewportSize({ width: 1200, height: 900 });
+	}
+
 	// find types a search for a patient and returns the names that the list shows.
 	async function find(page, text) {
 		await page.goto("/patients");
@@ -55,6 +63,9 @@ export function charts({ root, work, shots, context, watch, look, shot, want, si
 	async function people({ page, seen }) {
 		await page.goto("/patients");
 		await look(page, "charts /patients", seen);
+		await noSwipe(page, "charts /patients");
+		await page.setViewportSize({ width: 390, height: 844 });
+		want(await page.locator("table.people td:text-is('MRN-1001')").isVisible(), "charts /patients", "a telephone does not show the record number");
 		await page.setViewportSize({ width: 1100, height: 800 });
 		await page.goto("/patients");
 		for (const [typed, hits] of [["müller", 2], ["MULLER OTZ", 2], ["  anna   lou ", 2], ["obrien", 1], ["O'Brien", 1], ["1950", 2], ["1950-03", 2], ["4711", 1], ["MRN-1001", 1], ["g", 2],
@@ -93,13 +104,14 @@ export function charts({ root, work, shots, context, watch, look, shot, want, si
 	// oddPatients are what a banner must say, or must not, of patients that are odd.
 	async function oddPatients({ page, seen }) {
 		for (const [who, said, unsaid] of [["Newborn", ["3 days"], []], ["Nodate", ["birth date not given"], [" y)"]], ["Gone", ["DIED 2024-02-29", "92 y at death"], []], ["王", ["1975"], []],
-			["ليلى", ["الحسن", "ارتفاع ضغط الدم"], []], ["Müller", ["Penicillin (HIGH RISK)", "O’Brien", "There are two patient records of this name and birth date"], ["Entered by mistake", "window.pwned"]]]) {
+			["ليلى", ["الحسن", "ارتفاع ضغط الدم"], []], ["<script>", ["<script>window.pwned=1</script>", "{{.}}"], []], ["Müller", ["Penicillin (HIGH RISK)", "O’Brien", "There are two patient records of this name and birth date"], ["Entered by mistake", "window.pwned"]]]) {
 			await open(page, who);
 			const all = await text(page);
 			for (const s of said) want(all.includes(s), "charts of " + who, "does not say " + s);
 			for (const s of unsaid) want(!all.includes(s), "charts of " + who, "says " + s);
 			want(!(await page.title()).includes(who), "charts of " + who, "the name stands in the title");
 			await look(page, "charts of " + who, seen);
+			await noSwipe(page, "charts of " + who);
 		}
 		await page.goto("/patients");
 		await page.click("text=(no name in the record)");
@@ -131,6 +143,8 @@ export function charts({ root, work, shots, context, watch, look, shot, want, si
 		await page.fill("#asof", new Date().toISOString().slice(0, 10));
 		await page.click(".asof button");
 		want(page.url().includes("asof=") && (await text(page)).includes("As of "), "charts without JavaScript", "no day can be chosen");
+		want(!(await page.locator(".tabs a:has-text('Problems')").isVisible()), "charts without JavaScript", "the pages of the chart take the whole screen of a telephone");
+		await page.check(".tabs .fold input");
 		await page.click(".tabs a:has-text('Problems')");
 		want(page.url().includes("asof=") && (await text(page)).includes("Hypertension"), "charts without JavaScript", "the day is forgotten by a tab");
 		await c.close();
@@ -142,6 +156,7 @@ export function charts({ root, work, shots, context, watch, look, shot, want, si
 		await page.waitForURL("**/beside/**");
 		want((await page.locator("table.beside2 thead th").count()) === 2 && (await text(page)).includes("nothing of them is put together"), "charts beside", "not two records");
 		await look(page, "charts beside", seen);
+		await noSwipe(page, "charts beside");
 	}
 
 	async function print({ page }) {

@@ -18,6 +18,16 @@ type CardLine struct {
 // on a card.
 const longData = 200
 
+// Narrative returns the text that a record has for reading, made safe. It is empty if the
+// record has none.
+func Narrative(raw []byte) Markup {
+	tree, err := parseTree(raw)
+	if err != nil {
+		return Markup{}
+	}
+	return SafeHTML(tree.get("text").str("div"))
+}
+
 // Card returns every element of a JSON value that has a value of its own, in the
 // order of the record: none is dropped, numbers keep their digits. Narrative is
 // shown as text; data of attachments is measured, not printed. What could disturb

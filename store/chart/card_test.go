@@ -117,6 +117,21 @@ func TestCardDropsNothing(t *testing.T) {
 	})
 }
 
+// TestNarrative: what a record has for reading keeps its form, and nothing that does something.
+func TestNarrative(t *testing.T) {
+	for _, tt := range []struct{ record, want string }{
+		{`{"text":{"div":"<div onclick=\"x\"><b>Good</b> <img src=\"https://evil.example\"/>day<script>x()</script></div>"}}`, "<div><b>Good</b> [picture]day</div>"},
+		{`{"text":"no narrative"}`, ""},
+		{`{"text":{"div":7}}`, ""},
+		{`["a"]`, ""},
+		{`{`, ""},
+	} {
+		if got := chart.Narrative([]byte(tt.record)).HTML(); got != tt.want {
+			t.Errorf("Narrative(%s) = %q, want %q", tt.record, got, tt.want)
+		}
+	}
+}
+
 func TestCard(t *testing.T) {
 	tests := []struct{ name, record, want string }{
 		{"in order, with words for paths", `{"resourceType":"Patient","birthDate":"1970","name":[{"given":["A","B"]}]}`,

@@ -1,6 +1,9 @@
 package chart
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // A Branch is one element of a record as a page shows it: a heading with what is below
 // it, or a value.
@@ -27,8 +30,9 @@ const (
 	foldText       = 4000
 )
 
-// CardTree returns what Card returns, put below headings in the order of the record.
-// No value is left out.
+// CardTree returns what Card returns, put below headings in the order of the record,
+// except that what the record says about itself as a record comes last. No value is left
+// out.
 func CardTree(raw []byte) ([]Branch, error) {
 	tree, err := parseTree(raw)
 	if err != nil {
@@ -39,7 +43,17 @@ func CardTree(raw []byte) ([]Branch, error) {
 		return []Branch{t.branch(&tree, "record", "", nil, 0)}, nil
 	}
 	root := t.branch(&tree, "", "", nil, 0)
+	slices.SortStableFunc(root.Kids, func(a, b Branch) int { return aboutRecord(a.Name) - aboutRecord(b.Name) })
 	return root.Kids, nil
+}
+
+// aboutRecord is 1 for the elements that keep a record apart from others, and are nothing
+// to read; else 0.
+func aboutRecord(name string) int {
+	if slices.Contains([]string{"resource type", "id", "meta", "implicit rules", "language"}, name) {
+		return 1
+	}
+	return 0
 }
 
 type trees struct{ inside map[string]int }

@@ -212,6 +212,8 @@ func TestCardTree(t *testing.T) {
 			"attachment {7}\n  url=Binary/7 -> Binary/7  0\nextension {y}\n  url=http://x/StructureDefinition/y\n"},
 		{"no reference", `{"reference":["a"],"x":{"reference":7},"y":{"reference":"urn:uuid:1"},"z":{"reference":"javascript:alert(1)"}}`,
 			"reference=a -> /  0\nx\n  reference=7\ny\n  reference=urn:uuid:1 -> /  0\nz\n  reference=javascript:alert(1) -> /  0\n"},
+		{"what it is about comes first", `{"resourceType":"Condition","id":"a","meta":{"versionId":"1"},"code":{"text":"Gout","id":"b"},"language":"en","onset":"2019"}`,
+			"code\n  text=Gout\n  id=b\nonset=2019\nresource type=Condition\nid=a\nmeta\n  version id=1\nlanguage=en\n"},
 		{"an empty record", `{}`, "record=(empty)\n"},
 	}
 	for _, tt := range tests {

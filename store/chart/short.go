@@ -14,6 +14,11 @@ func (c *Chart) Short(most int) *Chart {
 	return &out
 }
 
+// Past reports whether what the group holds is over: a summary may fold it.
+func (g Group) Past() bool {
+	return slices.Contains([]string{"Inactive or resolved", "Stopped or completed", "Superseded"}, g.Title)
+}
+
 func (s Section) short(most int) Section {
 	if s.Key == "other" {
 		return s.byKind()

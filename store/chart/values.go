@@ -52,11 +52,12 @@ func codeText(c *fhir.CodeableConcept) string {
 	return ""
 }
 
+// systemName is a short name of a code system. Those of HL7 have words for names.
 func systemName(system string) string {
 	if s, ok := systems[system]; ok {
 		return s
 	}
-	return CleanLine(system)
+	return CleanLine(strings.TrimPrefix(system, "http://terminology.hl7.org/CodeSystem/"))
 }
 
 // concepts joins coded things.

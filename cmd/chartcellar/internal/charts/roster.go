@@ -207,12 +207,20 @@ func (p *people) named(name string) []int32 {
 	return out
 }
 
+// lookedFor is the note of a look at the list of patients: what was typed, if anything.
+func lookedFor(text string) string {
+	if text == "" {
+		return "the list"
+	}
+	return "for: " + text
+}
+
 // Patients implements viewer.Charts.
 func (r *Room) Patients(ctx context.Context, a viewer.Actor, q viewer.PatientQuery) (viewer.Patients, error) {
 	if r.m.Locked() {
 		return viewer.Patients{}, viewer.ErrLocked
 	}
-	if err := r.journal(a, "patients.search", store.Key{Type: "Patient"}, "", "for: "+q.Text); err != nil {
+	if err := r.journal(a, "patients.search", store.Key{Type: "Patient"}, "", lookedFor(q.Text)); err != nil {
 		return viewer.Patients{}, err
 	}
 	of, err := r.activityFor(ctx, q)

@@ -30,7 +30,7 @@ func chartRoutes() []Route {
 // How many rows a page lists.
 const (
 	patientsPerPage = 50
-	summaryRows     = 10
+	summaryRows     = 12
 	hintRows        = 8
 	rowsPerPage     = 200
 )
@@ -345,7 +345,8 @@ type tableRow struct {
 
 type tableCell struct {
 	Text, Link string
-	Date       bool // it must not be broken into lines
+	Date       bool   // it must not be broken into lines
+	Column     string // what it is, where it stands without the head of its column
 }
 
 // rows makes the table of a group of rows of a section; columns that are empty in all
@@ -372,6 +373,7 @@ func rows(p *chartPage, key string, g chart.Group) rowTable {
 		for _, i := range used {
 			c := tableCell{Text: clean(r.Cells[i])}
 			c.Date = slices.Contains([]string{"date", "on", "since"}, s.Columns[i]) && len(c.Text) <= len("2006-01-02 15:04 UTC")
+			c.Column = columnWords(s.Columns[i])
 			row.Strong = row.Strong || loud(c.Text)
 			row.Cells = append(row.Cells, c)
 		}
@@ -387,6 +389,18 @@ func rows(p *chartPage, key string, g chart.Group) rowTable {
 		t.Rows = append(t.Rows, row)
 	}
 	return t
+}
+
+// columnWords are what a cell is called on a narrow screen, where a row is not in columns;
+// "" if what it says tells what it is.
+func columnWords(column string) string {
+	switch column {
+	case "range of this result":
+		return "range"
+	case "earlier", "since", "reason", "with", "by", "holds", "reaction", "dose", "lot", "member", "period", "for", "author":
+		return column
+	}
+	return ""
 }
 
 // loud reports whether a cell says something in capitals, as package chart does with

@@ -97,6 +97,26 @@ func (d *double) Chart(_ context.Context, a viewer.Actor, p viewer.Place, sectio
 // patientRef is the address of the patient of the double.
 func patientRef() string { return string((&double{}).Refer("main", "Patient/p1")) }
 
+// TestSummaryFolds: what is over is folded in the summary, and open in its section; what
+// is active is open in both, and each cell says what it is where there are no columns.
+func TestSummaryFolds(t *testing.T) {
+	d := practice()
+	d.measured = []string{`{"resourceType":"Condition","id":"c9","clinicalStatus":{"coding":[{"code":"resolved"}]},"code":{"text":"Gout"},"onsetDateTime":"2001"}`}
+	o := newOffice(t, d)
+	token := o.settle()["doctor"]
+	for path, wants := range map[string][]string{
+		"":          {`<details><summary>Inactive or resolved <span class="count">1</span></summary>`, `<h3>Active <span class="count">1</span></h3>`, `data-l="since">2019</td>`, "Gout"},
+		"/problems": {`<h3>Inactive or resolved <span class="count">1</span></h3>`, `data-l="since">2001</td>`, "Gout", "All pages of this chart"},
+	} {
+		text := body(t, o.ask(ask{path: "/chart/" + patientRef() + path, token: token}))
+		for _, w := range wants {
+			if !strings.Contains(text, w) {
+				t.Errorf("%q: no %q in\n%s", path, w, text)
+			}
+		}
+	}
+}
+
 // TestWhyClosed: who may not open a chart is told what his role has and has not.
 func TestWhyClosed(t *testing.T) {
 	o := newOffice(t, practice())
@@ -136,7 +156,7 @@ func TestChartPages(t *testing.T) {
 		name, path string
 		want, not  []string
 	}{
-		{"the summary", "", []string{"Müller-Ötz", "&lt;script&gt;", "Penicillin", "HIGH RISK", "Hypertension", "1 record was entered in error", "10 of 450", "Every record is counted above: 456 of 456.", "1950-03-12"}, []string{script, "Wrong patient"}},
+		{"the summary", "", []string{"Müller-Ötz", "&lt;script&gt;", "Penicillin", "HIGH RISK", "Hypertension", "1 record was entered in error", "12 of 450", "Every record is counted above: 456 of 456.", "1950-03-12"}, []string{script, "Wrong patient"}},
 		{"as of a day", "?asof=2026-03-01", []string{`?asof=2026-03-01">`, "Show today’s", `?asof=2026-03-01"><button class="quiet">Lock`}, nil},
 		{"a section", "/problems", []string{"Hypertension", "entered in error"}, []string{"Penicillin</a>"}},
 		{"the first rows of a long list", "/results", []string{"200 of 450 on this page", "page 1 of 3", "Test 0"}, nil},

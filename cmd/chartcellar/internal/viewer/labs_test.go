@@ -81,7 +81,7 @@ func TestLabPages(t *testing.T) {
 		{"its last page", base + "/labs?page=10", []string{"4 of 454 on this page", "page 10 of 10"}, []string{"Potassium"}},
 		{"by panel", base + "/labs/panels", []string{"1 to 1 of 1 panel,", "Morning panel", "call the patient", "2 results", "1 result was entered in error", "1 result that it names is not among", "456 results belong to no panel"}, []string{"9.9"}},
 		{"by day", base + "/labs/grid", []string{"Days 1 to 6 of 7", "454 of 454 tests have a result on them, 30 of these on this page", "2026-02-28", "<s>no value: clotted (cancelled)</s>"}, []string{"9.9"}},
-		{"by day, older", base + "/labs/grid?skip=4", []string{"Days 5 to 7 of 7", "2 of 454 tests", "Newer days", ">4.10<", "<td>mmol/L</td>", ">100<"}, []string{"2026-02-28"}},
+		{"by day, older", base + "/labs/grid?skip=4", []string{"Days 5 to 7 of 7", "2 of 454 tests", "Newer days", ">4.10<", `<td class="wide">mmol/L</td>`, ">100<"}, []string{"2026-02-28"}},
 		{"as of a day", base + "/labs?asof=2026-03-01", []string{`/labs/panels?asof=2026-03-01"`, `page=2&amp;asof=2026-03-01`}, nil},
 		{"one test", testAddress(t, labs, "Potassium"), []string{`<svg class="trend"`, `role="img"`, "Potassium: 3 of 4 results drawn, from 2024-03-01 to 2026-02-27; the latest of these is 6.2 mmol/L (Above range), the lowest 4.10 mmol/L, the highest 6.2 mmol/L.",
 			"◆ corrected", "○ preliminary", "1 to 4 of 4, newest first", "1 more was entered in error", "(corrected)", "(cancelled)", "no value: clotted", "repeated, &lt;script&gt;", "reported in: Morning panel", "worked out from: Observation/k1", "worked out from: a tube",

@@ -52,7 +52,7 @@ func TestVisitsOnThePage(t *testing.T) {
 		}
 	}
 	text := list("/patients")
-	holds(text, true, "2026-02-10", "2026-07-04", "changed in the last run</span>", "Last visit", "Next appointment")
+	holds(text, true, "2026-02-10", "2026-07-04", "changed in the last run</span>", `data-l="MRN">4711</td>`, "Last visit", "Next appointment")
 	holds(text, false, "being read", "could not be read")
 	v.said = viewer.Patients{VisitsUnread: 2, Unread: 3}
 	holds(list("/patients"), true, "2 visits and appointments could not be read", "records of 3 patients could not be read")

@@ -38,6 +38,7 @@ type recordPage struct {
 	V      *RecordVersion // the one that is shown; nil: none can be
 	Tree   []cardRow      // of the card
 	Twice  bool           // a name stands twice in one of its objects
+	Text   string         // HTML: what the EMR wrote for reading, made safe; "": nothing, or too much
 	Tests  []link         // of a result that stands: all results of the same test
 	Files  []link         // that the record holds or names
 	Pretty source         // the JSON with line breaks
@@ -184,6 +185,9 @@ func (p *recordPage) says(l *chart.Link) string {
 	return n.Title
 }
 
+// longNarrative is from how many bytes on a narrative is not framed: the card has its words.
+const longNarrative = 100_000
+
 func (s *Server) serveRecord(r *request) error {
 	p, err := s.record(r, "", "card")
 	if err != nil {
@@ -195,6 +199,9 @@ func (s *Server) serveRecord(r *request) error {
 			return err
 		}
 		p.Tree, p.Twice = p.rows(tree), chart.Twice(p.V.Raw)
+		if text := chart.Narrative(p.V.Raw).HTML(); len(text) <= longNarrative {
+			p.Text = text
+		}
 		if p.V.N == p.Shown+1 {
 			p.Files = p.files()
 		}
