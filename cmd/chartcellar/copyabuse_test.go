@@ -48,7 +48,7 @@ func (d *copier) path(names ...string) string {
 // types carries a command out.
 func (d *copier) types(args ...string) (said string, code int) {
 	var out bytes.Buffer
-	e := &env{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &out, disk: d.disk, Getenv: func(name string) string { return d.vars[name] }}
+	e := quick(&env{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &out, disk: d.disk, Getenv: func(name string) string { return d.vars[name] }})
 	code = run(d.t.Context(), e, args)
 	return out.String(), code
 }

@@ -45,7 +45,7 @@ func owned(t *testing.T) (s *served, dir, sheet string) {
 func (s *served) command(dir string, want int, args ...string) string {
 	s.t.Helper()
 	out := &shout{}
-	e := &env{Stdin: strings.NewReader(""), Stdout: out, Stderr: out, Getenv: func(string) string { return "" }}
+	e := quick(&env{Stdin: strings.NewReader(""), Stdout: out, Stderr: out, Getenv: func(string) string { return "" }})
 	if code := run(s.t.Context(), e, append([]string{"--config", filepath.Join(dir, "settings", "settings.toml")}, args...)); code != want {
 		s.t.Fatalf("%v: exit %d, want %d\n%s", args, code, want, out)
 	}

@@ -31,8 +31,8 @@ func TestLogHoldsNoSecrets(t *testing.T) {
 			vars["CHARTCELLAR_CLIENT_SECRET"] = token
 		}
 		var out bytes.Buffer
-		return run(t.Context(), &env{Stdin: strings.NewReader(""), Stdout: &out, Stderr: screen,
-			Getenv: func(k string) string { return vars[k] }}, append([]string{"--log", file, "-v"}, args...))
+		return run(t.Context(), quick(&env{Stdin: strings.NewReader(""), Stdout: &out, Stderr: screen,
+			Getenv: func(k string) string { return vars[k] }}), append([]string{"--log", file, "-v"}, args...))
 	}
 	must := func(args ...string) {
 		t.Helper()

@@ -25,8 +25,8 @@ func (d *desk) run(t *testing.T, args ...string) (code int, stdout, stderr strin
 	t.Helper()
 	var out, errs bytes.Buffer
 	vars := map[string]string{"CHARTCELLAR_CONFIG": filepath.Join(d.dir, "s", "settings.toml"), "CHARTCELLAR_CLIENT_SECRET": "s"}
-	code = run(t.Context(), &env{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs,
-		Getenv: func(k string) string { return vars[k] }, clock: func() time.Time { return time.Now().Add(d.ahead) }}, args)
+	code = run(t.Context(), quick(&env{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs,
+		Getenv: func(k string) string { return vars[k] }, clock: func() time.Time { return time.Now().Add(d.ahead) }}), args)
 	return code, out.String(), errs.String()
 }
 

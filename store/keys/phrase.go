@@ -53,7 +53,7 @@ func SealPhrase(id *age.X25519Identity, phrase string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("seal to the phrase: %w", err)
 	}
-	r.SetWorkFactor(phraseWork)
+	r.SetWorkFactor(work.phrase)
 	var buf bytes.Buffer
 	w, err := age.Encrypt(&buf, r)
 	if err == nil {
