@@ -205,7 +205,7 @@ export function real({ root, work, shots, context, watch, look, shot, want, sign
 			c = await context(site);
 			const page = await c.newPage(), seen = watch(page, site.url);
 			const lines = await setup(page, site, seen, { base: emr.found[0], ca: readFileSync(path.join(work, "emr", emr.found[1]), "utf8") });
-			await page.waitForSelector("#progress p", { timeout: 3000 }).catch(async () => { want(false, "real first backup", "no progress: " + (await page.locator("main").innerText()).slice(0, 600)); });
+			await page.waitForSelector("#progress p", { timeout: 20000 }).catch(async () => { want(false, "real first backup", "no progress: " + (await page.locator("main").innerText()).slice(0, 600)); });
 			const numbers = [];
 			page.on("response", async (r) => { if (r.url().endsWith("/backups/progress") && r.ok()) numbers.push(await r.text().catch(() => "")); });
 			if (shots) await page.waitForFunction(() => /\d,\d{3}/.test(document.querySelector("#progress")?.textContent), null, { timeout: 8000 }).catch(() => {});
