@@ -369,6 +369,7 @@ func TestMishaps(t *testing.T) {
 // is empty all of a sudden is not filled in silence: the folder of a disk that is not
 // plugged in would be, on the computer's own.
 func TestDisksInTurns(t *testing.T) {
+	t.Parallel()
 	d := newCopier(t)
 	usb, other := d.folder("usb"), d.folder("other")
 	d.must("copy", "add", "usb", "--folder", usb, "--disks", "2")

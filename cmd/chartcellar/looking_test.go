@@ -144,6 +144,7 @@ func (s *served) signsIn() {
 // TestLooking: a plain copy is opened with the sheet, shows what it holds, refuses
 // whatever would change something, and stays as it was.
 func TestLooking(t *testing.T) {
+	t.Parallel()
 	f := newCopy(t)
 	dir, still := f.carried(t), &storetest.Still{}
 	before := stateOf(t, dir)
@@ -227,6 +228,7 @@ func (s *served) crawls() {
 // TestLookingWays: a folder is opened with the lines of the key as they are typed, with
 // a passphrase where the box key is, and beside the daemon that keeps it.
 func TestLookingWays(t *testing.T) {
+	t.Parallel()
 	f := newCopy(t)
 	text, err := os.ReadFile(f.sheet)
 	if err != nil {
@@ -267,6 +269,7 @@ func TestLookingWays(t *testing.T) {
 
 // TestLookingRefuses: what cannot be opened is said, with what to do.
 func TestLookingRefuses(t *testing.T) {
+	t.Parallel()
 	f, other := newCopy(t), newCopy(t)
 	exchanged := other.carried(t)
 	write := func(name, text string) string {
@@ -318,6 +321,7 @@ func TestLookingRefuses(t *testing.T) {
 // TestLookingAtDamage: a damaged part is said on the console and on Home, and what can
 // be read is shown.
 func TestLookingAtDamage(t *testing.T) {
+	t.Parallel()
 	f := newCopy(t)
 	dir := f.carried(t)
 	parts, err := filepath.Glob(filepath.Join(dir, "parts", "*", "*.age"))

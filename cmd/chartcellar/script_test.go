@@ -592,8 +592,8 @@ func TestReadersDuringAPull(t *testing.T) {
 			if err != nil || len(out) == 0 {
 				t.Errorf("%v during a pull: %v\n%s", args, err, out)
 			}
-			// The figure is one second; a loaded computer is given five.
-			if took := time.Since(start); took > 5*time.Second {
+			// The figure is one second; a loaded computer is given twenty.
+			if took := time.Since(start); took > 20*time.Second {
 				t.Errorf("%v during a pull took %v", args, took)
 			}
 		}

@@ -91,6 +91,7 @@ func register(t *testing.T, emr *fakeemr.EMR, jwks string) {
 
 // TestES384 is P10: an EMR that takes ES384 only.
 func TestES384(t *testing.T) {
+	t.Parallel()
 	d, emr, connect := newDesk(t)
 	emr.Set(fakeemr.Faults{Algs: []string{"ES384"}})
 	sheet, _ := d.must(t, append(connect, "--worksheet")...)
@@ -166,6 +167,7 @@ func TestPublishedKey(t *testing.T) {
 // TestKeyRotation is P15 and F28: both keys are published, the switch waits for the
 // check and the time, and a vendor that does not know the new key costs no backup.
 func TestKeyRotation(t *testing.T) {
+	t.Parallel()
 	d, emr, connect := newDesk(t)
 	s := newSite(t, d.dir)
 	first, _ := d.must(t, "connect", "signing-key", "emr")
