@@ -48,8 +48,12 @@ var work = struct{ slot, phrase int }{slotWork, phraseWork}
 
 // CheapForTests makes every passphrase and phrase that this process seals from now on
 // cheap to open, and so weak. It is for tests, which make hundreds, and is called before
-// anything else is; a rule of the layout keeps it out of the program.
-func CheapForTests() { work.slot, work.phrase = 10, 10 }
+// anything else is; undo takes it back. A rule of the layout keeps it out of the program.
+func CheapForTests() (undo func()) {
+	before := work
+	work.slot, work.phrase = 10, 10
+	return func() { work = before }
+}
 
 // A Box is the box key. It seals small secrets that the computer needs to work
 // unattended; it opens no record. It may be used by many goroutines.

@@ -391,9 +391,19 @@ func TestPhrase(t *testing.T) {
 	}
 }
 
-// TestWorkFactors: outside tests that ask for less, a passphrase and a copy phrase cost what
-// docs/format.md says.
+// strongAgain makes passphrases as strong as they are outside tests.
+var strongAgain func()
+
+func TestMain(m *testing.M) {
+	strongAgain = keys.CheapForTests()
+	os.Exit(m.Run())
+}
+
+// TestWorkFactors: outside tests a passphrase and a copy phrase cost what docs/format.md
+// says.
 func TestWorkFactors(t *testing.T) {
+	strongAgain()
+	defer keys.CheapForTests()
 	box, err := keys.NewBox()
 	if err != nil {
 		t.Fatal(err)
