@@ -169,6 +169,20 @@ func destroys(s source) (bad []string) {
 	return bad
 }
 
+// cheapens says what makes passphrases weak: only tests may, and what runs them.
+func cheapens(s source) (bad []string) {
+	if s.test() || s.path == "store/keys/keys.go" || s.path == "store/storetest/memory.go" {
+		return nil
+	}
+	ast.Inspect(s.file, func(n ast.Node) bool {
+		if id, ok := n.(*ast.Ident); ok && id.Name == "CheapForTests" {
+			bad = append(bad, "makes passphrases weak")
+		}
+		return true
+	})
+	return bad
+}
+
 // isCall tells a Truncate of a time, which stands behind a call, from one of a
 // file.
 func isCall(x ast.Expr) bool { _, ok := x.(*ast.CallExpr); return ok }
@@ -287,7 +301,7 @@ func TestWhoMayDial(t *testing.T) {
 
 func TestLayout(t *testing.T) {
 	for _, s := range sources(t) {
-		for _, rule := range []func(source) []string{imports, touches, copies, destroys, shape} {
+		for _, rule := range []func(source) []string{imports, touches, copies, destroys, cheapens, shape} {
 			for _, bad := range rule(s) {
 				t.Errorf("%s %s", s.path, bad)
 			}
@@ -311,6 +325,7 @@ func TestRulesBite(t *testing.T) {
 		{"a destruction", "store/x.go", `package store; import "chartcellar/store/disk"; func f() { disk.Destroy(a, b, true) }`, destroys},
 		{"a destruction in its own package", "store/disk/x.go", `package disk; func f() { Destroy(a, b, true) }`, destroys},
 		{"a wipe by another command", "cmd/chartcellar/serve.go", `package main; import "chartcellar/store"; func f() { store.Wipe(a, b) }`, destroys},
+		{"weak passphrases", "cmd/chartcellar/keys.go", `package main; import "chartcellar/store/keys"; var f = keys.CheapForTests`, cheapens},
 		{"a call home", "cmd/x.go", `package main; import "net/http"; func f() { http.Get(x) }`, dials},
 		{"a client of its own", "fhirsync/x.go", `package fhirsync; import "net/http"; var c = &http.Client{}`, dials},
 		{"a call under another name", "store/x.go", `package store; import n "net"; func f() { n.DialTimeout(a, b, c) }`, dials},

@@ -174,13 +174,20 @@ export function charts({ root, work, shots, context, watch, look, shot, want, si
 
 	const search = (d) => searching({ ...d, look, want, shot, context, signIn });
 
+	// freshly signs in before a step that asks for the password if it was given some minutes ago.
+	const freshly = (step) => async (d) => {
+		await d.page.context().clearCookies();
+		await signIn(d.page, d.site);
+		await step(d);
+	};
+
 	async function awkward() {
 		const data = path.join(work, "awkward-data");
 		write(data);
 		await demo("awkward", data, async (d) => {
 			for (const step of [people, oddPatients, counted, ...labs({ work, shots, look, shot, want, open, text }), besides,
 				...records({ look, shot, want, open, text }), noScript, print,
-				...giving({ bin, surroundings, work, look, want, open, text }), search]) await step(d);
+				...giving({ bin, surroundings, work, look, want, open, text }).map(freshly), search]) await step(d);
 			await documents({ ...d, open, text, look, want, shot, shots, context, signIn });
 		});
 	}

@@ -88,16 +88,17 @@ export async function documents({ page, seen, site, open, text, look, want, shot
 	// saved takes a file out: the same bytes, under a name of ours.
 	async function saved() {
 		await go("Good letter");
-		const save = async (timeout) => {
-			const [file] = await Promise.all([page.waitForEvent("download", { timeout }).catch(() => null), page.click("button:text-is('Save the file')")]);
-			return file;
+		const save = async () => { // the file, or null if the password is asked for
+			const file = page.waitForEvent("download").catch(() => null), asked = page.waitForSelector("#password").then(() => null, () => null);
+			await page.click("button:text-is('Save the file')");
+			return Promise.race([file, asked]);
 		};
-		let file = await save(3000);
+		let file = await save();
 		if (!file) { // it asks for the password first
-			await page.fill("#password", site.password, { timeout: 5000 });
+			await page.fill("#password", site.password);
 			await page.click("main button");
 			await page.waitForURL("**/document/**");
-			file = await save(10000);
+			file = await save();
 		}
 		if (!file) return want(false, "document saved", "nothing came; the page is " + page.url());
 		want(file.suggestedFilename() === "document-2026-01-03.pdf", "document saved", "the name is " + file.suggestedFilename());

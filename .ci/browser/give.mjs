@@ -67,7 +67,7 @@ export function giving({ bin, surroundings, work, look, want, open, text }) {
 		await page.click("text=Keep the list");
 		await page.waitForURL((u) => u.search === "?done=list");
 		want((await page.locator("#list").inputValue()).includes("MRN-1001"), "downtime", "the list was not kept");
-		for (let i = 0; i < 20 && !/patients? (is|are) on it/.test(await text(page)); i++) {
+		for (let i = 0; i < 200 && !/patients? (is|are) on it/.test(await text(page)); i++) {
 			if (i === 0) await page.click("text=Make one now");
 			await page.waitForTimeout(500);
 			await page.goto("/downtime");

@@ -23,7 +23,7 @@ export function start(bin, home, args, patterns) {
 		child.stdout.on("data", read);
 		child.stderr.on("data", read);
 		child.on("exit", (code) => bad(new Error(`${args[0]} ended with ${code}: ${out.slice(-500)}`)));
-		setTimeout(() => bad(new Error(`${args[0]} did not come up: ${out.slice(-500)}`)), 60000).unref();
+		setTimeout(() => bad(new Error(`${args[0]} did not come up: ${out.slice(-500)}`)), 240000).unref();
 	});
 	return ready.then((found) => ({ found, stop }), async (e) => { await stop(); throw e; });
 }
@@ -50,7 +50,7 @@ export function real({ root, work, shots, context, watch, look, shot, want, sign
 	// finish waits until the run that the page watches is over, and opens its report.
 	async function finish(page, where, seen) {
 		await page.goto("/backups/progress");
-		for (let i = 0; i < 120 && !(await page.locator("text=No run is under way").count()); i++) {
+		for (let i = 0; i < 600 && !(await page.locator("text=No run is under way").count()); i++) {
 			await page.waitForTimeout(250);
 			await page.goto("/backups/progress");
 		}
@@ -124,7 +124,7 @@ export function real({ root, work, shots, context, watch, look, shot, want, sign
 	// over waits until nothing runs.
 	async function over(page) {
 		await page.goto("/backups/progress");
-		for (let i = 0; i < 120 && !(await page.locator("text=No run is under way").count()); i++) {
+		for (let i = 0; i < 600 && !(await page.locator("text=No run is under way").count()); i++) {
 			await page.waitForTimeout(250);
 			await page.goto("/backups/progress");
 		}
@@ -205,12 +205,12 @@ export function real({ root, work, shots, context, watch, look, shot, want, sign
 			c = await context(site);
 			const page = await c.newPage(), seen = watch(page, site.url);
 			const lines = await setup(page, site, seen, { base: emr.found[0], ca: readFileSync(path.join(work, "emr", emr.found[1]), "utf8") });
-			await page.waitForSelector("#progress p", { timeout: 3000 }).catch(async () => { want(false, "real first backup", "no progress: " + (await page.locator("main").innerText()).slice(0, 600)); });
+			await page.waitForSelector("#progress p", { timeout: 20000 }).catch(async () => { want(false, "real first backup", "no progress: " + (await page.locator("main").innerText()).slice(0, 600)); });
 			const numbers = [];
 			page.on("response", async (r) => { if (r.url().endsWith("/backups/progress") && r.ok()) numbers.push(await r.text().catch(() => "")); });
 			if (shots) await page.waitForFunction(() => /\d,\d{3}/.test(document.querySelector("#progress")?.textContent), null, { timeout: 8000 }).catch(() => {});
 			await shot(page, "first-backup", { fullPage: false });
-			await page.waitForSelector("#progress", { state: "detached", timeout: 60000 }).catch(() => want(false, "real first backup", "its progress does not end"));
+			await page.waitForSelector("#progress", { state: "detached", timeout: 240000 }).catch(() => want(false, "real first backup", "its progress does not end"));
 			want(new Set(numbers.filter((n) => n.includes("began"))).size >= 1, "real first backup", "no live progress: " + numbers.length + " answers");
 			await finish(page, "real first backup", seen);
 			await sameCounts(page, "real Home after the first backup", status(home));

@@ -197,6 +197,7 @@ func TestSignInAgain(t *testing.T) {
 // TestLookingAtWhatWasAdopted: the adopted folder and a copy of it open in the browser with
 // the same sheet, and nothing is amiss.
 func TestLookingAtWhatWasAdopted(t *testing.T) {
+	t.Parallel()
 	f := newCopy(t)
 	g := oneCopy{dir: t.TempDir(), copy: f.carried(t)}
 	if out := g.command(t, "adopt", "--data", g.copy, "--sheet", f.sheet); !strings.Contains(out, fmt.Sprintf("%d records of %d patients", f.records, f.patients)) {

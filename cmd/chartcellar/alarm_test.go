@@ -52,10 +52,10 @@ func newDaemonTest(t *testing.T, set ...string) *daemonTest {
 
 // env is that of a new process.
 func (i *daemonTest) env() *env {
-	return &env{Stdin: strings.NewReader(""), Stdout: i.out, Stderr: i.out, Getenv: func(name string) string {
+	return quick(&env{Stdin: strings.NewReader(""), Stdout: i.out, Stderr: i.out, Getenv: func(name string) string {
 		return map[string]string{"CHARTCELLAR_CONFIG": i.settings(), "CHARTCELLAR_CLIENT_SECRET": "s",
 			"CHARTCELLAR_SMTP_PASSWORD": "pass-7"}[name]
-	}}
+	}})
 }
 
 func (i *daemonTest) settings() string { return filepath.Join(i.dir, "s", "settings.toml") }

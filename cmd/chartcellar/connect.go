@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/pem"
 	"fmt"
@@ -278,7 +279,7 @@ func hostOf(raw string) string {
 // connection makes the client of a source.
 func connection(m *store.Mirror, src config.Source, e *env, observe func(rest.Exchange)) (*rest.Client, error) {
 	o := rest.Options{Base: src.Base, Origins: src.Origins, FileOrigins: src.FileOrigins, Local: src.Local,
-		Rate: src.Rate, UserAgent: "chartcellar/" + release, Log: e.logger(),
+		Rate: cmp.Or(src.Rate, e.rate), UserAgent: "chartcellar/" + release, Log: e.logger(),
 		RewriteOrigin: src.RewriteOrigin, Observe: observe}
 	if src.CA != "" {
 		b, err := os.ReadFile(src.CA)

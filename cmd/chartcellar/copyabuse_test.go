@@ -48,7 +48,7 @@ func (d *copier) path(names ...string) string {
 // types carries a command out.
 func (d *copier) types(args ...string) (said string, code int) {
 	var out bytes.Buffer
-	e := &env{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &out, disk: d.disk, Getenv: func(name string) string { return d.vars[name] }}
+	e := quick(&env{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &out, disk: d.disk, Getenv: func(name string) string { return d.vars[name] }})
 	code = run(d.t.Context(), e, args)
 	return out.String(), code
 }
@@ -369,6 +369,7 @@ func TestMishaps(t *testing.T) {
 // is empty all of a sudden is not filled in silence: the folder of a disk that is not
 // plugged in would be, on the computer's own.
 func TestDisksInTurns(t *testing.T) {
+	t.Parallel()
 	d := newCopier(t)
 	usb, other := d.folder("usb"), d.folder("other")
 	d.must("copy", "add", "usb", "--folder", usb, "--disks", "2")

@@ -40,7 +40,7 @@ func TestEmergencyIsTold(t *testing.T) {
 			t.Fatal(err)
 		}
 		options := o.accountOptions()
-		options.Slots, options.Work = plainSlots{open: map[string]string{}}, accounts.Work{Time: 1, Memory: 8, Threads: 1, Floor: -1}
+		options.Slots, options.Work = plainSlots{open: map[string]string{}}, cheapWork
 		options.OnOpen, options.OnLast = nil, nil
 		a, err := accounts.Open(options)
 		if err != nil {

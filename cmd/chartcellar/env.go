@@ -17,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"chartcellar/store"
+	accounts "chartcellar/store/access"
 	"chartcellar/store/disk"
 )
 
@@ -46,6 +47,8 @@ type env struct {
 	AskTerminal bool // Stdin is one
 
 	disk   disk.FS          // nil: the real one
+	work   accounts.Work    // what a password costs; zero: accounts.DefaultWork, only tests make it less
+	rate   float64          // requests a second where the settings say none; 0: as they promise, only tests make it more
 	clock  func() time.Time // nil: time.Now
 	log    *slog.Logger     // nil: none
 	logTo  io.Closer        // the log's file, if there is one

@@ -235,7 +235,7 @@ type mirrorMaker struct {
 
 // owner makes the first account and, with its key slot, the mirror.
 func (k *mirrorMaker) owner(ctx context.Context, e *env, n viewer.NewOwner) (err error) {
-	a, err := accounts.Open(accounts.Options{Dir: k.plan.s.Data, FS: k.plan.fs, Now: e.clock, Log: e.logger(), Slots: k,
+	a, err := accounts.Open(accounts.Options{Dir: k.plan.s.Data, FS: k.plan.fs, Now: e.clock, Log: e.logger(), Slots: k, Work: e.work,
 		Marker: noMarker{}, Journal: func(accounts.Event) error { return nil }, Practice: func() string { return n.Practice }})
 	if err != nil {
 		return err

@@ -121,6 +121,7 @@ func noClearKey(t *testing.T, dir string) {
 // TestFirstRunRefuses: a folder that is not for us, and a practice whose name cannot
 // stand in the settings, are refused in words, before anything is made.
 func TestFirstRunRefuses(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	used, old := filepath.Join(dir, "used"), filepath.Join(dir, "old")
 	for _, f := range []string{filepath.Join(used, "letters.txt"), filepath.Join(old, "mirror", "000001.json")} {

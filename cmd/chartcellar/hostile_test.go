@@ -45,7 +45,7 @@ func owned(t *testing.T) (s *served, dir, sheet string) {
 func (s *served) command(dir string, want int, args ...string) string {
 	s.t.Helper()
 	out := &shout{}
-	e := &env{Stdin: strings.NewReader(""), Stdout: out, Stderr: out, Getenv: func(string) string { return "" }}
+	e := quick(&env{Stdin: strings.NewReader(""), Stdout: out, Stderr: out, Getenv: func(string) string { return "" }})
 	if code := run(s.t.Context(), e, append([]string{"--config", filepath.Join(dir, "settings", "settings.toml")}, args...)); code != want {
 		s.t.Fatalf("%v: exit %d, want %d\n%s", args, code, want, out)
 	}
@@ -161,6 +161,7 @@ func TestStartOver(t *testing.T) {
 // that moment, neither locks the mirror under his hands, nor leaves it open, nor puts
 // the key of the sheet in the place of the office key.
 func TestSheetBesideOwner(t *testing.T) {
+	t.Parallel()
 	s, dir, sheet := owned(t)
 	s.finishesWithoutEMR()
 	s.command(dir, exitGood, "keys", "check-sheet", sheet)
@@ -197,6 +198,7 @@ func TestSheetBesideOwner(t *testing.T) {
 // TestPortTaken: pages that cannot be opened to the network stay where they were, and
 // backups go on.
 func TestPortTaken(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.2:0")
 	if err != nil {
 		t.Skip(err)
@@ -229,6 +231,7 @@ func TestPortTaken(t *testing.T) {
 
 // TestSlowScreen: somebody who lets the output of a command wait holds nobody up.
 func TestSlowScreen(t *testing.T) {
+	t.Parallel()
 	s, emr := settled(t)
 	if _, err := emr.Changes(1); err != nil {
 		t.Fatal(err)
@@ -261,6 +264,7 @@ func TestSlowScreen(t *testing.T) {
 // TestStopInMidPull: with a pull under way, a browser that keeps its connection, one
 // that has sent half a request and a page that is being made, serve ends in time.
 func TestStopInMidPull(t *testing.T) {
+	t.Parallel()
 	s, emr := settled(t)
 	c, body := s.post("/backups/stop", nil) // nothing runs
 	s.wants(c, body, http.StatusSeeOther)
@@ -300,7 +304,7 @@ func TestStopInMidPull(t *testing.T) {
 	if code := s.stop(); code != exitGood {
 		t.Errorf("serve ended with %d:\n%s", code, s.out)
 	}
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("it took %v to stop", took)
 	}
 }
@@ -308,6 +312,7 @@ func TestStopInMidPull(t *testing.T) {
 // TestStopInTest: serve stops while the connection is tested to a computer that takes
 // the call and says nothing; no secret is in the log.
 func TestStopInTest(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -330,7 +335,7 @@ func TestStopInTest(t *testing.T) {
 	if code := s.stop(); code != exitGood {
 		t.Errorf("serve ended with %d:\n%s", code, s.out)
 	}
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("it took %v to stop", took)
 	}
 	<-gone
@@ -342,6 +347,7 @@ func TestStopInTest(t *testing.T) {
 // TestHostileForms: what is typed into a form stays a value: it adds no line to the
 // settings, names no file elsewhere, and is refused before anything is written.
 func TestHostileForms(t *testing.T) {
+	t.Parallel()
 	s, dir, _ := owned(t)
 	settings := filepath.Join(dir, "settings", "settings.toml")
 	o := s.e.daemon.get().office.Load()
@@ -406,6 +412,7 @@ func TestHostileForms(t *testing.T) {
 // TestForged: a foreign name, a foreign page, a form that is too large, and one in
 // pieces that never ends.
 func TestForged(t *testing.T) {
+	t.Parallel()
 	s, _, _ := owned(t)
 	ask := func(change func(*http.Request)) int {
 		t.Helper()

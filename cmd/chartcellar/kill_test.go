@@ -95,6 +95,7 @@ func (w *ward) whole(t *testing.T) {
 // pull is killed just there, and the next one goes on, with no hand and no second
 // export; with a key on the computer and without.
 func TestKilledAtEachStep(t *testing.T) {
+	t.Parallel()
 	points := []struct{ name, args, kill string }{
 		{"C0, before anything is stored", "sync", "before create parts/"},
 		{"C1, in the first part", "sync", "after write parts/"},
@@ -239,8 +240,8 @@ func TestSecondWriterIsQuick(t *testing.T) {
 		start := time.Now()
 		c, out := w.command(t.Context(), "", "sync")
 		err := c.Run()
-		// The figure is one second; a loaded computer is given five.
-		if took := time.Since(start); took > 5*time.Second {
+		// The figure is one second; a loaded computer is given twenty.
+		if took := time.Since(start); took > 20*time.Second {
 			t.Errorf("a second writer took %v", took)
 		}
 		if err == nil || c.ProcessState.ExitCode() != exitBusy || !strings.Contains(out.String(), "in use by process") {

@@ -18,6 +18,7 @@ import (
 // TestLogHoldsNoSecrets is P117: every command with the fullest log, against an
 // EMR with and without faults; then the log is searched for what may not be in it.
 func TestLogHoldsNoSecrets(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	emr, ca := startEMR(t, dir, fakeemr.Practice{Patients: 6, Seed: 5, Years: 1})
 	emr.RegisterSecret("office", "secret-canary-9417")
@@ -31,8 +32,8 @@ func TestLogHoldsNoSecrets(t *testing.T) {
 			vars["CHARTCELLAR_CLIENT_SECRET"] = token
 		}
 		var out bytes.Buffer
-		return run(t.Context(), &env{Stdin: strings.NewReader(""), Stdout: &out, Stderr: screen,
-			Getenv: func(k string) string { return vars[k] }}, append([]string{"--log", file, "-v"}, args...))
+		return run(t.Context(), quick(&env{Stdin: strings.NewReader(""), Stdout: &out, Stderr: screen,
+			Getenv: func(k string) string { return vars[k] }}), append([]string{"--log", file, "-v"}, args...))
 	}
 	must := func(args ...string) {
 		t.Helper()

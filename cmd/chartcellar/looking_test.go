@@ -63,9 +63,9 @@ func newCopy(t *testing.T) oneCopy {
 func (f oneCopy) command(t *testing.T, args ...string) string {
 	t.Helper()
 	var out, errs bytes.Buffer
-	e := &env{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs, Getenv: func(name string) string {
+	e := quick(&env{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs, Getenv: func(name string) string {
 		return map[string]string{"CHARTCELLAR_PASSPHRASE": copyPhrase}[name]
-	}}
+	}})
 	if code := run(t.Context(), e, append([]string{"--config", filepath.Join(f.dir, "settings", "settings.toml")}, args...)); code != exitGood {
 		t.Fatalf("%s: exit %d: %s%s", args[0], code, out.String(), errs.String())
 	}
@@ -114,9 +114,9 @@ func stateOf(t *testing.T, dir string) (list []string) {
 func lookAt(t *testing.T, still *storetest.Still, stdin string, args ...string) *served {
 	t.Helper()
 	s := &served{t: t, out: &shout{}}
-	s.e = &env{Stdin: strings.NewReader(stdin), Stdout: s.out, Stderr: s.out, disk: still, Getenv: func(name string) string {
+	s.e = quick(&env{Stdin: strings.NewReader(stdin), Stdout: s.out, Stderr: s.out, disk: still, Getenv: func(name string) string {
 		return map[string]string{"CHARTCELLAR_PASSPHRASE": copyPhrase, "CHARTCELLAR_CONFIG": "/nowhere/settings.toml"}[name]
-	}}
+	}})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan int, 1)
 	go func() { done <- run(ctx, s.e, append([]string{"serve", "--read-only"}, args...)) }()
@@ -144,6 +144,7 @@ func (s *served) signsIn() {
 // TestLooking: a plain copy is opened with the sheet, shows what it holds, refuses
 // whatever would change something, and stays as it was.
 func TestLooking(t *testing.T) {
+	t.Parallel()
 	f := newCopy(t)
 	dir, still := f.carried(t), &storetest.Still{}
 	before := stateOf(t, dir)
@@ -227,6 +228,7 @@ func (s *served) crawls() {
 // TestLookingWays: a folder is opened with the lines of the key as they are typed, with
 // a passphrase where the box key is, and beside the daemon that keeps it.
 func TestLookingWays(t *testing.T) {
+	t.Parallel()
 	f := newCopy(t)
 	text, err := os.ReadFile(f.sheet)
 	if err != nil {
@@ -267,6 +269,7 @@ func TestLookingWays(t *testing.T) {
 
 // TestLookingRefuses: what cannot be opened is said, with what to do.
 func TestLookingRefuses(t *testing.T) {
+	t.Parallel()
 	f, other := newCopy(t), newCopy(t)
 	exchanged := other.carried(t)
 	write := func(name, text string) string {
@@ -305,9 +308,9 @@ func TestLookingRefuses(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			out := &shout{}
-			e := &env{Stdin: strings.NewReader(""), Stdout: out, Stderr: out, disk: &storetest.Still{}, Getenv: func(name string) string {
+			e := quick(&env{Stdin: strings.NewReader(""), Stdout: out, Stderr: out, disk: &storetest.Still{}, Getenv: func(name string) string {
 				return map[string]string{"CHARTCELLAR_PASSPHRASE": copyPhrase}[name]
-			}}
+			}})
 			if code := run(t.Context(), e, append([]string{"serve", "--read-only"}, tt.args...)); code != tt.code || !strings.Contains(out.String(), tt.says) {
 				t.Errorf("exit %d, want %d: %s", code, tt.code, out)
 			}
@@ -318,6 +321,7 @@ func TestLookingRefuses(t *testing.T) {
 // TestLookingAtDamage: a damaged part is said on the console and on Home, and what can
 // be read is shown.
 func TestLookingAtDamage(t *testing.T) {
+	t.Parallel()
 	f := newCopy(t)
 	dir := f.carried(t)
 	parts, err := filepath.Glob(filepath.Join(dir, "parts", "*", "*.age"))

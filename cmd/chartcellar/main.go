@@ -14,7 +14,7 @@ import (
 	"chartcellar/store/disk"
 )
 
-func main() { os.Exit(start(nil)) }
+func main() { os.Exit(start(func(*env) {})) }
 
 // memoryLimit is a soft limit: the collector works harder before a long line or a swollen
 // file takes half of a small box. With lookedMemory, while somebody looks at charts, the
@@ -40,9 +40,9 @@ func (e *env) limitMemory(bytes int64, percent int) {
 	}
 }
 
-// start runs the program on a disk, nil for the real one; a test puts one in its
-// place on which the process dies.
-func start(fsys disk.FS) int {
+// start runs the program; a test changes its surroundings before: it puts a disk there on
+// which the process dies, and takes away what costs time.
+func start(change func(*env)) int {
 	args := os.Args[1:]
 	if own, err := os.Executable(); err == nil {
 		args = onCopy(own, args)
@@ -51,9 +51,10 @@ func start(fsys disk.FS) int {
 	defer stop()
 	return asService(ctx, func(ctx context.Context) int {
 		e := &env{
-			disk: fsys, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv,
+			Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv,
 			Terminal: isTerminal(os.Stdout), AskTerminal: isTerminal(os.Stdin), apart: true,
 		}
+		change(e)
 		e.limitMemory(memoryLimit, usualGC)
 		return run(ctx, e, args)
 	})

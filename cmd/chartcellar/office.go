@@ -64,7 +64,7 @@ func openOffice(e *env, d *daemon) (*office, error) {
 }
 
 func (o *office) accountOptions() accounts.Options {
-	return accounts.Options{Dir: o.m.Dir(), FS: o.e.disk, Now: o.e.clock, Log: o.e.logger(),
+	return accounts.Options{Dir: o.m.Dir(), FS: o.e.disk, Now: o.e.clock, Log: o.e.logger(), Work: o.e.work,
 		Slots: &slots{o: o}, Marker: marker{o.m}, Journal: o.journal, Notes: notesOf{o.m}, OnOpen: o.opened, OnLast: o.closed,
 		Recovery: o.isRecovery, Practice: func() string { return o.d.settings().Practice }}
 }

@@ -70,7 +70,7 @@ func servingOnly(t *testing.T, dir string) *served {
 func starting(t testing.TB, args ...string) *served {
 	t.Helper()
 	s := &served{t: t, out: &shout{}}
-	s.e = &env{Stdin: strings.NewReader(""), Stdout: s.out, Stderr: s.out, Getenv: func(string) string { return "" }}
+	s.e = quick(&env{Stdin: strings.NewReader(""), Stdout: s.out, Stderr: s.out, Getenv: func(string) string { return "" }})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan int, 1)
 	go func() { done <- run(ctx, s.e, args) }()
@@ -306,9 +306,9 @@ func (s *served) finishes() {
 func TestOwnerOfInit(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	e := &env{Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: os.Stderr, Getenv: func(name string) string {
+	e := quick(&env{Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: os.Stderr, Getenv: func(name string) string {
 		return map[string]string{"CHARTCELLAR_PASSPHRASE": ownerPassword}[name]
-	}}
+	}})
 	if code := run(t.Context(), e, []string{"--config", filepath.Join(dir, "settings", "settings.toml"), "init", "--data", filepath.Join(dir, "copy"),
 		"--reserve-mb", "1"}); code != exitGood {
 		t.Fatalf("init: %d", code)

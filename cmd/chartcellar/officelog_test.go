@@ -51,7 +51,7 @@ func logOffice(t testing.TB, lines int) (*office, age.Identity) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.Close() })
-	return &office{e: &env{Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: io.Discard}, m: m}, made.Office
+	return &office{e: quick(&env{Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: io.Discard}), m: m}, made.Office
 }
 
 // fillLog writes a segment of the journal, as the journal does but all at once.

@@ -28,6 +28,7 @@ func (n *nights) monthOf(o *office, back int) (viewer.MonthReport, time.Time) {
 // TestMonthIsOfItsTime: a month that is over shows what was here, how large it was and
 // which root it had at its ends, not what is so now; and each number is the store's.
 func TestMonthIsOfItsTime(t *testing.T) {
+	t.Parallel()
 	n := newNights(t, 100)
 	for day := range 100 {
 		n.now = n.now.AddDate(0, 0, 1)

@@ -16,7 +16,7 @@ import (
 func (s *served) calls(dir string, vars map[string]string, args ...string) {
 	s.t.Helper()
 	var out bytes.Buffer
-	e := &env{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &out, Getenv: func(name string) string { return vars[name] }}
+	e := quick(&env{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &out, Getenv: func(name string) string { return vars[name] }})
 	if code := run(s.t.Context(), e, append([]string{"--config", filepath.Join(dir, "settings", "settings.toml")}, args...)); code != exitGood {
 		s.t.Fatalf("%v ended with %d:\n%s", args, code, &out)
 	}

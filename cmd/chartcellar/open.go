@@ -182,7 +182,7 @@ func (e *env) answer(m *store.Mirror) control.Handler {
 			return exitBusy
 		}
 		call := &env{Stdin: strings.NewReader(""), Stdout: stdout, Stderr: stderr,
-			Getenv: e.Getenv, disk: e.disk, clock: e.clock, log: e.log, held: m, dir: c.Dir, secret: c.Secret, asked: c.Asked, ring: e.ring}
+			Getenv: e.Getenv, disk: e.disk, work: e.work, rate: e.rate, clock: e.clock, log: e.log, held: m, dir: c.Dir, secret: c.Secret, asked: c.Asked, ring: e.ring}
 		call.daemon = e.daemon
 		return run(ctx, call, c.Args)
 	}

@@ -25,8 +25,8 @@ func (d *desk) run(t *testing.T, args ...string) (code int, stdout, stderr strin
 	t.Helper()
 	var out, errs bytes.Buffer
 	vars := map[string]string{"CHARTCELLAR_CONFIG": filepath.Join(d.dir, "s", "settings.toml"), "CHARTCELLAR_CLIENT_SECRET": "s"}
-	code = run(t.Context(), &env{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs,
-		Getenv: func(k string) string { return vars[k] }, clock: func() time.Time { return time.Now().Add(d.ahead) }}, args)
+	code = run(t.Context(), quick(&env{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs,
+		Getenv: func(k string) string { return vars[k] }, clock: func() time.Time { return time.Now().Add(d.ahead) }}), args)
 	return code, out.String(), errs.String()
 }
 
@@ -91,6 +91,7 @@ func register(t *testing.T, emr *fakeemr.EMR, jwks string) {
 
 // TestES384 is P10: an EMR that takes ES384 only.
 func TestES384(t *testing.T) {
+	t.Parallel()
 	d, emr, connect := newDesk(t)
 	emr.Set(fakeemr.Faults{Algs: []string{"ES384"}})
 	sheet, _ := d.must(t, append(connect, "--worksheet")...)
@@ -166,6 +167,7 @@ func TestPublishedKey(t *testing.T) {
 // TestKeyRotation is P15 and F28: both keys are published, the switch waits for the
 // check and the time, and a vendor that does not know the new key costs no backup.
 func TestKeyRotation(t *testing.T) {
+	t.Parallel()
 	d, emr, connect := newDesk(t)
 	s := newSite(t, d.dir)
 	first, _ := d.must(t, "connect", "signing-key", "emr")

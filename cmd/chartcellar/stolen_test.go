@@ -226,6 +226,7 @@ func TestCanaries(t *testing.T) {
 // folder of a drill while it goes on, in a restored folder, or in the settings that are
 // kept.
 func TestNothingInClearElsewhere(t *testing.T) {
+	t.Parallel()
 	d, server, bucket := stolenOffice(t)
 	all := &canaries{}
 	for i := range 60 {

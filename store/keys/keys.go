@@ -43,6 +43,18 @@ const MinPassword = 12
 // on a small box, once per sign-in.
 const slotWork = 17
 
+// work is with what factors secrets are sealed: slotWork and phraseWork, but in tests.
+var work = struct{ slot, phrase int }{slotWork, phraseWork}
+
+// CheapForTests makes every passphrase and phrase that this process seals from now on
+// cheap to open, and so weak. It is for tests, which make hundreds, and is called before
+// anything else is; undo takes it back. A rule of the layout keeps it out of the program.
+func CheapForTests() (undo func()) {
+	before := work
+	work.slot, work.phrase = 10, 10
+	return func() { work = before }
+}
+
 // A Box is the box key. It seals small secrets that the computer needs to work
 // unattended; it opens no record. It may be used by many goroutines.
 type Box struct {
@@ -182,7 +194,7 @@ func SealSlot(box *Box, id *age.X25519Identity, password string) ([]byte, error)
 	if err != nil {
 		return nil, fmt.Errorf("make a slot: %w", err)
 	}
-	r.SetWorkFactor(slotWork)
+	r.SetWorkFactor(work.slot)
 	var buf bytes.Buffer
 	w, err := age.Encrypt(&buf, r)
 	if err != nil {

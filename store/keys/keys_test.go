@@ -390,3 +390,46 @@ func TestPhrase(t *testing.T) {
 		t.Errorf("PhraseWord = %d, want 2", n)
 	}
 }
+
+// strongAgain makes passphrases as strong as they are outside tests.
+var strongAgain func()
+
+func TestMain(m *testing.M) {
+	strongAgain = keys.CheapForTests()
+	os.Exit(m.Run())
+}
+
+// TestWorkFactors: outside tests a passphrase and a copy phrase cost what docs/format.md
+// says.
+func TestWorkFactors(t *testing.T) {
+	strongAgain()
+	defer keys.CheapForTests()
+	box, err := keys.NewBox()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	slot, err := keys.SealSlot(box, id, "a long passphrase")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slot, err = box.Open("slot", slot); err != nil {
+		t.Fatal(err)
+	}
+	phrase, err := keys.SealPhrase(id, "one two three four five six")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		file []byte
+		want string
+	}{{slot, "17"}, {phrase, "18"}} {
+		stanza := strings.Fields(strings.Split(string(tt.file), "\n")[1]) // -> scrypt SALT FACTOR
+		if len(stanza) != 4 || stanza[1] != "scrypt" || stanza[3] != tt.want {
+			t.Errorf("sealed with %q, want the factor %s", stanza, tt.want)
+		}
+	}
+}

@@ -49,11 +49,10 @@ func PhraseWord(typed string) int {
 // SealPhrase encrypts the office key to a copy phrase. Unlike a slot it is not sealed by
 // a box key: it opens the copy wherever that is.
 func SealPhrase(id *age.X25519Identity, phrase string) ([]byte, error) {
-	r, err := age.NewScryptRecipient(plainPhrase(phrase))
+	r, err := PhraseRecipient(plainPhrase(phrase))
 	if err != nil {
 		return nil, fmt.Errorf("seal to the phrase: %w", err)
 	}
-	r.SetWorkFactor(phraseWork)
 	var buf bytes.Buffer
 	w, err := age.Encrypt(&buf, r)
 	if err == nil {
@@ -66,6 +65,16 @@ func SealPhrase(id *age.X25519Identity, phrase string) ([]byte, error) {
 		return nil, fmt.Errorf("seal to the phrase: %w", err)
 	}
 	return buf.Bytes(), nil
+}
+
+// PhraseRecipient is what encrypts to a password a file that leaves the office, where
+// whoever has it can try passwords: at the cost of a copy phrase.
+func PhraseRecipient(password string) (*age.ScryptRecipient, error) {
+	r, err := age.NewScryptRecipient(password)
+	if err == nil {
+		r.SetWorkFactor(work.phrase)
+	}
+	return r, err
 }
 
 // OpenPhrase returns the office key that a copy phrase opens. It takes some seconds and

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -16,7 +17,13 @@ import (
 
 	"chartcellar/cmd/chartcellar/internal/patientfile"
 	"chartcellar/store/chart"
+	"chartcellar/store/keys"
 )
+
+func TestMain(m *testing.M) {
+	keys.CheapForTests()
+	os.Exit(m.Run())
+}
 
 var (
 	made  = time.Date(2026, 3, 1, 18, 0, 0, 0, time.UTC)

@@ -16,6 +16,7 @@ import (
 	"filippo.io/age"
 
 	"chartcellar/store/chart"
+	"chartcellar/store/keys"
 )
 
 // Why a document is not in a package, or not whole.
@@ -332,7 +333,7 @@ const MinPassword = 12
 // Seal returns a writer that encrypts what is written to it with a password, as the
 // program age opens it; closing it does not close w.
 func Seal(w io.Writer, password string) (io.WriteCloser, error) {
-	r, err := age.NewScryptRecipient(password)
+	r, err := keys.PhraseRecipient(password)
 	if err != nil {
 		return nil, fmt.Errorf("encrypt the package: %w", err)
 	}
