@@ -92,7 +92,7 @@ func TestEmergencyIsTold(t *testing.T) {
 			t.Fatal(err)
 		}
 		p, err := o.Log(ctx, viewer.Actor{Account: "reyes", Role: accounts.Owner}, viewer.LogAll, 0, 5)
-		if err != nil || p.Lines[0].Code != accounts.CodeReview || !strings.Contains(p.Lines[0].Note, "right so") {
+		if err != nil || p.Lines[0].Code != "log.all" || p.Lines[0].Account != "reyes" || p.Lines[1].Code != accounts.CodeReview || !strings.Contains(p.Lines[1].Note, "right so") {
 			t.Errorf("the log: %+v, %v", p.Lines, err)
 		}
 		i.d.m.Lock()

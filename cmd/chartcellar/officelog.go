@@ -51,6 +51,7 @@ func logWords() map[string]logWord {
 		"export":          {"exported records", false},
 		"evidence.export": {"exported the evidence", false},
 		"log.patient":     {"looked at who saw a patient", false},
+		"log.all":         {"looked at the access log", false},
 		"log.account":     {"looked at what somebody saw", false},
 		"patients.sealed": {"looked at who is sealed", false},
 		"patient.seal":    {"sealed a patient", false},
@@ -134,10 +135,21 @@ const (
 // errLogEnd ends the reading of the log when a page is made.
 var errLogEnd = errors.New("the page is full")
 
-// Log implements viewer.AccessLog. Free text, and with it the address and account
+// Log implements viewer.AccessLog. That all of it was looked at is in the log first: its
+// notes say what people searched for.
+func (o *office) Log(ctx context.Context, a viewer.Actor, scope viewer.LogScope, before uint64, n int) (viewer.LogPage, error) {
+	if scope == viewer.LogAll {
+		if err := o.m.Journal(store.Event{Code: "log.all", Account: a.Account, Note: charts.Note(a)}); err != nil {
+			return viewer.LogPage{}, err
+		}
+	}
+	return o.logLines(ctx, a, scope, before, n)
+}
+
+// logLines makes a page of the log. Free text, and with it the address and account
 // that an event names, is opened for LogAll only. A page may hold fewer lines than n,
 // or none, though More says that there are older ones.
-func (o *office) Log(ctx context.Context, a viewer.Actor, scope viewer.LogScope, before uint64, n int) (viewer.LogPage, error) {
+func (o *office) logLines(ctx context.Context, a viewer.Actor, scope viewer.LogScope, before uint64, n int) (viewer.LogPage, error) {
 	r := &logReader{m: o.m, a: a, scope: scope, n: n, now: o.now, words: logWords()}
 	if !r.allowed() {
 		return viewer.LogPage{}, viewer.ErrNotFound

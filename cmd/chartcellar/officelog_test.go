@@ -107,7 +107,7 @@ var logOwner = viewer.Actor{Account: "reyes", Role: accounts.Owner, Charts: true
 
 func logPage(t testing.TB, o *office, a viewer.Actor, scope viewer.LogScope, before uint64, n int) viewer.LogPage {
 	t.Helper()
-	p, err := o.Log(t.Context(), a, scope, before, n)
+	p, err := o.logLines(t.Context(), a, scope, before, n)
 	if err != nil {
 		t.Fatalf("Log(%s, before %d) = %v", scope, before, err)
 	}
@@ -158,11 +158,11 @@ func TestLogPages(t *testing.T) {
 	if len(p.Lines) != 6 || !p.Locked || p.More != 0 || p.Lines[0].Note != "" || p.Chain.Answer != health.Yes {
 		t.Errorf("locked: %+v", p)
 	}
-	if _, err := o.Log(t.Context(), logOwner, viewer.LogAll, 40, 100); !errors.Is(err, viewer.ErrLocked) {
+	if _, err := o.logLines(t.Context(), logOwner, viewer.LogAll, 40, 100); !errors.Is(err, viewer.ErrLocked) {
 		t.Errorf("locked, only packed lines: %v", err)
 	}
 	packLog(t, o)
-	if _, err := o.Log(t.Context(), logOwner, viewer.LogAll, 0, 100); !errors.Is(err, viewer.ErrLocked) {
+	if _, err := o.logLines(t.Context(), logOwner, viewer.LogAll, 0, 100); !errors.Is(err, viewer.ErrLocked) {
 		t.Errorf("locked, all packed: %v", err)
 	}
 	if err := o.m.Unlock(id); err != nil {
@@ -231,7 +231,7 @@ func TestLogScopes(t *testing.T) {
 		scope viewer.LogScope
 	}{{accounts.Staff, viewer.LogAll}, {accounts.IT, viewer.LogAll}, {accounts.Manager, viewer.LogAll}, {accounts.Staff, viewer.LogSystem},
 		{"", viewer.LogAll}, {accounts.Owner, "other"}} {
-		if p, err := o.Log(t.Context(), viewer.Actor{Account: "x", Role: x.role}, x.scope, 0, 9); !errors.Is(err, viewer.ErrNotFound) || len(p.Lines) > 0 {
+		if p, err := o.logLines(t.Context(), viewer.Actor{Account: "x", Role: x.role}, x.scope, 0, 9); !errors.Is(err, viewer.ErrNotFound) || len(p.Lines) > 0 {
 			t.Errorf("%s sees the scope %s: %v", x.role, x.scope, err)
 		}
 	}
