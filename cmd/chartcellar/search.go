@@ -136,6 +136,9 @@ func (s *searcher) show(ctx context.Context, h searchHit) error {
 	if s.limit > 0 && s.end.Hits >= s.limit {
 		return errLimit
 	}
+	if err := s.note(h.Patient); err != nil {
+		return err
+	}
 	s.end.Hits++
 	h.Name = s.name(ctx, h.Patient)
 	if s.e.json {
@@ -154,6 +157,14 @@ func (s *searcher) show(ctx context.Context, h searchHit) error {
 		s.e.lines("    ", one.Where+": "+one.Snippet)
 	}
 	return err
+}
+
+// note writes down that something of a patient is shown, once. The caller holds mu.
+func (s *searcher) note(patient string) error {
+	if _, known := s.names[patient]; known || patient == "" {
+		return nil
+	}
+	return s.r.seen("search.shown", store.Key{}, patient)
 }
 
 // name returns a patient's name; "" if the copy has none. The caller holds mu.

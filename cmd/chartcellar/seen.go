@@ -75,7 +75,7 @@ func (e *env) whoSaw(ctx context.Context, o logOptions) error {
 	return e.read(ctx, "log", o.readFlags, func(ctx context.Context, r *reading) error {
 		words := logWords()
 		room, err := charts.New(charts.Options{Mirror: r.M, Now: e.now, Zone: func() *time.Location { return time.Local },
-			Sources: func() []string { return []string{r.Source} }, Age: func(string) (string, error) { return r.age() },
+			Sources: func() []string { return []string{r.Source} }, Base: func(string) string { return r.Base }, Age: func(string) (string, error) { return r.age() },
 			Words: func(code string) (string, bool) { w := wordOf(words, code); return w.words, w.system }})
 		if err != nil {
 			return err
