@@ -27,7 +27,7 @@ func resultVersion(n int, raw string) viewer.RecordVersion {
 // result is the record of the double: what it says and names is not to be trusted.
 const resultJSON = `{"resourceType":"Observation","id":"o1","status":"final","contained":[{"resourceType":"Specimen","id":"s","note":[{"text":"drawn"}]}],"specimen":{"reference":"#s"},` +
 	`"code":{"coding":[{"system":"http://loinc.org","code":"2823-3","display":"Potassium <script>alert(1)<\/script>"}]},"subject":{"reference":"Patient/p1","display":"ليلى"},` +
-	`"performer":[{"reference":"javascript:alert(1)"}],"effectiveDateTime":"2026-01-02","valueQuantity":{"value":4.10,"unit":"mmol/L"},"text":{"div":"<div onclick=\"alert(1)\"><b>Potassium</b> was well<script>alert(2)<\/script></div>"}}`
+	`"performer":[{"reference":"javascript:alert(1)"},{"reference":"https://other.example/fhir/Patient/p1","display":"Their Patient"}],"effectiveDateTime":"2026-01-02","valueQuantity":{"value":4.10,"unit":"mmol/L"},"text":{"div":"<div onclick=\"alert(1)\"><b>Potassium</b> was well<script>alert(2)<\/script></div>"}}`
 
 // Record: a result of the patient; for a Ref of a Practitioner, one of nobody.
 func (d *double) Record(_ context.Context, a viewer.Actor, p viewer.Place, page string) (viewer.Record, error) {
@@ -39,7 +39,7 @@ func (d *double) Record(_ context.Context, a viewer.Actor, p viewer.Place, page 
 		return viewer.Record{}, viewer.ErrNotFound
 	}
 	r := viewer.Record{Self: p.Ref, Type: "Observation", ID: "o1", Title: "Potassium " + script, Shown: 1}
-	r.AsOf, r.Source = p.AsOf, "main"
+	r.AsOf, r.Source, r.Base = p.AsOf, "main", "https://emr.example/fhir"
 	r.Named = map[string]viewer.Named{"Patient/p1": {Title: "Anna " + script, Removed: true}}
 	_, ref, _ = strings.Cut(ref, " ")
 	switch r.Type, r.ID, _ = strings.Cut(ref, "/"); r.Type {
