@@ -40,7 +40,7 @@ func (b *Builder) observation(r Resource, o *fhir.Observation, kind Kind) item {
 	b.results = append(b.results, whole)
 	for i := range o.Component {
 		c := component(whole, i, &o.Component[i])
-		if c.Paired = isPair; isPair {
+		if c.Paired = isPair; isPair && len(o.Focus) == 0 {
 			c.Test = halfOf(&o.Component[i].Code)
 		}
 		b.results = append(b.results, c)
