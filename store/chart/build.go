@@ -102,6 +102,7 @@ type item struct {
 	void    bool   // of results: cancelled, or pending
 	pending bool   // of results: only announced
 	hidden  bool   // entered in error
+	none    bool   // of allergies: it says that there are none
 	row     Row
 }
 
@@ -302,6 +303,9 @@ func (b *Builder) fill(p *plan, s *Section, items []item) {
 		if p.key != "vitals" { // of an unread observation the kind is unknown: it counts once
 			s.Unread += b.unread[t]
 		}
+	}
+	if p.key == "allergies" {
+		besideAllergies(items)
 	}
 	groups := make([][]item, len(p.groups))
 	for _, it := range items {

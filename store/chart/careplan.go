@@ -3,6 +3,7 @@ package chart
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/samply/golang-fhir-models/fhir-models/fhir"
 )
@@ -13,10 +14,18 @@ func intentOf(r Resource, code string) string {
 	switch {
 	case !hasText(r.Raw, "intent"):
 		return "no intent given"
-	case code == "order" || code == "plan":
+	case code == "plan" && r.Type == "CarePlan", strings.HasSuffix(code, "order"): // original, reflex, filler and instance orders too
 		return ""
 	}
-	return "only a " + code
+	return onlyA(code)
+}
+
+// onlyA says that a record is meant as less than an order.
+func onlyA(intent string) string {
+	if intent == "option" {
+		return "only an option"
+	}
+	return "only a " + intent
 }
 
 // hasText reports whether a record has a member that is a text.
@@ -45,11 +54,16 @@ func serviceOrder(b *Builder, r Resource) (item, error) {
 	if o.Priority != nil && *o.Priority != fhir.RequestPriorityRoutine {
 		status = join(", ", status, o.Priority.Code())
 	}
-	due := join(", ", showDate(str(o.OccurrenceDateTime)), period(o.OccurrencePeriod))
+	due := join(", ", showDate(str(o.OccurrenceDateTime)), period(o.OccurrencePeriod), timing(o.OccurrenceTiming),
+		asNeeded(&fhir.Dosage{AsNeededBoolean: o.AsNeededBoolean, AsNeededCodeableConcept: o.AsNeededCodeableConcept}))
 	if due != "" {
 		due = "to be done " + due
 	}
-	it.row = Row{Cells: []string{showDate(str(o.AuthoredOn)), join(", ", named(concept(o.Code)), concepts(o.OrderDetail), concepts(o.BodySite)),
+	many := join("", quantity(o.QuantityQuantity), ratio(o.QuantityRatio))
+	if q := o.QuantityRange; q != nil {
+		many = valueRange(q.Low, q.High)
+	}
+	it.row = Row{Cells: []string{showDate(str(o.AuthoredOn)), join(", ", named(concept(o.Code)), many, concepts(o.OrderDetail), concepts(o.BodySite)),
 		join(", ", concepts(o.ReasonCode), b.names.list(r, o.ReasonReference)), b.reference(r, o.Requester),
 		join(", ", status, intentOf(r, o.Intent.Code()))}, More: join("; ", due, CleanLine(str(o.PatientInstruction)), notes(o.Note))}
 	return it, nil
@@ -84,11 +98,14 @@ func goal(b *Builder, r Resource) (item, error) {
 		if due != "" {
 			due = "by " + due
 		}
+		if q := t.DueDuration; q != nil {
+			due = "within " + quantity((*fhir.Quantity)(q))
+		}
 		targets = append(targets, join(" ", concept(t.Measure), detail, due))
 	}
-	it.row = Row{Cells: []string{named(concept(&g.Description)), join("; ", targets...), showDay(str(g.StartDate)),
+	it.row = Row{Cells: []string{named(concept(&g.Description)), join("; ", targets...), join(", ", showDay(str(g.StartDate)), concept(g.StartCodeableConcept)),
 		b.reference(r, g.ExpressedBy), join(", ", g.LifecycleStatus.Code(), concept(g.AchievementStatus), CleanLine(str(g.StatusReason)))},
-		More: join("; ", b.names.list(r, g.Addresses), notes(g.Note))}
+		More: join("; ", b.names.list(r, g.Addresses), concepts(g.OutcomeCode), notes(g.Note))}
 	return it, nil
 }
 
@@ -165,13 +182,14 @@ func activity(b *Builder, r Resource, a *fhir.CarePlanActivity, given bool) stri
 	if d == nil {
 		return named(b.reference(r, a.Reference))
 	}
-	what := join(", ", concept(d.Code), CleanLine(str(d.Description)))
+	what := join(", ", concept(d.Code), CleanLine(str(d.Description)), concept(d.ProductCodeableConcept), b.reference(r, d.ProductReference))
 	state := d.Status.Code()
 	if !given {
 		state = "no status given"
 	}
 	if d.DoNotPerform != nil && *d.DoNotPerform {
-		state = "NOT TO BE DONE"
+		state = "NOT TO BE DONE, " + state
 	}
-	return join(" ", named(what), CleanLine(str(d.ScheduledString)), period(d.ScheduledPeriod), paren(state))
+	state = join(", ", state, concept(d.StatusReason))
+	return join(" ", named(what), quantity(d.DailyAmount), CleanLine(str(d.ScheduledString)), period(d.ScheduledPeriod), timing(d.ScheduledTiming), paren(state))
 }

@@ -226,7 +226,7 @@ func (m *CodeMatcher) drug(ref *node) (list []Coding) {
 }
 
 // voids are the states in which a record does not say that something is or was so.
-var voids = []string{"entered-in-error", "refuted", "not-done", "not-taken", "cancelled", "nullified"}
+var voids = []string{"entered-in-error", "refuted", "not-done", "not-taken", "cancelled", "nullified", "noshow", "draft", "revoked", "rejected"}
 
 func void(n *node) bool { return voidWords(n) != "" }
 
@@ -249,6 +249,9 @@ func voidWords(n *node) string {
 		if slices.Contains(voids, s) {
 			return strings.ReplaceAll(s, "-", " ")
 		}
+	}
+	if i := n.str("intent"); slices.Contains([]string{"proposal", "plan", "option"}, i) && n.str("resourceType") == "MedicationRequest" {
+		return onlyA(i)
 	}
 	return ""
 }

@@ -3,6 +3,7 @@ package chart
 import (
 	"math"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -185,7 +186,18 @@ var flagWords = map[string]flagWord{"H": {word: "HIGH", mark: "▲"}, "L": {word
 	"A": {word: "abnormal"}, "AA": {word: "CRITICALLY ABNORMAL"}, "N": {word: "normal", well: true},
 	"POS": {word: "positive"}, "NEG": {word: "negative", well: true}, "R": {word: "resistant"},
 	"S": {word: "susceptible", well: true}, "I": {word: "intermediate"},
-	"HU": {word: "HIGH", mark: "▲"}, "LU": {word: "LOW", mark: "▼"}}
+	"HU": {word: "SIGNIFICANTLY HIGH", mark: "▲"}, "LU": {word: "SIGNIFICANTLY LOW", mark: "▼"},
+	"H>": {word: "SIGNIFICANTLY HIGH", mark: "▲"}, "L<": {word: "SIGNIFICANTLY LOW", mark: "▼"},
+	">": {word: "OFF SCALE HIGH", mark: "▲"}, "<": {word: "OFF SCALE LOW", mark: "▼"},
+	"HX": {word: "ABOVE HIGH THRESHOLD", mark: "▲"}, "LX": {word: "BELOW LOW THRESHOLD", mark: "▼"},
+	"B": {word: "better"}, "W": {word: "worse"}, "U": {word: "significant change up"}, "D": {word: "significant change down"},
+	"IND": {word: "indeterminate"}, "E": {word: "equivocal"}, "IE": {word: "insufficient evidence"}, "CAR": {word: "carrier"},
+	"EXP": {word: "expected"}, "UNE": {word: "unexpected"}, "DET": {word: "detected"}, "ND": {word: "not detected", well: true},
+	"RR": {word: "reactive"}, "WR": {word: "weakly reactive"}, "NR": {word: "non-reactive", well: true},
+	"NS": {word: "non-susceptible"}, "SDD": {word: "susceptible, dose dependent"}, "SYN-R": {word: "synergy, resistant"},
+	"SYN-S": {word: "synergy, susceptible"}, "MS": {word: "moderately susceptible"}, "VS": {word: "very susceptible"},
+	"TOX": {word: "toxic"}, "AC": {word: "anti-complementary substances present"}, "QCF": {word: "quality control failure"},
+	"EX": {word: "outside threshold"}, "NCL": {word: "no CLSI defined breakpoint"}}
 
 // flagCode reads a code of an interpretation. A code of another system than HL7's is one
 // of these only if its own words say the same.
@@ -214,12 +226,16 @@ func flagOf(list []fhir.CodeableConcept) Flag {
 	for i := range list {
 		known, ok := flagWord{}, false
 		for k := range list[i].Coding {
-			if known, ok = flagCode(&list[i].Coding[k]); ok {
-				break
+			one, is := flagCode(&list[i].Coding[k])
+			if is && (!ok || known.well) { // of two the one that is not well counts
+				known, ok = one, true
 			}
 		}
-		if !ok {
+		switch own := CleanLine(str(list[i].Text)); {
+		case !ok:
 			known.word = concept(&list[i])
+		case known.well && !saysWell(own, &known, &list[i]):
+			known.word, known.well = known.word+" ("+own+")", false
 		}
 		if known.word == "" {
 			continue
@@ -233,6 +249,18 @@ func flagOf(list []fhir.CodeableConcept) Flag {
 	}
 	f.Words = join(", ", words...)
 	return f
+}
+
+// saysWell reports whether the words beside a code that says that all is well say nothing
+// else: they are empty, the code itself, or what it is called.
+func saysWell(own string, known *flagWord, c *fhir.CodeableConcept) bool {
+	fold := Fold(own)
+	if own == "" || fold == Fold(known.word) {
+		return true
+	}
+	return slices.ContainsFunc(c.Coding, func(one fhir.Coding) bool {
+		return fold == Fold(str(one.Code)) || fold == Fold(CleanLine(str(one.Display)))
+	})
 }
 
 // limits are the ends of the only range of a value, if it has exactly one for
@@ -320,6 +348,7 @@ func measured(ref string, o *fhir.Observation, kind Kind, base string) *Result {
 		Flag: flagOf(o.Interpretation), How: join(", ", concept(o.BodySite), concept(o.Method)), Comment: notes(o.Note),
 		Members: targets(o.HasMember, base), From: targets(o.DerivedFrom, base)}
 	r.nameless()
+	r.sited(concept(o.BodySite))
 	r.Value = valueOf{q, o.ValueCodeableConcept, o.ValueString, o.ValueBoolean, o.ValueInteger,
 		o.ValueRange, o.ValueRatio, o.ValueSampledData, o.ValueTime, o.ValueDateTime, o.ValuePeriod}.value()
 	r.setRanges(q, o.ReferenceRange, len(o.Interpretation) == 0)
@@ -334,6 +363,9 @@ func component(whole *Result, i int, c *fhir.ObservationComponent) *Result {
 		Whole: whole.Name, Kind: whole.Kind, On: whole.On, When: whole.When, Until: whole.Until, ToDay: whole.ToDay, Status: whole.Status,
 		Flag: flagOf(c.Interpretation), How: whole.How, Comment: whole.Comment}
 	r.nameless()
+	if _, other, ok := strings.Cut(whole.Test, "\x00"); ok { // where, or about whom
+		r.Test += "\x00" + other
+	}
 	r.Value = valueOf{q, c.ValueCodeableConcept, c.ValueString, c.ValueBoolean, c.ValueInteger,
 		c.ValueRange, c.ValueRatio, c.ValueSampledData, c.ValueTime, c.ValueDateTime, c.ValuePeriod}.value()
 	if r.Value.Text == "" {
@@ -345,6 +377,15 @@ func component(whole *Result, i int, c *fhir.ObservationComponent) *Result {
 	}
 	r.setRanges(q, c.ReferenceRange, !flagged && len(c.Interpretation) == 0)
 	return r
+}
+
+// sited makes what was measured at different places of the body different tests: left and
+// right must not take each other's place. Vital signs stay together.
+func (r *Result) sited(site string) {
+	if site != "" && r.Kind != VitalSign {
+		r.Test += "\x00at " + Fold(site)
+		r.Name += ", " + site
+	}
 }
 
 // nameless makes a result of which the record does not say what it is, a test of its own.

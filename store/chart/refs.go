@@ -219,7 +219,7 @@ func nameIn(raw []byte) string {
 		}
 	case "Condition":
 		if p, err := read[fhir.Condition](r); err == nil {
-			proof, _ := codeIn(p.VerificationStatus, "entered-in-error", "refuted")
+			proof, _ := codeIn(p.VerificationStatus, "entered-in-error", "refuted", "unconfirmed", "provisional", "differential")
 			return join(" ", concept(p.Code), paren(strings.ReplaceAll(proof, "-", " ")))
 		}
 	}

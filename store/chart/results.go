@@ -34,12 +34,13 @@ func vital(b *Builder, r Resource) (item, error) { return b.observation(r, &b.la
 // observation keeps what was measured and makes the row of it.
 func (b *Builder) observation(r Resource, o *fhir.Observation, kind Kind) item {
 	whole := measured(r.Ref(), o, kind, baseOf(b.o.Names))
+	whole.about(b.names.list(r, o.Focus))
 	pair, isPair := bloodPressure(o)
 	var parts []string
 	b.results = append(b.results, whole)
 	for i := range o.Component {
 		c := component(whole, i, &o.Component[i])
-		if c.Paired = isPair; isPair {
+		if c.Paired = isPair; isPair && len(o.Focus) == 0 {
 			c.Test = halfOf(&o.Component[i].Code)
 		}
 		b.results = append(b.results, c)
@@ -54,6 +55,10 @@ func (b *Builder) observation(r Resource, o *fhir.Observation, kind Kind) item {
 		text = join(" ", text, pair.Text)
 		whole.Value.Text = text
 	case len(parts) > 0:
+		if text == "" && o.DataAbsentReason != nil {
+			text = absent(o.DataAbsentReason)
+			whole.Value.Text, whole.None = text, true
+		}
 		text = join("; ", text, strings.Join(parts, "; "))
 	case text == "" && o.DataAbsentReason == nil && len(o.HasMember) > 0:
 		text = "panel of " + itoa(len(o.HasMember))
@@ -70,8 +75,17 @@ func (b *Builder) observation(r Resource, o *fhir.Observation, kind Kind) item {
 		it.group = int(kind)
 	}
 	it.row = Row{Cells: []string{whole.Name, join(" ", text, paren(status)), whole.Flag.Words, join("; ", whole.Ranges...), whole.On, ""},
-		More: whole.Comment}
+		More: join("; ", whole.How, whole.Comment)}
 	return it
+}
+
+// about marks a result that is of somebody or something else than the patient himself, such
+// as an unborn child: it is in no series with the patient's own.
+func (r *Result) about(focus string) {
+	if focus != "" {
+		r.Test += "\x00about " + focus
+		r.Name += " (about " + focus + ")"
+	}
 }
 
 // pairUp takes over what is said of the halves of a blood pressure.

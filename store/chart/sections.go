@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -93,10 +94,51 @@ func allergy(b *Builder, r Resource) (item, error) {
 	if since == "" {
 		since = join(" ", showDay(str(a.RecordedDate)), recorded(a.RecordedDate))
 	}
-	it.row = Row{Cells: []string{join(" ", named(concept(a.Code)), kind),
+	what := concept(a.Code)
+	if none := noAllergy(a.Code); none != "" {
+		if it.rank, it.none = 2, it.group == 0; what == codeText(a.Code) { // behind what somebody is allergic to
+			what = none
+		}
+	}
+	if last := showDay(str(a.LastOccurrence)); last != "" {
+		since = join(", ", since, "last reaction "+last)
+	}
+	it.row = Row{Cells: []string{join(" ", named(what), kind),
 		join(", ", status, other, proof, proofOther), risk, reactions(a.Reaction), since},
 		More: notes(a.Note)}
 	return it, nil
+}
+
+// noAllergies are the SNOMED codes that say that there are none, in words.
+var noAllergies = map[string]string{"716186003": "no known allergies", "409137002": "no known drug allergies",
+	"429625007": "no known food allergies", "428607008": "no known environmental allergies",
+	"716184000": "no known latex allergies", "428197003": "no known insect allergies"}
+
+// noAllergy is what a record of an allergy says if it says that there are none; else "".
+func noAllergy(c *fhir.CodeableConcept) string {
+	if c == nil {
+		return ""
+	}
+	for _, code := range c.Coding {
+		if words := noAllergies[str(code.Code)]; words != "" && (str(code.System) == "" || systemName(str(code.System)) == "SNOMED") {
+			return words
+		}
+	}
+	return ""
+}
+
+// besideAllergies marks those that say that there are none, where others say that there
+// are: of drugs alone, or of food, it may still be so.
+func besideAllergies(items []item) {
+	for i := range items {
+		if !items[i].none || items[i].hidden {
+			continue
+		}
+		if slices.ContainsFunc(items, func(o item) bool { return !o.none && !o.hidden && o.group == 0 }) {
+			items[i].row.More = join("; ", "the same chart has allergies: ask which of the two is right", items[i].row.More)
+			items[i].row.Cells[0] += " (but see the others)"
+		}
+	}
 }
 
 func recorded(date *string) string {
@@ -177,8 +219,17 @@ func medicine(b *Builder, r Resource) (item, error) {
 		status[0] = "no status given"
 	}
 	if m.Intent == "proposal" || m.Intent == "plan" || m.Intent == "option" {
-		status = append(status, "only a "+m.Intent)
+		status = append(status, onlyA(m.Intent))
 		it.group = 2
+	}
+	if m.Intent == "" {
+		status = append(status, "no intent given")
+	}
+	if m.Priority != nil && *m.Priority != fhir.RequestPriorityRoutine {
+		status = append(status, m.Priority.Code())
+	}
+	if d := m.DispenseRequest; d != nil && d.ValidityPeriod != nil && m.Status == "active" {
+		status = append(status, b.ended(d.ValidityPeriod, "valid"))
 	}
 	if m.DoNotPerform != nil && *m.DoNotPerform {
 		status = append([]string{"NOT TO BE GIVEN"}, status...)
@@ -206,14 +257,29 @@ func statement(b *Builder, r Resource) (item, error) {
 	since := join(", ", showDay(str(m.EffectiveDateTime)), period(m.EffectivePeriod))
 	it.when = began(m.EffectiveDateTime, m.EffectivePeriod)
 	status := CleanLine(m.Status)
-	if status == "" {
+	switch status {
+	case "":
 		status = "no status given"
+	case "active":
+		status = join(", ", status, b.ended(m.EffectivePeriod, "taken"))
 	}
 	by := b.reference(r, m.InformationSource)
 	it.row = Row{Cells: []string{b.medicineName(r, &m.MedicationCodeableConcept, &m.MedicationReference),
 		directions(m.Dosage), join(", ", status, "as reported", concepts(m.StatusReason)), since, by},
 		More: join("; ", reasons(b, r, m.ReasonCode, m.ReasonReference), notes(m.Note))}
 	return it, nil
+}
+
+// ended says that the time of something that is called active is over; "" if it is not.
+func (b *Builder) ended(p *fhir.Period, was string) string {
+	if p == nil {
+		return ""
+	}
+	d, ok := parseDate(str(p.End))
+	if !ok || d.to.After(b.o.At) {
+		return ""
+	}
+	return was + " until " + showDay(str(p.End)) + " only"
 }
 
 func medicineGroup(status string) int {
@@ -240,7 +306,7 @@ func reasons(b *Builder, r Resource, codes []fhir.CodeableConcept, refs []fhir.R
 	return ""
 }
 
-func immunization(_ *Builder, r Resource) (item, error) {
+func immunization(b *Builder, r Resource) (item, error) {
 	m, err := read[fhir.Immunization](r)
 	if err != nil {
 		return item{}, err
@@ -261,10 +327,23 @@ func immunization(_ *Builder, r Resource) (item, error) {
 	if m.IsSubpotent != nil && *m.IsSubpotent {
 		shown = join(", ", shown, "not fully potent")
 	}
+	if m.PrimarySource != nil && !*m.PrimarySource {
+		shown = join(", ", shown, "as reported")
+	}
 	it.row = Row{Cells: []string{named(concept(&m.VaccineCode)),
 		join(", ", showDay(m.OccurrenceDateTime), CleanLine(m.OccurrenceString)), join("; ", dose...),
-		CleanLine(str(m.LotNumber)), join(", ", shown, concept(m.StatusReason))}, More: notes(m.Note)}
+		CleanLine(str(m.LotNumber)), join(", ", shown, concept(m.StatusReason))},
+		More: join("; ", b.vaccineReactions(r, m.Reaction), join(", ", quantity(m.DoseQuantity), concept(m.Route), concept(m.Site)), notes(m.Note))}
 	return it, nil
+}
+
+// vaccineReactions say how a vaccine was borne, if the record tells of a reaction.
+func (b *Builder) vaccineReactions(r Resource, list []fhir.ImmunizationReaction) string {
+	var out []string
+	for i := range list {
+		out = append(out, join(" ", "REACTION", showDay(str(list[i].Date)), b.reference(r, list[i].Detail)))
+	}
+	return join(", ", out...)
 }
 
 func doseNumber(p *fhir.ImmunizationProtocolApplied) string {

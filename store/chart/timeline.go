@@ -368,11 +368,13 @@ var titles = []string{"code", "medicationCodeableConcept", "vaccineCode", "title
 // otherTitle returns what a record is about, and its status, as far as it says so in the
 // usual places.
 func otherTitle(raw []byte) (title, state string) {
-	best := len(titles)
+	best, not := len(titles), ""
 	eachMember(raw, func(name, value []byte) { // what is no JSON says nothing
 		switch {
 		case string(name) == "status" && state == "":
 			state = CleanLine(stringOf(value))
+		case string(name) == "doNotPerform" && string(value) == "true":
+			not = "NOT TO BE DONE"
 		case string(name) == "verificationStatus" && bytes.Contains(value, []byte(`"`+enteredInErrorCode+`"`)):
 			state = enteredInErrorCode
 		}
@@ -382,7 +384,28 @@ func otherTitle(raw []byte) (title, state string) {
 			}
 		}
 	})
-	return title, state
+	if state != enteredInErrorCode {
+		state = join(", ", not, state)
+	}
+	return join(": ", title, kinIllnesses(raw)), state
+}
+
+// kinIllnesses are what a family history tells of a relative; "" of any other record.
+func kinIllnesses(raw []byte) string {
+	if headOf(raw).Type != "FamilyMemberHistory" {
+		return ""
+	}
+	var out []string
+	eachMember(raw, func(name, value []byte) {
+		var list []struct{ Code *fhir.CodeableConcept }
+		if string(name) != "condition" || json.Unmarshal(value, &list) != nil {
+			return
+		}
+		for _, c := range list {
+			out = append(out, concept(c.Code))
+		}
+	})
+	return join(", ", out...)
 }
 
 // sayings puts a text, a coded thing, or a list of them into words.
@@ -407,12 +430,15 @@ func sayings(value []byte) string {
 }
 
 // Title returns what a record is about, in a few words: a name, or what is coded or
-// written in the usual places; "" if it does not say.
+// written in the usual places, with what says that it is not so; "" if it does not say.
 func Title(r Resource) string {
 	if name := nameIn(r.Raw); name != "" {
 		return name
 	}
 	title, _ := otherTitle(r.Raw)
+	if tree, err := parseTree(slim(r.Raw)); err == nil {
+		title = join(" ", title, paren(voidWords(&tree)))
+	}
 	return title
 }
 

@@ -78,8 +78,16 @@ func procedure(b *Builder, r Resource) (item, error) {
 	}
 	it.row = Row{Cells: []string{date, join(", ", named(concept(p.Code)), concepts(p.BodySite)),
 		join(", ", concepts(p.ReasonCode), b.names.list(r, p.ReasonReference)),
-		join(", ", status, concept(p.StatusReason), concept(p.Outcome))}, More: notes(p.Note)}
+		join(", ", status, concept(p.StatusReason), concept(p.Outcome))}, More: join("; ", complications(b, r, &p), notes(p.Note))}
 	return it, nil
+}
+
+// complications say what went wrong, if the record does.
+func complications(b *Builder, r Resource, p *fhir.Procedure) string {
+	if list := join(", ", concepts(p.Complication), b.names.list(r, p.ComplicationDetail)); list != "" {
+		return "COMPLICATION: " + list
+	}
+	return ""
 }
 
 func report(b *Builder, r Resource) (item, error) {

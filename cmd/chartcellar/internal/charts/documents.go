@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -98,6 +99,16 @@ func (r *Reading) fileGaps() (map[string]string, error) {
 // onlyNamed is why the copy lacks a file of which nothing else is known.
 const onlyNamed = "the record says only where the EMR has it"
 
+// named says why the copy lacks a file of which nothing else is known: who has it.
+func (r *Reading) named(a *chart.Attachment) string {
+	at, err := url.Parse(store.WithoutQuery(a.URL))
+	home, err2 := url.Parse(r.Base)
+	if err != nil || err2 != nil || at.Host == "" || home.Host == "" || strings.EqualFold(at.Host, home.Host) {
+		return onlyNamed
+	}
+	return "the record says only that another server has it: " + chart.CleanLine(at.Redacted())
+}
+
 // A lister collects the files of records, one after the other.
 type lister struct {
 	r      *Room
@@ -150,7 +161,7 @@ func (l *lister) row(ctx context.Context, a *chart.Attachment) viewer.DocumentRo
 	case a.N == 0:
 		row.Why = "its record names no file"
 	case row.Why == "":
-		row.Why = onlyNamed
+		row.Why = l.rd.named(a)
 	}
 	if a.Visit != "" {
 		words, known := l.visits[a.Visit]

@@ -27,7 +27,7 @@ func resultVersion(n int, raw string) viewer.RecordVersion {
 // result is the record of the double: what it says and names is not to be trusted.
 const resultJSON = `{"resourceType":"Observation","id":"o1","status":"final","contained":[{"resourceType":"Specimen","id":"s","note":[{"text":"drawn"}]}],"specimen":{"reference":"#s"},` +
 	`"code":{"coding":[{"system":"http://loinc.org","code":"2823-3","display":"Potassium <script>alert(1)<\/script>"}]},"subject":{"reference":"Patient/p1","display":"ليلى"},` +
-	`"performer":[{"reference":"javascript:alert(1)"}],"effectiveDateTime":"2026-01-02","valueQuantity":{"value":4.10,"unit":"mmol/L"},"text":{"div":"<div onclick=\"alert(1)\"><b>Potassium</b> was well<script>alert(2)<\/script></div>"}}`
+	`"performer":[{"reference":"javascript:alert(1)"},{"reference":"https://other.example/fhir/Patient/p1","display":"Their Patient"}],"effectiveDateTime":"2026-01-02","valueQuantity":{"value":4.10,"unit":"mmol/L"},"text":{"div":"<div onclick=\"alert(1)\"><b>Potassium</b> was well<script>alert(2)<\/script></div>"}}`
 
 // Record: a result of the patient; for a Ref of a Practitioner, one of nobody.
 func (d *double) Record(_ context.Context, a viewer.Actor, p viewer.Place, page string) (viewer.Record, error) {
@@ -39,7 +39,7 @@ func (d *double) Record(_ context.Context, a viewer.Actor, p viewer.Place, page 
 		return viewer.Record{}, viewer.ErrNotFound
 	}
 	r := viewer.Record{Self: p.Ref, Type: "Observation", ID: "o1", Title: "Potassium " + script, Shown: 1}
-	r.AsOf, r.Source = p.AsOf, "main"
+	r.AsOf, r.Source, r.Base = p.AsOf, "main", "https://emr.example/fhir"
 	r.Named = map[string]viewer.Named{"Patient/p1": {Title: "Anna " + script, Removed: true}}
 	_, ref, _ = strings.Cut(ref, " ")
 	switch r.Type, r.ID, _ = strings.Cut(ref, "/"); r.Type {
@@ -49,6 +49,9 @@ func (d *double) Record(_ context.Context, a viewer.Actor, p viewer.Place, page 
 	case "Binary":
 		r.Versions, r.Shown = []viewer.RecordVersion{resultVersion(1, `{"resourceType":"Binary","id":"b","data":"`+strings.Repeat("AAAA", 1<<21)+`"}`)}, 0
 		return r, nil
+	case "Odd":
+		r.Shown, r.Stranger = 0, "https://other.example/fhir/Patient/p1"
+		r.Versions = []viewer.RecordVersion{resultVersion(1, `{"resourceType":"Observation","id":"o1","valueQuantity":{"value":1,"value":2}}`)}
 	case "Gone":
 		r.Removed, r.Shown = true, 0
 		r.Versions = []viewer.RecordVersion{resultVersion(1, resultJSON), resultVersion(2, "")}
@@ -175,10 +178,12 @@ func checkPages(t *testing.T, tests []saying) {
 
 func TestRecordPages(t *testing.T) {
 	at, gone, lee := "/record/"+recordRef("Observation/o1"), "/record/"+recordRef("Gone/g"), "/record/"+recordRef("Practitioner/d1")
+	odd := "/record/" + recordRef("Odd/o")
 	checkPages(t, []saying{
 		{"the card", at, []string{"Müller-Ötz", "version 2 of 4", "4.10", "mmol/L", "LOINC 2823-3", `>LOINC</bdi></span>`, "&lt;script&gt;", `id="inside-1"`, "#inside-1", "ليلى",
-			"/record/" + recordRef("Patient/p1"), "javascript:alert(1)</bdi>", "Anna &lt;script&gt;", `aria-current="page">Card`,
-			`<iframe sandbox="" class="foreign narrative" srcdoc="&lt;div&gt;&lt;b&gt;Potassium&lt;/b&gt; was well&lt;/div&gt;"`}, []string{"3.90", "alert(2)", "onclick"}},
+			"/record/" + recordRef("Patient/p1"), "javascript:alert(1)</bdi>", "Anna &lt;script&gt;", `aria-current="page">Card`, `<bdi class="value">https://other.example/fhir/Patient/p1</bdi> <span class="says"><bdi>a record of another server</bdi></span>`,
+			`<iframe sandbox="" class="foreign narrative" srcdoc="&lt;div&gt;&lt;b&gt;Potassium&lt;/b&gt; was well&lt;/div&gt;"`}, []string{"3.90", "alert(2)", "onclick", "stands in it twice", "at another server"}},
+		{"of a patient of another server, and a value twice", odd, []string{"It names its patient at another server", "https://other.example/fhir/Patient/p1", "An element stands in it twice", "value (again):"}, nil},
 		{"an older version", at + "?version=1", []string{"3.90", "This is version 1", "Show the one that stands", "source?version=1"}, []string{"4.10"}},
 		{"a lost version", at + "?version=4", []string{"The bytes of this version were lost"}, nil},
 		{"as of a day", at + "?asof=2026-03-01", []string{"/source?asof=2026-03-01", "Show today’s"}, nil},
@@ -187,7 +192,7 @@ func TestRecordPages(t *testing.T) {
 		{"what changed, between two", at + "/changed?from=1&to=2", []string{"1 difference</strong>.", "value quantity › value", "<del><bdi class=\"value\">3.90</bdi></del>", "<ins><bdi class=\"value\">4.10</bdi></ins>", "The JSON of both"}, nil},
 		{"what changed the last time, lost", at + "/changed", []string{"cannot be compared"}, nil},
 		{"nothing changed", at + "/changed?from=2&to=2", []string{"They say the same."}, nil},
-		{"where it is used", at + "/used", []string{`Patient/p1</a></th><td data-l="element">subject › reference`, `<td data-l="in the copy">yes; removed at the EMR</td>`, "inside this record", "names no record by its id", "result 1 › reference", "456 of 456 records of this chart were looked at", "used?wide=1"}, nil},
+		{"where it is used", at + "/used", []string{`Patient/p1</a></th><td data-l="element">subject › reference`, `<td data-l="in the copy">yes; removed at the EMR</td>`, "inside this record", "names no record by its id", `<th scope="row">https://other.example/fhir/Patient/p1</th><td data-l="element">performer 2 › reference</td>`, `<bdi>Their Patient</bdi></td><td data-l="in the copy">a record of another server</td>`, "result 1 › reference", "456 of 456 records of this chart were looked at", "used?wide=1"}, nil},
 		{"in the whole copy", at + "/used?wide=1", []string{"300,000 of 2,000,000 records of the EMR", "perhaps more", "7 records are of patients who are sealed", "2 records that name it are not shown"}, nil},
 		{"where it came from", at + "/from", []string{"UTC", "run 402", "parts/000000/000000000012", strings.Repeat("ab", 32), "v2"}, nil},
 		{"of a version that waits", at + "/from?version=3", []string{"held: it waits", "run 403"}, nil},

@@ -199,3 +199,33 @@ func TestLabBudget(t *testing.T) {
 		}
 	}
 }
+
+// TestLabsInside: a value inside a report stands on the pages of the results and leads to
+// its place in the report; one that was measured over days says so.
+func TestLabsInside(t *testing.T) {
+	d := practice()
+	d.ready = chartOf(0, `{"resourceType":"DiagnosticReport","id":"r1","status":"final","category":[{"coding":[{"code":"LAB"}]}],"code":{"text":"Morning panel"},"effectiveDateTime":"2026-02-27","contained":[{"resourceType":"Observation","id":"x","status":"final","code":{"text":"Zinc"},"valueQuantity":{"value":71,"unit":"g"}}],"result":[{"reference":"#x"}]}`,
+		`{"resourceType":"Observation","id":"u1","status":"final","category":[{"coding":[{"code":"laboratory"}]}],"code":{"text":"Protein"},"effectivePeriod":{"start":"2026-02-01","end":"2026-02-03"},"valueQuantity":{"value":2,"unit":"g"}}`,
+		`{"resourceType":"Observation","id":"u2","status":"final","category":[{"coding":[{"code":"laboratory"}]}],"code":{"text":"Protein"},"effectiveDateTime":"2025-02-01","valueQuantity":{"value":1,"unit":"g"}}`)
+	o := newOffice(t, d)
+	token := o.settle()[access.Doctor]
+	base := "/chart/" + patientRef()
+	labs := mainPart(o.page(base+"/labs", token))
+	place := `/record/` + string((&double{}).Refer("main", "DiagnosticReport/r1")) + `#inside-1"`
+	for page, want := range map[string][]string{
+		base + "/labs":                  {"2 records and 1 result inside reports", "71 g", "inside the report: Morning panel", place, "2026-02-01 to 2026-02-03"},
+		base + "/labs/grid":             {"71 (inside a report)", place, "2 (2026-02-01 to 2026-02-03)"},
+		base + "/labs/panels":           {"Morning panel", "1 result</span>", "71 g", place},
+		testAddress(t, labs, "Zinc"):    {"71 g", "inside the report: Morning panel", "reported in: Morning panel", place},
+		testAddress(t, labs, "Protein"): {"2 results are drawn, from 2025-02-01 to 2026-02-01 to 2026-02-03", "a bar to the right: measured over that time", `class="bars"`},
+		base + "/results":               {"71 g", "inside the report: Morning panel"},
+		base:                            {"2 records and 1 result inside reports"},
+	} {
+		text := mainPart(o.page(page, token))
+		for _, w := range want {
+			if !strings.Contains(text, w) {
+				t.Errorf("%s: no %q in\n%s", page, w, text)
+			}
+		}
+	}
+}
