@@ -99,10 +99,14 @@ func brief(sec *chart.Section, limit int, say func(chart.Row) string, groups ...
 			}
 			total += g.Total
 			for _, r := range g.Rows {
-				if limit > 0 && len(out) >= limit {
-					break
-				}
 				text := say(r)
+				if text == "" {
+					total--
+					continue
+				}
+				if limit > 0 && len(out) >= limit {
+					continue
+				}
 				if want == "NOT to be given" || want == "No status given" || strings.HasPrefix(want, "Planned") {
 					text += " (" + want + ")"
 				}
@@ -119,6 +123,8 @@ func brief(sec *chart.Section, limit int, say func(chart.Row) string, groups ...
 	}
 	switch {
 	case len(out) > 0:
+	case sec.Empty != "" && limit == 0: // the line says of what
+		out = append(out, strings.TrimSuffix(leftOut(sec.Empty, sec.Withheld), "."))
 	case sec.Empty != "":
 		out = append(out, "("+name+": "+strings.TrimSuffix(leftOut(sec.Empty, sec.Withheld), ".")+")")
 	default:
@@ -131,7 +137,11 @@ func brief(sec *chart.Section, limit int, say func(chart.Row) string, groups ...
 }
 
 // measured writes a result with its day in front: 2026-03-01: Potassium 6.1 mmol/L (HIGH).
+// Of one that only says of how many others it is made, it writes nothing: they stand there.
 func measured(r chart.Row) string {
+	if n, found := strings.CutPrefix(r.Cells[1], "panel of "); found && strings.Trim(n, "0123456789") == "" {
+		return ""
+	}
 	text := r.Cells[0] + " " + r.Cells[1]
 	if r.Cells[2] != "" {
 		text += " (" + r.Cells[2] + ")"

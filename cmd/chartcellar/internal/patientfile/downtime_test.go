@@ -86,8 +86,8 @@ func TestBlockOfNothing(t *testing.T) {
 	b.Unreadable("MedicationRequest", 2)
 	block := patientfile.NewBlock(b.Chart(), patientfile.Count{Taken: 1, Unread: 2})
 	got := strings.Join(append(block.Lists(), block.Name, block.Allergies, fmt.Sprint(len(block.Facts))), "\n")
-	want := `Problems: (problems: None recorded in the copy)
-Medicines: (medicines: Could not be read: 2 of 2 records)
+	want := `Problems: None recorded in the copy
+Medicines: Could not be read: 2 of 2 records
 Last results: (results: None recorded in the copy); (vital signs: None recorded in the copy)
 Could not be read: 2 of 3 records.
 (no name in the record)
@@ -100,9 +100,12 @@ None recorded in the copy.
 	for i := range 40 {
 		many.lines = append(many.lines, strings.ReplaceAll(obs(fmt.Sprint("x", i), "2026-01-01", fmt.Sprint(i)), "2823-3", fmt.Sprint(i, "-9")))
 	}
+	many.lines = append(many.lines, `{"resourceType":"Observation","id":"panel","status":"final","code":{"text":"Electrolytes"},"category":[{"coding":[{"code":"laboratory"}]}],"subject":{"reference":"Patient/p1"},"effectiveDateTime":"2026-02-28","hasMember":[{"reference":"Observation/x1"}]}`)
 	s := sheet(t, many, patientfile.Choice{})
 	if got := strings.Join(patientfile.NewBlock(s.Chart, s.Count).Results, "; "); !strings.Contains(got, "(results: 12 of 41; the newest)") {
 		t.Errorf("a cut list does not say so: %s", got)
+	} else if strings.Contains(got, "Electrolytes") {
+		t.Errorf("a panel without a value of its own takes the room of one: %s", got)
 	}
 }
 

@@ -68,7 +68,7 @@ func (s *Sheet) View() *View {
 	v := &View{Title: s.title(), Others: s.Chart.Banner.Others, Facts: s.facts(), Allergies: s.allergies(), Lines: s.made(), Notes: s.notes(),
 		Foot: s.foot(), Package: s.Files != nil, Files: slices.Clone(s.Files)}
 	for _, sec := range s.sections() {
-		one := ViewSection{Key: sec.Key, Head: head(&sec), Remarks: remarks(&sec)}
+		one := ViewSection{Key: sec.Key, Head: head(&sec), Remarks: s.remarks(&sec)}
 		for i := range sec.Groups {
 			columns, rows := used(&sec, &sec.Groups[i])
 			one.Groups = append(one.Groups, ViewGroup{groupHead(&sec.Groups[i]), columns, rows})

@@ -281,8 +281,9 @@ func (s *Sheet) allergies() string {
 	return text
 }
 
-// remarks are what stands below that: why there is nothing, and what the copy lacks.
-func remarks(sec *chart.Section) []string {
+// remarks are what stands below that: why there is nothing, and what the copy or the file
+// lacks.
+func (s *Sheet) remarks(sec *chart.Section) []string {
 	var out []string
 	if sec.Withheld > 0 {
 		out = append(out, leftOut(chart.Withheld(sec.Withheld), sec.Withheld))
@@ -294,6 +295,9 @@ func remarks(sec *chart.Section) []string {
 	}
 	if sec.Gap != "" {
 		out = append(out, "GAP: "+sec.Gap)
+	}
+	if sec.Key == "documents" && len(sec.Groups) > 0 && s.Files == nil {
+		out = append(out, "This is a list: the documents themselves are not in this file. The package for the patient (zip) has them.")
 	}
 	if slices.ContainsFunc(sec.Groups, func(g chart.Group) bool { return slices.ContainsFunc(g.Rows, earlier) }) {
 		out = append(out, "Of each test the latest result is shown; “+2” says that two earlier ones are in the copy.")

@@ -55,8 +55,8 @@ func (p *page) footer() {
 		p.SetXY(left, 268+3.4*float64(i))
 		p.CellFormat(wide-30, 3.4, l, "", 0, "L", false, 0, "")
 	}
-	p.SetXY(left+wide-30, 268)
-	p.CellFormat(30, 3.4, fmt.Sprintf("page %d of {pages}", p.PageNo()), "", 0, "R", false, 0, "")
+	p.SetXY(left+wide-24, 268) // not at the right: how wide the number of pages is nobody knows yet
+	p.CellFormat(24, 3.4, fmt.Sprintf("page %d of {pages}", p.PageNo()), "", 0, "L", false, 0, "")
 }
 
 // lines writes a text in at most n lines.
@@ -200,6 +200,7 @@ func (t table) header() {
 	t.p.SetFont("text", "B", tableSize)
 	t.line(t.heads)
 	t.p.Line(left, t.p.GetY(), left+wide, t.p.GetY())
+	t.p.Ln(0.7)
 	t.p.SetFont("text", "", tableSize)
 }
 
@@ -283,7 +284,7 @@ func (s *Sheet) pages(note string) *page {
 		p.section(&v.Sections[i])
 	}
 	p.Ln(4)
-	p.say("", 8.5, 0, "End of "+v.Title+".")
+	p.say("", 8.5, 0, "End of the chart of "+v.Title+".")
 	return p
 }
 
@@ -296,7 +297,7 @@ func (s *Sheet) foot() string {
 	if s.Purpose != "" {
 		foot += ": " + s.Purpose
 	}
-	return foot
+	return foot + ". " + s.Copy
 }
 
 func (p *page) section(sec *ViewSection) {

@@ -45,7 +45,7 @@ func TestSheet(t *testing.T) {
 	for name, text := range map[string]string{"PDF": strings.Join(pdf(t, s), "\n"), "HTML": read(html(t, s))} {
 		for _, want := range []string{"Miller, Ann", "Łukasz", "born 1970-02-01 (56 y)", "female", "MRN M-17", "phone +1 555 0100", "ALLERGIES: ", "Penicillin (HIGH RISK)",
 			"Hill Practice", "For: the patient", "Purpose: asked for in person", "Dr. Example", "1 March 2026 18:00 UTC", "Copy of 2026-03-01 02:00, complete.",
-			"Noticed.", "1 of 10 records is not as FHIR says; it is shown", "1 record with a sensitive label is not in this file.", "NOT included: 1 record with a sensitive label.", "9 of 10 are in this file", "Lisinopril 10 mg", "6.1 mmol/L", "None recorded in the copy."} {
+			"Noticed.", "1 of 10 records is not as FHIR says; it is shown", "1 record with a sensitive label is not in this file.", "NOT included: 1 record with a sensitive label.", "9 of 10 are in this file", "Lisinopril 10 mg", "6.1 mmol/L", "None recorded in the copy.", "the documents themselves are not in this file"} {
 			if !strings.Contains(strings.ReplaceAll(text, "\n", " "), want) {
 				t.Errorf("%s does not say %q:\n%.3000s", name, want, text)
 			}
@@ -115,8 +115,8 @@ func TestLongPDF(t *testing.T) {
 		t.Fatalf("%d pages", len(pages))
 	}
 	for i, text := range pages {
-		for _, want := range []string{"Miller, Ann", "MRN M-17", fmt.Sprintf("page %d of %d", i+1, len(pages)), "for the patient: asked for in person"} {
-			if !strings.Contains(text, want) {
+		for _, want := range []string{"Miller, Ann", "MRN M-17", fmt.Sprintf("page %d of %d", i+1, len(pages)), "for the patient: asked for in person. Copy of 2026-03-01 02:00, complete."} {
+			if !strings.Contains(strings.ReplaceAll(text, "\n", " "), want) {
 				t.Errorf("page %d does not say %q", i+1, want)
 			}
 		}
