@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -21,9 +22,12 @@ var (
 	style string
 )
 
+// dateOnly is a cell that holds a time and nothing else: it is not broken in two.
+var dateOnly = regexp.MustCompile(`^\d{4}-\d\d(-\d\d( \d\d:\d\d.{0,6})?)?$`)
+
 // write makes a page of a template.
 func write(w io.Writer, text string, data any) error {
-	t, err := template.New("page").Funcs(template.FuncMap{"join": strings.Join, "clean": chart.Clean,
+	t, err := template.New("page").Funcs(template.FuncMap{"join": strings.Join, "clean": chart.Clean, "dated": dateOnly.MatchString,
 		"style": func() template.CSS { return template.CSS(style) }}).Parse(text)
 	if err == nil {
 		err = t.Execute(w, data)

@@ -62,6 +62,9 @@ func TestSheet(t *testing.T) {
 			}
 		}
 	}
+	if !strings.Contains(html(t, s), `<td class="day">2026-02-01</td>`) {
+		t.Error("a day may be broken in two lines")
+	}
 	if text := html(t, s); strings.Contains(text, "<script") || strings.Contains(text, "\u202e") || strings.Contains(text, "http://") || strings.Contains(text, "https://") {
 		t.Error("the page holds a script, a turned text or an address")
 	}
