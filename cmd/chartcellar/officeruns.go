@@ -364,12 +364,13 @@ func (o *office) examples(ctx context.Context, a viewer.Actor, source, typ strin
 		list = append(list, e)
 		patients[patientOfHeld(typ, r)]++
 	}
+	var looks []store.Event
 	for _, id := range slices.Sorted(maps.Keys(patients)) {
-		ev := store.Event{Code: "held.view", Account: a.Account, Key: store.Key{Source: source, Type: typ}, Patient: id, Run: h.Run, Count: patients[id],
-			Note: charts.Note(a)}
-		if err := o.m.Journal(ev); err != nil {
-			return nil, err
-		}
+		looks = append(looks, store.Event{Code: "held.view", Account: a.Account, Key: store.Key{Source: source, Type: typ}, Patient: id, Run: h.Run,
+			Count: patients[id], Note: charts.Note(a)})
+	}
+	if err := o.m.Journal(looks...); err != nil {
+		return nil, err
 	}
 	return list, nil
 }

@@ -98,8 +98,15 @@ func (r *Room) journal(a viewer.Actor, code string, k store.Key, patient string,
 
 // note writes an event of an actor into the journal, with words as its note.
 func (r *Room) note(a viewer.Actor, e store.Event, words ...string) error {
-	e.Account, e.Note = a.Account, Note(a, words...)
-	return r.m.Journal(e)
+	return r.notes(a, []store.Event{e}, words...)
+}
+
+// notes writes several of them, with one sync and the same note.
+func (r *Room) notes(a viewer.Actor, events []store.Event, words ...string) error {
+	for i := range events {
+		events[i].Account, events[i].Note = a.Account, Note(a, words...)
+	}
+	return r.m.Journal(events...)
 }
 
 // Note is the note of a line about what an actor did, in words: TakeApart takes it apart.

@@ -355,11 +355,14 @@ func (r *Room) Search(ctx context.Context, a viewer.Actor, id string, from int, 
 	if err != nil {
 		return viewer.SearchResult{}, locked(err)
 	}
+	var events []store.Event
 	for _, one := range list {
-		e := store.Event{Code: "search.shown", Key: store.Key{Source: one.source, Type: one.typ}, Patient: one.patient, Count: one.count}
-		if err := r.note(a, e, "search "+s.id); err != nil {
-			return viewer.SearchResult{}, err
-		}
+		events = append(events, store.Event{Code: "search.shown", Key: store.Key{Source: one.source, Type: one.typ}, Patient: one.patient, Count: one.count})
+	}
+	if err := r.notes(a, events, "search "+s.id); err != nil {
+		return viewer.SearchResult{}, err
+	}
+	for _, one := range list {
 		one.seen()
 	}
 	return out, nil

@@ -274,14 +274,13 @@ func (r *Room) CohortCSV(ctx context.Context, a viewer.Actor, id string) ([]byte
 	if err != nil {
 		return nil, locked(err)
 	}
+	var events []store.Event
 	for i := range list { // who saw a patient is asked by patient
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
 		p := &list[i]
-		if err := r.journal(a, "cohort.export", store.Key{Source: p.source, Type: "Patient"}, p.id, "search "+s.id); err != nil {
-			return nil, err
-		}
+		events = append(events, store.Event{Code: "cohort.export", Key: store.Key{Source: p.source, Type: "Patient"}, Patient: p.id})
+	}
+	if err := r.notes(a, events, "search "+s.id); err != nil {
+		return nil, err
 	}
 	e := store.Event{Code: "cohort.export", Count: len(list)}
 	if err := r.note(a, e, "search "+s.id, fmt.Sprintf("%d patients: %s", len(list), s.words)); err != nil {
