@@ -176,6 +176,30 @@ func TestNothingBeginsWhileARunEnds(t *testing.T) {
 	}
 }
 
+// TestTwoDecisionsAtOnce: the later of two people hears that it was decided already.
+func TestTwoDecisionsAtOnce(t *testing.T) {
+	t.Parallel()
+	p := newPractice(t)
+	p.pull(t, obs("a", 1, ""))
+	p.run(t, index.RunStates{All: index.Applied, Types: map[string]index.State{"Observation": index.Held}}, obs("a", 2, ""))
+	d := onStopDisk(t, p)
+	decide := func(accept bool) error {
+		return p.m.Decide(t.Context(), index.Decision{Run: 2, Type: "Observation", Accept: accept, By: "owner"})
+	}
+	d.stopAt("point", "before index commit")
+	d.beside(t, func() error { return decide(true) }, nil, func() error {
+		if err := decide(false); !errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("the second decision = %w, want ErrNotFound", err)
+		}
+		return nil
+	})
+	if got := p.latest(t, "Observation", "a"); got != obs("a", 2, "") {
+		t.Errorf("after the first decision: %s", got)
+	}
+	p.pull(t, obs("a", 3, ""))
+	p.same(t)
+}
+
 // TestCertificateBeforeItsCheckpoint: a certificate that is about to be signed is not
 // damaged.
 func TestCertificateBeforeItsCheckpoint(t *testing.T) {

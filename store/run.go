@@ -331,33 +331,47 @@ func journalFrame(pack journal.Pack) ([]byte, error) {
 // own, so that the decision stands in the archive: all of it counts, or, on an
 // error, nothing. Durable when it returns nil.
 func (m *Mirror) Decide(ctx context.Context, list ...index.Decision) error {
-	if len(list) == 0 {
-		return fmt.Errorf("nothing was decided: %w", ErrNotFound)
-	}
-	source := ""
 	list = slices.Clone(list)
 	for i := range list {
-		d := &list[i]
-		state, ok, err := m.index.Run(d.Run)
-		if err != nil {
-			return err
-		}
-		if !ok || state.States.Types[d.Type] != index.Held || i > 0 && state.Source != source {
-			return fmt.Errorf("run %d holds no %s: %w", d.Run, d.Type, ErrNotFound)
-		}
-		source, d.At = state.Source, m.now().UTC()
+		list[i].At = m.now().UTC()
+	}
+	source, err := m.decidable(list)
+	if err != nil {
+		return err
 	}
 	r, err := m.Begin(ctx, RunSpec{Source: source, Kind: "decision"})
 	if err != nil {
 		return err
 	}
 	defer r.Abort()
+	if _, err := m.decidable(list); err != nil { // somebody may have been faster
+		return err
+	}
 	r.pipe.decide = list
 	record, err := json.Marshal(map[string]any{"verdict": "complete", "decisions": list})
 	if err != nil {
 		return err
 	}
 	return r.Close(ctx, Closing{States: index.RunStates{All: index.Applied}, Record: record})
+}
+
+// decidable returns the source of runs that all hold what is to be decided on; else the
+// error wraps ErrNotFound.
+func (m *Mirror) decidable(list []index.Decision) (source string, err error) {
+	if len(list) == 0 {
+		return "", fmt.Errorf("nothing was decided: %w", ErrNotFound)
+	}
+	for i, d := range list {
+		state, ok, err := m.index.Run(d.Run)
+		if err != nil {
+			return "", err
+		}
+		if !ok || state.States.Types[d.Type] != index.Held || i > 0 && state.Source != source {
+			return "", fmt.Errorf("run %d holds no %s: %w", d.Run, d.Type, ErrNotFound)
+		}
+		source = state.Source
+	}
+	return source, nil
 }
 
 // RunRecord returns the record of a run as the layer above wrote it; nil if it has
