@@ -106,11 +106,19 @@ func (d *stopDisk) beside(t *testing.T, one func() error, other func(), late fun
 	if other != nil {
 		other()
 	}
-	if late == nil {
+	waits := late != nil
+	if !waits {
 		late = func() error { return nil }
 	}
 	go func() { second <- late() }()
 	time.Sleep(20 * time.Millisecond) // it is on its way
+	select {
+	case err := <-second:
+		if second <- err; waits {
+			t.Errorf("what came beside did not wait: %v", err)
+		}
+	default:
+	}
 	d.goOn <- struct{}{}
 	for name, c := range map[string]chan error{"what waited": done, "what came beside": second} {
 		if err := <-c; err != nil {
@@ -135,7 +143,8 @@ func (p *practice) record(ctx context.Context) error {
 }
 
 // TestNothingBeginsWhileARunEnds: from its last part until its checkpoint is signed a run
-// is the only one: another would pack the same lines of the journal, or lose its run file.
+// is the only one, and another waits for it: it would pack the same lines of the journal, or
+// lose its run file.
 func TestNothingBeginsWhileARunEnds(t *testing.T) {
 	t.Parallel()
 	for _, at := range [][2]string{{"remove", "/journal/"}, {"readdir", "/index.runs"}, {"point", "before index swap"}, {"rename", "/checkpoints/"}} {
@@ -153,14 +162,8 @@ func TestNothingBeginsWhileARunEnds(t *testing.T) {
 			d.stopAt(at[0], at[1])
 			d.beside(t, func() error {
 				return r.Close(t.Context(), store.Closing{States: index.RunStates{All: index.Applied}})
-			}, func() {
-				for name, err := range map[string]error{"another run": p.record(t.Context()), "RebuildIndex": p.m.RebuildIndex(t.Context())} {
-					if !errors.Is(err, store.ErrBusy) {
-						t.Errorf("%s = %v, want ErrBusy", name, err)
-					}
-				}
-			}, nil)
-			if err := p.record(t.Context()); err != nil {
+			}, nil, func() error { return p.record(t.Context()) })
+			if err := p.m.RebuildIndex(t.Context()); err != nil {
 				t.Errorf("afterwards: %v", err)
 			}
 			list, err := p.lines(t, 0, 0)
@@ -171,6 +174,30 @@ func TestNothingBeginsWhileARunEnds(t *testing.T) {
 			p.same(t)
 		})
 	}
+}
+
+// TestTwoDecisionsAtOnce: the later of two people hears that it was decided already.
+func TestTwoDecisionsAtOnce(t *testing.T) {
+	t.Parallel()
+	p := newPractice(t)
+	p.pull(t, obs("a", 1, ""))
+	p.run(t, index.RunStates{All: index.Applied, Types: map[string]index.State{"Observation": index.Held}}, obs("a", 2, ""))
+	d := onStopDisk(t, p)
+	decide := func(accept bool) error {
+		return p.m.Decide(t.Context(), index.Decision{Run: 2, Type: "Observation", Accept: accept, By: "owner"})
+	}
+	d.stopAt("point", "before index commit")
+	d.beside(t, func() error { return decide(true) }, nil, func() error {
+		if err := decide(false); !errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("the second decision = %w, want ErrNotFound", err)
+		}
+		return nil
+	})
+	if got := p.latest(t, "Observation", "a"); got != obs("a", 2, "") {
+		t.Errorf("after the first decision: %s", got)
+	}
+	p.pull(t, obs("a", 3, ""))
+	p.same(t)
 }
 
 // TestCertificateBeforeItsCheckpoint: a certificate that is about to be signed is not
@@ -314,29 +341,6 @@ func TestIndexesMadeAtOnce(t *testing.T) {
 	p.same(t)
 }
 
-// TestTallyBesideMerge: a merge takes no run file away from somebody who reads it.
-func TestTallyBesideMerge(t *testing.T) {
-	t.Parallel()
-	p := newPractice(t)
-	d := onStopDisk(t, p)
-	r, err := p.m.Begin(t.Context(), store.RunSpec{Source: "emr", Kind: "sync"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Abort()
-	for n := range 2 {
-		add(t, r, strings.Join(many(n), "\n"))
-		if err := r.Flush(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	d.stopAt("open", "/index.runs/")
-	d.beside(t, func() error {
-		_, err := p.m.NewReading().Index(t.Context())
-		return err
-	}, nil, func() error { return r.Settle(t.Context()) })
-}
-
 // TestSnapshotOfAPartThatComes: a snapshot, and a generation, that are taken while a part
 // gets into the index give the same as later.
 func TestSnapshotOfAPartThatComes(t *testing.T) {
@@ -458,22 +462,11 @@ func TestNoRunWhileLostFilesArePutAside(t *testing.T) {
 	file := p.sealed(t)[slices.IndexFunc(p.sealed(t), func(n string) bool { return strings.HasPrefix(n, "attachments/") })]
 	p.spoil(t, file, "flipped")
 	d.stopAt("rename", "/quarantine/")
-	d.beside(t, func() error { return p.m.DeclareLost(t.Context(), "owner", file) }, func() {
-		if _, err := p.m.Begin(t.Context(), store.RunSpec{Source: "emr", Kind: "sync"}); !errors.Is(err, store.ErrBusy) {
-			t.Errorf("Begin = %v, want ErrBusy", err)
+	d.beside(t, func() error { return p.m.DeclareLost(t.Context(), "owner", file) }, nil, func() error {
+		r, err := p.m.Begin(t.Context(), store.RunSpec{Source: "emr", Kind: "sync"})
+		if err == nil {
+			r.Abort()
 		}
-	}, nil)
-}
-
-// TestTwoPassphrasesAtOnce: each is kept whole, the later one counts.
-func TestTwoPassphrasesAtOnce(t *testing.T) {
-	t.Parallel()
-	p := newPractice(t)
-	d := onStopDisk(t, p)
-	d.stopAt("rename", "/slots/")
-	d.beside(t, func() error { return p.m.AddSlot("owner", "the first of two") }, nil,
-		func() error { return p.m.AddSlot("owner", "the second of two") })
-	if list := p.files(t, "slots"); len(list) != 2 {
-		t.Errorf("slots = %v, want 2", list)
-	}
+		return err
+	})
 }

@@ -184,6 +184,9 @@ func (m *Mirror) declare(ctx context.Context, by string, g *lostGroup) error {
 		return err
 	}
 	defer r.Abort()
+	if _, err := m.lostGroups(g.names); err != nil { // somebody may have been faster
+		return err
+	}
 	lost, err := m.index.Losses(ctx, g.source, g.parts, g.files)
 	if err != nil {
 		return err

@@ -23,8 +23,8 @@ func (m *Mirror) RebuildIndex(ctx context.Context) error {
 	if m.ReadOnly() {
 		return ErrReadOnly
 	}
-	if !m.runMu.TryLock() {
-		return &BusyError{Holder{Doing: "a run"}}
+	if err := m.takeTurn(); err != nil {
+		return err
 	}
 	defer m.runMu.Unlock()
 	m.rebuilding.Lock()
@@ -52,8 +52,8 @@ func (m *Mirror) rebuild(ctx context.Context) error {
 // rows differ, at most max (archive.md 5, weekly rebuild-and-compare). It fails with
 // ErrBusy while a run goes on, and none begins meanwhile. It needs a key.
 func (m *Mirror) CompareIndex(ctx context.Context, max int) (diffs []index.Difference, err error) {
-	if !m.runMu.TryLock() {
-		return nil, &BusyError{Holder{Doing: "a run"}}
+	if err := m.takeTurn(); err != nil {
+		return nil, err
 	}
 	defer m.runMu.Unlock()
 	m.rebuilding.Lock()

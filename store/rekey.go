@@ -68,8 +68,8 @@ func (m *Mirror) Rekey(ctx context.Context, o RekeyOptions) (Rekeyed, error) {
 	if m.ReadOnly() {
 		return Rekeyed{}, ErrReadOnly
 	}
-	if !m.runMu.TryLock() {
-		return Rekeyed{}, &BusyError{Holder{Doing: "a run"}}
+	if err := m.takeTurn(); err != nil {
+		return Rekeyed{}, err
 	}
 	defer m.runMu.Unlock()
 	m.changing.Lock()

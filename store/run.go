@@ -27,6 +27,7 @@ type Run struct {
 	pipe    *pipe
 	start   *index.RunState // until it stands in a part
 	over    bool
+	ending  bool // it holds the mirror's ending
 
 	gapMu sync.Mutex // covers gaps: the writer takes them while others come
 	gaps  []index.Gap
@@ -59,7 +60,8 @@ func (m *Mirror) OpenRun(source string) (n uint32, r index.RunState, ok bool, er
 }
 
 // Begin starts a run, or continues the one of this source that was never
-// closed. It waits for no other run: a mirror has one at a time.
+// closed. A mirror has one at a time: while another goes on the error wraps ErrBusy, but
+// one that is being closed is waited for.
 func (m *Mirror) Begin(ctx context.Context, spec RunSpec) (*Run, error) {
 	if m.ReadOnly() {
 		return nil, ErrReadOnly
@@ -67,14 +69,31 @@ func (m *Mirror) Begin(ctx context.Context, spec RunSpec) (*Run, error) {
 	if err := m.CheckSpace(); err != nil {
 		return nil, err
 	}
-	if !m.runMu.TryLock() {
-		return nil, &BusyError{Holder{Doing: "another run"}}
+	if err := m.takeTurn(); err != nil {
+		return nil, err
 	}
 	r, err := m.begin(ctx, spec)
 	if err != nil {
 		m.runMu.Unlock()
 	}
 	return r, err
+}
+
+// takeTurn takes runMu. One that ends just now, as everybody can see who looks at the
+// runs, is waited for; while another goes on the error is a *BusyError.
+func (m *Mirror) takeTurn() error {
+	for !m.runMu.TryLock() {
+		if m.ending.TryLock() {
+			m.ending.Unlock()
+			if m.runMu.TryLock() { // it ended just before
+				return nil
+			}
+			return &BusyError{Holder{Doing: "another run"}}
+		}
+		m.ending.Lock()
+		m.ending.Unlock() // it has ended
+	}
+	return nil
 }
 
 func (m *Mirror) begin(ctx context.Context, spec RunSpec) (*Run, error) {
@@ -254,6 +273,10 @@ func (r *Run) close(ctx context.Context, c Closing) error {
 	if c.Ended.IsZero() {
 		c.Ended = r.m.now().UTC()
 	}
+	if !r.ending {
+		r.m.ending.Lock()
+		r.ending = true
+	}
 	pack, err := r.m.journal.Pack()
 	if err != nil {
 		return err
@@ -286,6 +309,9 @@ func (r *Run) end() {
 	r.over = true
 	r.pipe.stop()
 	r.m.runMu.Unlock()
+	if r.ending {
+		r.m.ending.Unlock()
+	}
 }
 
 // journalFrame makes the frame of packed journal lines.
@@ -305,33 +331,47 @@ func journalFrame(pack journal.Pack) ([]byte, error) {
 // own, so that the decision stands in the archive: all of it counts, or, on an
 // error, nothing. Durable when it returns nil.
 func (m *Mirror) Decide(ctx context.Context, list ...index.Decision) error {
-	if len(list) == 0 {
-		return fmt.Errorf("nothing was decided: %w", ErrNotFound)
-	}
-	source := ""
 	list = slices.Clone(list)
 	for i := range list {
-		d := &list[i]
-		state, ok, err := m.index.Run(d.Run)
-		if err != nil {
-			return err
-		}
-		if !ok || state.States.Types[d.Type] != index.Held || i > 0 && state.Source != source {
-			return fmt.Errorf("run %d holds no %s: %w", d.Run, d.Type, ErrNotFound)
-		}
-		source, d.At = state.Source, m.now().UTC()
+		list[i].At = m.now().UTC()
+	}
+	source, err := m.decidable(list)
+	if err != nil {
+		return err
 	}
 	r, err := m.Begin(ctx, RunSpec{Source: source, Kind: "decision"})
 	if err != nil {
 		return err
 	}
 	defer r.Abort()
+	if _, err := m.decidable(list); err != nil { // somebody may have been faster
+		return err
+	}
 	r.pipe.decide = list
 	record, err := json.Marshal(map[string]any{"verdict": "complete", "decisions": list})
 	if err != nil {
 		return err
 	}
 	return r.Close(ctx, Closing{States: index.RunStates{All: index.Applied}, Record: record})
+}
+
+// decidable returns the source of runs that all hold what is to be decided on; else the
+// error wraps ErrNotFound.
+func (m *Mirror) decidable(list []index.Decision) (source string, err error) {
+	if len(list) == 0 {
+		return "", fmt.Errorf("nothing was decided: %w", ErrNotFound)
+	}
+	for i, d := range list {
+		state, ok, err := m.index.Run(d.Run)
+		if err != nil {
+			return "", err
+		}
+		if !ok || state.States.Types[d.Type] != index.Held || i > 0 && state.Source != source {
+			return "", fmt.Errorf("run %d holds no %s: %w", d.Run, d.Type, ErrNotFound)
+		}
+		source = state.Source
+	}
+	return source, nil
 }
 
 // RunRecord returns the record of a run as the layer above wrote it; nil if it has

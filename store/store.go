@@ -151,6 +151,9 @@ type Mirror struct {
 	// runMu is held by the one Run that writes parts.
 	runMu sync.Mutex
 
+	// ending is held by a Run from its closing part until it lets go of runMu.
+	ending sync.Mutex
+
 	// naming is held while a part that the index knows still has to get its name.
 	naming sync.Mutex
 
