@@ -48,7 +48,7 @@ var changeWords = map[string]notify.Sentence{
 	accounts.CodeCreate:       "%s made an account.",
 	accounts.CodeChange:       "%s changed what an account may do.",
 	accounts.CodeReset:        "%s gave an account a new password.",
-	accounts.CodePassword:     "%s changed the own password.",
+	accounts.CodePassword:     "%s changed their own password.",
 	accounts.CodeDisable:      "%s closed an account.",
 	accounts.CodeEnable:       "%s opened an account again.",
 	accounts.CodeIdle:         "%s changed after what time the pages lock.",

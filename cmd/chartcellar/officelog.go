@@ -108,7 +108,7 @@ func logWords() map[string]logWord {
 		accounts.CodeCreate:       {"made an account", true},
 		accounts.CodeChange:       {"changed an account", true},
 		accounts.CodeReset:        {"set another person's password", true},
-		accounts.CodePassword:     {"changed the own password", true},
+		accounts.CodePassword:     {"changed their own password", true},
 		accounts.CodeDisable:      {"closed an account", true},
 		accounts.CodeEnable:       {"opened an account again", true},
 		accounts.CodeCloseSlot:    {"took away a key to the charts", true},

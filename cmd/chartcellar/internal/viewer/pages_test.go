@@ -209,6 +209,18 @@ func TestLogGoesOn(t *testing.T) {
 	}
 }
 
+// TestLogLeadsOn: staff are led to the patients they saw, IT is not, and who sees all of the log has a
+// better way.
+func TestLogLeadsOn(t *testing.T) {
+	o := newOffice(t, practice())
+	for role, token := range o.settle() {
+		led := strings.Contains(o.page("/log", token), "Which patients you saw")
+		if want := role == access.Staff; led != want {
+			t.Errorf("%s is led to the patients he saw: %t, want %t", role, led, want)
+		}
+	}
+}
+
 // TestRunningImprovesNothing: the word stays, "running" stands beside it.
 func TestRunningImprovesNothing(t *testing.T) {
 	d := practice()
