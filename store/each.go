@@ -1,9 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -231,33 +233,28 @@ func (s *Snapshot) plan(typ string, wanted func(*index.Entry) bool) ([]*frameWor
 	if err != nil {
 		return nil, err
 	}
-	var list []index.Entry
+	frames := map[index.Loc]*frameWork{}
 	err = s.m.index.EachCurrent(index.TypeByte(typ), s.part, s.states, func(e *index.Entry) error {
 		if _, sealed := in[e.Patient]; !sealed && e.Flags&index.Tombstone == 0 && wanted(e) {
-			list = append(list, *e)
+			at := index.Loc{Part: e.Part, Frame: e.Frame}
+			w := frames[at]
+			if w == nil {
+				w = &frameWork{part: e.Part, frame: int(e.Frame), done: make(chan struct{})}
+				frames[at] = w
+			}
+			w.want = append(w.want, *e)
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(list, func(a, b index.Entry) int {
-		if a.Loc.Before(b.Loc) {
-			return -1
-		}
-		return 1
-	})
-	var work []*frameWork
-	for len(list) > 0 {
-		n := 1
-		for n < len(list) && list[n].Part == list[0].Part && list[n].Frame == list[0].Frame {
-			n++
-		}
-		work = append(work, &frameWork{part: list[0].Part, frame: int(list[0].Frame),
-			want: list[:n], done: make(chan struct{})})
-		list = list[n:]
+	for _, w := range frames {
+		slices.SortFunc(w.want, func(a, b index.Entry) int { return cmp.Compare(a.Line, b.Line) })
 	}
-	return work, nil
+	return slices.SortedFunc(maps.Values(frames), func(a, b *frameWork) int {
+		return cmp.Or(cmp.Compare(a.part, b.part), cmp.Compare(a.frame, b.frame))
+	}), nil
 }
 
 // load reads one frame and picks the wanted lines of the type and source.

@@ -80,6 +80,7 @@ func (s *Snapshot) EachNew(ctx context.Context, source, typ string, workers int,
 					once.Do(func() { first = err })
 					cancel()
 				}
+				w.want = nil // the plan of a large practice takes megabytes
 			}
 		})
 	}

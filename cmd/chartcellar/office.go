@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -92,6 +93,7 @@ func (o *office) opened(id age.Identity) error {
 	}
 	o.key, o.unlock = id, release
 	o.e.limitMemory(lookedMemory, lookedGC)
+	debug.FreeOSMemory() // a password takes 128 MB for a moment, and the patients are to be read now
 	if o.Room != nil {
 		o.Wake()
 	}
@@ -110,6 +112,7 @@ func (o *office) closed() {
 		o.Forget()
 	}
 	o.e.limitMemory(memoryLimit, usualGC)
+	debug.FreeOSMemory() // of all that was forgotten
 }
 
 // openRoom makes what answers the pages of patients.

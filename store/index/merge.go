@@ -152,16 +152,24 @@ func (d *DB) entrySources(tx *bolt.Tx, runs []*runFile, typ byte) []source {
 		})
 	}
 	for _, r := range runs {
-		list = append(list, r.source())
+		list = append(list, r.source(typ))
 	}
 	return list
 }
 
-func (r *runFile) source() source {
-	rows := r.entries()
+// source gives the entries of a type; with 0, all.
+func (r *runFile) source(typ byte) source {
+	var rows *rowReader
 	return func() (Entry, bool, error) {
+		if rows == nil {
+			from, err := r.first(Key{typ}, make([]byte, runRow))
+			if err != nil {
+				return Entry{}, false, err
+			}
+			rows = r.entries(from)
+		}
 		row, err := rows.next()
-		if row == nil || err != nil {
+		if row == nil || err != nil || typ != 0 && row[0] != typ {
 			return Entry{}, false, err
 		}
 		e, err := r.d.parseEntry(row[:16], row[16:])
@@ -369,7 +377,7 @@ func (d *DB) Twice(ctx context.Context) (map[byte]int, error) {
 		}
 		var in []source
 		for _, r := range files {
-			in = append(in, r.source())
+			in = append(in, r.source(0))
 		}
 		return eachGroup(ctx, in, func(list []Entry) error {
 			before := 0

@@ -131,21 +131,9 @@ func (r *runFile) row(i int, buf []byte) (Entry, error) {
 // find appends the entries of key.
 func (r *runFile) find(key Key, to []Entry) ([]Entry, error) {
 	buf := make([]byte, runRow)
-	lo, hi := 0, r.count
-	for lo < hi {
-		mid := int(uint(lo+hi) >> 1)
-		e, err := r.row(mid, buf)
-		if err != nil {
-			return nil, err
-		}
-		if bytes.Compare(e.Key[:], key[:]) < 0 {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	for ; lo < r.count; lo++ {
-		e, err := r.row(lo, buf)
+	at, err := r.first(key, buf)
+	for ; err == nil && at < r.count; at++ {
+		e, err := r.row(at, buf)
 		if err != nil {
 			return nil, err
 		}
@@ -154,7 +142,25 @@ func (r *runFile) find(key Key, to []Entry) ([]Entry, error) {
 		}
 		to = append(to, e)
 	}
-	return to, nil
+	return to, err
+}
+
+// first returns the first row whose key is not before this one.
+func (r *runFile) first(key Key, buf []byte) (int, error) {
+	lo, hi := 0, r.count
+	for lo < hi {
+		mid := int(uint(lo+hi) >> 1)
+		e, err := r.row(mid, buf)
+		if err != nil {
+			return 0, err
+		}
+		if bytes.Compare(e.Key[:], key[:]) < 0 {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo, nil
 }
 
 // linesOf appends the places of the records of a patient.
@@ -209,10 +215,10 @@ type rowReader struct {
 	row  []byte
 }
 
-func (r *runFile) entries() *rowReader {
-	n := int64(r.count) * runRow
-	return &rowReader{bufio.NewReaderSize(io.NewSectionReader(r.f, int64(runHead), n), rowBuffer),
-		r.count, make([]byte, runRow)}
+func (r *runFile) entries(from int) *rowReader {
+	at, n := int64(runHead)+int64(from)*runRow, int64(r.count-from)*runRow
+	return &rowReader{bufio.NewReaderSize(io.NewSectionReader(r.f, at, n), rowBuffer),
+		r.count - from, make([]byte, runRow)}
 }
 
 func (r *runFile) patients() *rowReader {

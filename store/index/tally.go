@@ -98,7 +98,7 @@ func (d *DB) Tally(ctx context.Context, like *Tally) (Kept, error) {
 	err := d.viewRuns(func(tx *bolt.Tx, files []*runFile) error {
 		in := d.markedSources(tx)
 		for _, r := range files {
-			in = append(in, marked(r.source(), inFile))
+			in = append(in, marked(r.source(0), inFile))
 			if err := k.patientFile(r); err != nil {
 				return err
 			}

@@ -202,7 +202,11 @@ func (r *Room) readActivity(ctx context.Context, run uint32, day string) (*activ
 // eachDay reads the records of a type, one after the other, and lets pages go first.
 func (r *Room) eachDay(ctx context.Context, rd *Reading, a *activity, typ string, read func(chart.Resource) (time.Time, bool),
 	note func(v *visits, i int, day int32)) error {
-	err := rd.Snap.EachNew(ctx, rd.Source, typ, 1, func(store.Mark) bool { return true }, func(_ int, m store.Mark, id string, raw []byte) error {
+	all := func(store.Mark) bool {
+		r.turns.wait(ctx)
+		return true
+	}
+	err := rd.Snap.EachNew(ctx, rd.Source, typ, 1, all, func(_ int, m store.Mark, id string, raw []byte) error {
 		r.turns.wait(ctx)
 		res := chart.Resource{Type: typ, ID: id, Raw: raw}
 		day, ok := read(res)

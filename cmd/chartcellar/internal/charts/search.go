@@ -47,7 +47,8 @@ type search struct {
 	now         func() time.Time
 	cancel      context.CancelCauseFunc
 	scans       []*Scan
-	several     bool // there are several sources
+	several     bool   // there are several sources
+	begins      func() // is called when it has something to look at
 	patient     patientID
 	lacks       []string // types that are needed and that the copy does not have
 	finds       finds
@@ -274,11 +275,15 @@ func (s *search) lastSeen() time.Time {
 	return s.seen
 }
 
-// run looks at everything, while what there is is counted.
+// run looks at everything, while what there is is counted: not before the first record
+// is looked at, which is to come soon.
 func (s *search) run(ctx context.Context) {
 	var counting sync.WaitGroup
 	var uncounted error
+	begun := make(chan struct{})
+	s.begins = sync.OnceFunc(func() { close(begun) })
 	counting.Go(func() {
+		<-begun
 		for _, scan := range s.scans {
 			if err := scan.Count(ctx); err != nil && ctx.Err() == nil {
 				uncounted = err
@@ -286,6 +291,7 @@ func (s *search) run(ctx context.Context) {
 		}
 	})
 	err := s.finds.run(ctx, s)
+	s.begins() // there may have been nothing
 	ended := context.Cause(ctx)
 	if err != nil {
 		s.cancel(err)
@@ -311,6 +317,7 @@ func (s *search) run(ctx context.Context) {
 func (s *search) through(ctx context.Context, scan *Scan, look func(w int, r chart.Resource) error) error {
 	return scan.Run(ctx, func(w int, r chart.Resource) error {
 		if s.looks.Add(1)%128 == 1 {
+			s.begins()
 			s.due()
 		}
 		if err := ctx.Err(); err != nil {
