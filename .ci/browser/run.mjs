@@ -70,6 +70,7 @@ function watch(page, origin) {
 
 async function context(site, options = {}) {
 	const c = await launched.newContext({ baseURL: site.url, viewport: { width: 1200, height: 900 }, locale: "en-US", ...options });
+	c.setDefaultTimeout(120000); // a loaded computer is slow
 	await c.addInitScript(() => {
 		window.policy = [];
 		document.addEventListener("securitypolicyviolation", (e) => window.policy.push(e.violatedDirective + " " + e.blockedURI));

@@ -49,6 +49,7 @@ type env struct {
 	disk   disk.FS          // nil: the real one
 	work   accounts.Work    // what a password costs; zero: accounts.DefaultWork, only tests make it less
 	rate   float64          // requests a second where the settings say none; 0: as they promise, only tests make it more
+	spare  int64            // store.Options.Ballast; 0: the usual, only tests keep less
 	clock  func() time.Time // nil: time.Now
 	log    *slog.Logger     // nil: none
 	logTo  io.Closer        // the log's file, if there is one

@@ -205,7 +205,7 @@ func (k *rekeying) opened(ctx context.Context, f func(*store.Mirror) error) erro
 	if err != nil {
 		return err
 	}
-	m, err := store.Open(ctx, store.Options{Dir: k.to, Box: box, FS: k.e.disk, Log: k.e.logger(), Reserve: k.s.ReserveMB << 20,
+	m, err := store.Open(ctx, store.Options{Dir: k.to, Box: box, FS: k.e.disk, Log: k.e.logger(), Reserve: k.s.ReserveMB << 20, Ballast: k.e.spare,
 		Doing: "keys rekey", Identity: k.recovery()})
 	if err != nil {
 		return fmt.Errorf("open the new folder: %w", err)

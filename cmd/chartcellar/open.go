@@ -182,7 +182,7 @@ func (e *env) answer(m *store.Mirror) control.Handler {
 			return exitBusy
 		}
 		call := &env{Stdin: strings.NewReader(""), Stdout: stdout, Stderr: stderr,
-			Getenv: e.Getenv, disk: e.disk, work: e.work, rate: e.rate, clock: e.clock, log: e.log, held: m, dir: c.Dir, secret: c.Secret, asked: c.Asked, ring: e.ring}
+			Getenv: e.Getenv, disk: e.disk, work: e.work, rate: e.rate, spare: e.spare, clock: e.clock, log: e.log, held: m, dir: c.Dir, secret: c.Secret, asked: c.Asked, ring: e.ring}
 		call.daemon = e.daemon
 		return run(ctx, call, c.Args)
 	}
@@ -219,7 +219,7 @@ func (e *env) storeOptions(s config.Settings, a access, socket string) (store.Op
 	if err != nil {
 		return store.Options{}, err
 	}
-	o := store.Options{Dir: s.Data, Box: box, Witness: s.BoxKey + ".witness", Reserve: s.ReserveMB << 20,
+	o := store.Options{Dir: s.Data, Box: box, Witness: s.BoxKey + ".witness", Reserve: s.ReserveMB << 20, Ballast: e.spare,
 		Doing: a.doing, Socket: socket, FS: e.disk, Log: e.logger()}
 	if s.KeyFile != "" {
 		if id, err := readKeyFile(s.KeyFile); err == nil {
