@@ -269,14 +269,18 @@ func (r *Run) Close(ctx context.Context, c Closing) error {
 
 // close is Close, but no other run may begin yet: what follows the closing part is done
 // before somebody writes the next one.
-func (r *Run) close(ctx context.Context, c Closing) error {
+func (r *Run) close(ctx context.Context, c Closing) (err error) {
 	if c.Ended.IsZero() {
 		c.Ended = r.m.now().UTC()
 	}
-	if !r.ending {
-		r.m.ending.Lock()
-		r.ending = true
-	}
+	r.m.ending.Lock()
+	r.ending = true
+	defer func() {
+		if err != nil { // it is not ending: who wants to begin is told so
+			r.ending = false
+			r.m.ending.Unlock()
+		}
+	}()
 	pack, err := r.m.journal.Pack()
 	if err != nil {
 		return err
