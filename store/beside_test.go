@@ -352,7 +352,7 @@ func TestSnapshotOfAPartThatComes(t *testing.T) {
 	type view struct {
 		snap       *store.Snapshot
 		generation uint64
-		now, count int
+		count      int
 	}
 	var views []view
 	count := func(s *store.Snapshot) int {

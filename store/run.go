@@ -90,10 +90,15 @@ func (m *Mirror) takeTurn() error {
 			}
 			return &BusyError{Holder{Doing: "another run"}}
 		}
-		m.ending.Lock()
-		m.ending.Unlock() // it has ended
+		m.ended()
 	}
 	return nil
+}
+
+// ended returns once no run is being closed.
+func (m *Mirror) ended() {
+	m.ending.Lock()
+	defer m.ending.Unlock()
 }
 
 func (m *Mirror) begin(ctx context.Context, spec RunSpec) (*Run, error) {

@@ -39,5 +39,6 @@ func TakeLock(name, note string) (*Lock, string, error) {
 	return &Lock{f}, "", nil
 }
 
-// Release lets go of the lock. The file stays.
-func (l *Lock) Release() error { return l.f.Close() }
+// Release lets go of the lock, also where a program that is just being started has
+// inherited the file. The file stays.
+func (l *Lock) Release() error { return errors.Join(unlockFile(l.f), l.f.Close()) }

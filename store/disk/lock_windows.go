@@ -24,3 +24,7 @@ func lockFile(f *os.File) error {
 	}
 	return nil
 }
+
+func unlockFile(f *os.File) error {
+	return windows.UnlockFileEx(windows.Handle(f.Fd()), 0, 1, 0, &windows.Overlapped{Offset: lockedAt})
+}

@@ -403,7 +403,7 @@ func TestMain(m *testing.M) {
 // says.
 func TestWorkFactors(t *testing.T) {
 	strongAgain()
-	defer keys.CheapForTests()
+	defer func() { keys.CheapForTests() }()
 	box, err := keys.NewBox()
 	if err != nil {
 		t.Fatal(err)
