@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -188,7 +189,10 @@ func TestDeadMailServer(t *testing.T) {
 	}
 	dir := t.TempDir()
 	script, heard := filepath.Join(dir, "alert"), filepath.Join(dir, "heard")
-	if err := os.WriteFile(script, []byte("#!/bin/sh\necho \"$CHARTCELLAR_SUBJECT\" >> "+heard+"\n"), 0o700); err != nil {
+	syscall.ForkLock.RLock() // a program that another test starts must not hold it open: it could not run
+	err := os.WriteFile(script, []byte("#!/bin/sh\necho \"$CHARTCELLAR_SUBJECT\" >> "+heard+"\n"), 0o700)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0") // takes calls and never says a word
