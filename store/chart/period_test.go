@@ -63,6 +63,20 @@ func TestPeriodOver(t *testing.T) {
 	}
 }
 
+// TestPeriodOfOneDay: "UTC" stands once, and only if both hours are in it.
+func TestPeriodOfOneDay(t *testing.T) {
+	for ends, want := range map[string]string{
+		`"2026-01-02T08:00:00Z","end":"2026-01-02T09:00:00Z"`:           "2026-01-02 08:00 to 09:00 UTC",
+		`"2026-01-02T08:00:00-05:00","end":"2026-01-02T09:00:00-05:00"`: "2026-01-02 08:00 to 09:00",
+		`"2026-01-02T08:00:00-05:00","end":"2026-01-02T14:00:00Z"`:      "2026-01-02 08:00 to 2026-01-02 14:00 UTC",
+	} {
+		c := build(t, chart.Options{}, patient, `{"resourceType":"Encounter","id":"1","status":"finished","class":{"code":"AMB"},"period":{"start":`+ends+`}}`)
+		if got := section(t, c, "visits").Groups[0].Rows[0].Cells[0]; got != want {
+			t.Errorf("the period is %s, want %s", got, want)
+		}
+	}
+}
+
 // TestPeriodInSeries: a result over several days is no moment, and one without an end is
 // on no day.
 func TestPeriodInSeries(t *testing.T) {
@@ -76,7 +90,7 @@ func TestPeriodInSeries(t *testing.T) {
 	for _, p := range s.Runs[0].Points {
 		got = append(got, fmt.Sprintf("%s until %s", p.On, p.Until.Format("2006-01-02")))
 	}
-	want := "2026-01-02 08:00 UTC to 2026-01-03 08:00 UTC until 2026-01-03; 2026-04-02 08:00 UTC to 09:00 UTC until 0001-01-01"
+	want := "2026-01-02 08:00 UTC to 2026-01-03 08:00 UTC until 2026-01-03; 2026-04-02 08:00 to 09:00 UTC until 0001-01-01"
 	if strings.Join(got, "; ") != want || s.Left != 2 || math.IsNaN(s.Runs[0].Points[0].Y) {
 		t.Errorf("the series is %s, %d left, want %s, 2 left", strings.Join(got, "; "), s.Left, want)
 	}
@@ -125,7 +139,7 @@ func TestAppointmentWords(t *testing.T) {
 			line := `{"resourceType":"Appointment","id":"1","status":"booked","start":"2026-07-01T10:00:00Z","end":"2026-07-01T10:30:00Z"` + tt.rest + `}`
 			c := build(t, chart.Options{Names: ours}, patient, line)
 			row := section(t, c, "appointments").Groups[0].Rows[0]
-			if row.Cells[1] != tt.want || row.Cells[0] != "2026-07-01 10:00 UTC to 10:30 UTC" || c.Timeline.Events[0].Title != tt.want {
+			if row.Cells[1] != tt.want || row.Cells[0] != "2026-07-01 10:00 to 10:30 UTC" || c.Timeline.Events[0].Title != tt.want {
 				t.Errorf("it says %q, the timeline %q, want %q", row.Cells, c.Timeline.Events[0].Title, tt.want)
 			}
 			if b, err := chart.NewBooking(res(t, line), ""); err != nil || b.What == "" {

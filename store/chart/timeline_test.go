@@ -33,7 +33,7 @@ func TestTimelineOfOneRecord(t *testing.T) {
 		{"a visit over days", `{"resourceType":"Encounter","id":"e","status":"finished","class":{"code":"IMP"},"period":{"start":"2020-12-31T22:00:00Z","end":"2021-01-02T09:00:00Z"}}`,
 			"Encounter/e|visits|2020-12-31 22:00 UTC to 2021-01-02 09:00 UTC||moment|hospital stay||"},
 		{"a visit of one day", `{"resourceType":"Encounter","id":"e","status":"finished","class":{"code":"AMB"},"period":{"start":"2020-12-31T09:00:00Z","end":"2020-12-31T09:30:00Z"}}`,
-			"Encounter/e|visits|2020-12-31 09:00 UTC to 09:30 UTC||moment|office||"},
+			"Encounter/e|visits|2020-12-31 09:00 to 09:30 UTC||moment|office||"},
 		{"a period with an end only", `{"resourceType":"Flag","id":"f","code":{"text":"Falls"},"status":"active","period":{"end":"2021-05-06"}}`,
 			"Flag/f|Flag|until 2021-05-06||day|Falls||active"},
 		{"onset before the day of recording", `{"resourceType":"Condition","id":"c","code":{"text":"Gout"},"onsetDateTime":"2011","recordedDate":"2020-01-02"}`,

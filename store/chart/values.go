@@ -176,7 +176,11 @@ func spanText(start, end string) string {
 		return from
 	}
 	day, _, _ := strings.Cut(from, " ")
-	return from + " to " + strings.TrimPrefix(to, day+" ") // of the same day: the hour alone
+	hour, same := strings.CutPrefix(to, day+" ")
+	if same && strings.HasSuffix(from, " UTC") == strings.HasSuffix(to, " UTC") { // the hour alone, and "UTC" once
+		return strings.TrimSuffix(from, " UTC") + " to " + hour
+	}
+	return from + " to " + to
 }
 
 // begins is when a period begins; if that is not said, when it ends.
