@@ -5,6 +5,7 @@
 package font
 
 import (
+	"slices"
 	"time"
 
 	"codeberg.org/go-pdf/fpdf"
@@ -19,8 +20,8 @@ func Document(title string, at time.Time) *fpdf.Fpdf {
 	p.SetModificationDate(at)
 	p.SetCatalogSort(true)
 	p.SetTitle(title, true)
-	p.AddUTF8FontFromBytes("text", "", text().file)
-	p.AddUTF8FontFromBytes("text", "B", bold().file)
-	p.AddUTF8FontFromBytes("mono", "", mono().file)
+	p.AddUTF8FontFromBytes("text", "", slices.Clone(text().file)) // fpdf writes into it
+	p.AddUTF8FontFromBytes("text", "B", slices.Clone(bold().file))
+	p.AddUTF8FontFromBytes("mono", "", slices.Clone(mono().file))
 	return p
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode/utf16"
@@ -32,6 +33,35 @@ func document(t testing.TB, p *font.Pen) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+// TestTwoAtOnce: documents that are made at the same time share no bytes that one writes,
+// and come out alike.
+func TestTwoAtOnce(t *testing.T) {
+	t.Parallel()
+	made := make([][]byte, 4)
+	var g sync.WaitGroup
+	for i := range made {
+		g.Go(func() {
+			p := pen(t)
+			for _, face := range []string{"text", "mono"} {
+				p.SetFont(face, "", 12)
+				p.CellFormat(100, 10, "Ann 1970 ±", "", 1, "", false, 0, "")
+			}
+			p.CellFormat(100, 10, "अनिल כהן علي", "", 1, "", false, 0, "")
+			var b bytes.Buffer
+			if err := p.Output(&b); err != nil {
+				t.Error(err)
+			}
+			made[i] = b.Bytes()
+		})
+	}
+	g.Wait()
+	for i, b := range made {
+		if len(b) < 1000 || !bytes.Equal(b, made[0]) {
+			t.Errorf("document %d has %d bytes and is not as the first", i, len(b))
+		}
+	}
 }
 
 func TestLacks(t *testing.T) {
