@@ -237,8 +237,19 @@ async function aRun() {
 	want(!(await polled.text()).includes("<html"), "progress", "the part is a whole page");
 	await look(page, "/backups while a run goes on", seen);
 	await shot(page, "backups-running");
-	await page.click("form[action='/backups/stop'] button");
-	await page.waitForURL("**/backups?done=stop");
+	// Somebody else ends the run while the button is answered; the part that is polled says so.
+	const other = await c.newPage();
+	await other.goto("/backups");
+	await page.route("**/backups/stop", async (route) => {
+		const ended = page.waitForResponse((r) => r.headers()["hx-refresh"] === "true", { timeout: 30000 }).catch(() => say("progress", "does not say that the run has ended"));
+		await other.click("form[action='/backups/stop'] button");
+		await ended;
+		await page.waitForTimeout(500);
+		await route.continue();
+	});
+	await page.click("form[action='/backups/stop'] button", { noWaitAfter: true });
+	await page.waitForURL("**/backups?done=stop", { timeout: 60000 });
+	await other.close();
 	want((await page.locator("#progress").count()) === 0, "progress", "is still shown after the end");
 	// The warning before the lock, by the browser's own clock.
 	await page.clock.install();

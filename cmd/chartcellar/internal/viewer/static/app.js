@@ -45,3 +45,16 @@
 		if (e.detail.pathInfo.requestPath === "/stay" && e.detail.successful) { ask(); }
 	});
 })();
+
+// A form that was just sent takes the page along: what is asked in the background
+// meanwhile does not, for it would show the page of before again.
+(function () {
+	"use strict";
+	var sent = 0;
+	document.addEventListener("submit", function (e) {
+		if (!e.defaultPrevented) { sent = Date.now(); }
+	});
+	document.body.addEventListener("htmx:beforeOnLoad", function (e) {
+		if (Date.now() - sent < 10000) { e.preventDefault(); }
+	});
+})();
