@@ -49,13 +49,13 @@ func (b *Builder) insiders(r Resource, d *fhir.DiagnosticReport) {
 			}
 		}
 		it.row.Cells[4] = b.results[from].On
-		it.row.More = join("; ", insideWords(name), it.row.More)
+		it.row.More = join("; ", b.results[from].InsideWords(), it.row.More)
 		b.inner = append(b.inner, innerRow{kind == VitalSign, it})
 	}
 }
 
-// insideWords say that a value stands inside a report of that name.
-func insideWords(name string) string { return "inside the report: " + name }
+// InsideWords say in which report a result stands.
+func (r *Result) InsideWords() string { return "inside the report: " + r.Within }
 
 // InsideWords say how many results of a section stand inside other records; "" if none does.
 func (s *Section) InsideWords() string {

@@ -170,15 +170,7 @@ func observedOn(o *fhir.Observation) occasion {
 // reportedOn is when what a report tells of was; if it does not say that, when it was
 // issued.
 func reportedOn(d *fhir.DiagnosticReport) occasion {
-	switch {
-	case str(d.EffectiveDateTime) != "":
-		return when(*d.EffectiveDateTime, nil, "")
-	case period(d.EffectivePeriod) != "":
-		return when("", d.EffectivePeriod, "")
-	case str(d.Issued) != "":
-		return when(*d.Issued, nil, "(issued)")
-	}
-	return occasion{}
+	return observedOn(&fhir.Observation{EffectiveDateTime: d.EffectiveDateTime, EffectivePeriod: d.EffectivePeriod, Issued: d.Issued})
 }
 
 // testOf returns what makes two results ones of the same test: a code, LOINC

@@ -152,7 +152,7 @@ func (p *measuredPage) row(r *chart.Result) labRow {
 		row.Mini = plot.Mini(pt.Y, pt.From, pt.To)
 	}
 	if r.Inside > 0 {
-		row.More = append(row.More, "inside the report: "+r.Within)
+		row.More = append(row.More, r.InsideWords())
 	}
 	for _, words := range []string{r.How, r.Comment} {
 		if words != "" {
