@@ -10,7 +10,7 @@ import (
 // such a record with the patient of the same id: whoever shows it says that it may be about
 // somebody else.
 func Stranger(raw []byte, base string) string {
-	if base == "" || !refersAway(raw) {
+	if base == "" || !refersAway(raw, base) {
 		return ""
 	}
 	tree, err := parseTree(slim(raw))
@@ -54,21 +54,28 @@ func referencesIn(n *node) (list []string) {
 	return list
 }
 
-// refersAway reports whether a record may have an absolute reference.
-func refersAway(raw []byte) bool {
+// refersAway reports whether a record may refer to a patient of another server than the
+// source at base: most do not, and are not parsed to find that out.
+func refersAway(raw []byte, base string) bool {
 	for {
 		from, to := nextString(raw, referenceName)
 		if from < 0 {
 			return false
 		}
-		if ref := raw[from:to]; bytes.Contains(ref, []byte("//")) || bytes.IndexByte(ref, '\\') >= 0 {
+		ref := raw[from:to]
+		if bytes.IndexByte(ref, '\\') >= 0 {
 			return true
+		}
+		if i := bytes.Index(ref, patientSlash); i > 0 { // at the beginning it is relative
+			if before, typ, _, _ := splitReference(string(ref)); typ == "Patient" && !Own(before, base) {
+				return true
+			}
 		}
 		raw = raw[to:]
 	}
 }
 
-var referenceName = []byte(`"reference"`)
+var referenceName, patientSlash = []byte(`"reference"`), []byte("Patient/")
 
 // ofStranger marks what a section has read of a record that is about a patient of another
 // server: beside what it is about, and in no series with the patient's own.
