@@ -80,14 +80,14 @@ func (r *Room) Uses(ctx context.Context, a viewer.Actor, p viewer.Place, wide bo
 	if err != nil {
 		return out, locked(err)
 	}
+	var events []store.Event
 	for _, id := range slices.Sorted(maps.Keys(u.whose)) { // who saw a patient is asked by patient
-		if id == "" || id == f.patient {
-			continue
+		if id != "" && id != f.patient {
+			events = append(events, store.Event{Code: "search.shown", Key: store.Key{Source: f.key.Source}, Patient: id, Count: u.whose[id]})
 		}
-		e := store.Event{Code: "search.shown", Key: store.Key{Source: f.key.Source}, Patient: id, Count: u.whose[id]}
-		if err := r.note(a, e, "where "+f.key.Type+"/"+f.key.ID+" is used"); err != nil {
-			return viewer.Uses{}, err
-		}
+	}
+	if err := r.notes(a, events, "where "+f.key.Type+"/"+f.key.ID+" is used"); err != nil {
+		return viewer.Uses{}, err
 	}
 	u.finish()
 	return out, nil
