@@ -199,13 +199,20 @@ type openFinder struct{ Finder }
 // Find implements Finder.
 func (f openFinder) Find(typ, id string) ([]byte, bool) {
 	raw, ok := f.Finder.Find(typ, id)
-	if !ok || Sensitive(raw) {
-		return nil, false
-	}
-	if later, knows := f.Finder.(LaterFinder); knows && later.ClosedLater(typ, id) {
+	if !ok || Closed(f.Finder, typ, id, raw) {
 		return nil, false
 	}
 	return raw, true
+}
+
+// Closed reports whether a record that f has found is labelled sensitive, in its bytes or,
+// if f is a LaterFinder, since then.
+func Closed(f Finder, typ, id string, raw []byte) bool {
+	if Sensitive(raw) {
+		return true
+	}
+	later, knows := f.(LaterFinder)
+	return knows && later.ClosedLater(typ, id)
 }
 
 // Withheld says how many records are in the copy and not shown to who looks.

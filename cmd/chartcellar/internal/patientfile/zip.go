@@ -245,9 +245,8 @@ func labelled(names chart.Finder, a *chart.Attachment) bool {
 	if id == "" {
 		return false
 	}
-	_, found := names.Find("Binary", id)
-	_, open := chart.Open(names).Find("Binary", id)
-	return found && !open
+	raw, found := names.Find("Binary", id)
+	return found && chart.Closed(names, "Binary", id, raw)
 }
 
 func (z *packer) document(ctx context.Context, a *chart.Attachment, open func(context.Context, *chart.Attachment) (io.ReadCloser, error)) error {
