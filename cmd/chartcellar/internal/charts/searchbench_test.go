@@ -1,7 +1,6 @@
 package charts_test
 
 import (
-	"context"
 	"encoding/base64"
 	"fmt"
 	"strings"
@@ -9,8 +8,6 @@ import (
 	"time"
 
 	"chartcellar/cmd/chartcellar/internal/viewer"
-	"chartcellar/store"
-	"chartcellar/store/index"
 )
 
 // manyNotes is how many notes the benchmark has: of 20,000 patients, with as many results
@@ -21,25 +18,7 @@ const manyNotes = 100_000
 // every 50,000th note, the oldest and the one in the middle.
 func fill(b *testing.B, d *desk) {
 	b.Helper()
-	ctx := context.Background()
-	r, err := d.m.Begin(ctx, store.RunSpec{Source: "main", Kind: "sync"})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer r.Abort()
-	add := func(make func(i int) string) {
-		var chunk strings.Builder
-		for i := range manyNotes {
-			chunk.WriteString(make(i) + "\n")
-			if i%500 == 499 {
-				if err := r.Add(ctx, store.Chunk{Lines: []byte(chunk.String())}); err != nil {
-					b.Fatal(err)
-				}
-				chunk.Reset()
-			}
-		}
-	}
-	add(func(i int) string {
+	d.pullMany(b, manyNotes, func(i int) string {
 		var text strings.Builder
 		fmt.Fprintf(&text, "# Visit %d\n", i)
 		for k := range 9 {
@@ -50,17 +29,9 @@ func fill(b *testing.B, d *desk) {
 		}
 		return fmt.Sprintf(`{"resourceType":"DocumentReference","id":"n%d","status":"current","type":{"coding":[{"system":"http://loinc.org","code":"11506-3","display":"Progress note"}]},"subject":{"reference":"Patient/p%d"},"date":"2026-01-02T10:00:00Z","content":[{"attachment":{"contentType":"text/plain; charset=utf-8","data":"%s"}}]}`,
 			i, i%20_000, base64.StdEncoding.EncodeToString([]byte(text.String())))
-	})
-	add(func(i int) string {
+	}, func(i int) string {
 		return fmt.Sprintf(`{"resourceType":"Observation","id":"o%d","status":"final","code":{"coding":[{"system":"http://loinc.org","code":"%d-4","display":"Test number %d"}]},"subject":{"reference":"Patient/p%d"},"effectiveDateTime":"2026-01-02","valueQuantity":{"value":%d.5,"unit":"mg/dL"}}`, i, i%60, i%60, i%20_000, i%97)
 	})
-	counts, err := r.Counts(ctx)
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := r.Close(ctx, store.Closing{States: index.RunStates{All: index.Applied}, Counts: counts}); err != nil {
-		b.Fatal(err)
-	}
 }
 
 // BenchmarkSearch100000Notes measures how long it takes until the first hit of a rare word

@@ -14,8 +14,8 @@ import (
 // manyPatients is how many patients the benchmark of the reports has.
 const manyPatients = 100_000
 
-// crowd pulls that many patients.
-func crowd(b *testing.B, d *desk) {
+// pullMany pulls n records of each kind in one run.
+func (d *desk) pullMany(b *testing.B, n int, kinds ...func(i int) string) {
 	b.Helper()
 	ctx := context.Background()
 	r, err := d.m.Begin(ctx, store.RunSpec{Source: "main", Kind: "sync"})
@@ -23,14 +23,16 @@ func crowd(b *testing.B, d *desk) {
 		b.Fatal(err)
 	}
 	defer r.Abort()
-	var chunk strings.Builder
-	for i := range manyPatients {
-		fmt.Fprintf(&chunk, `{"resourceType":"Patient","id":"p%d","name":[{"family":"Family%d","given":["Given"]}],"birthDate":"1960-01-02"}`+"\n", i, i)
-		if i%500 == 499 {
-			if err := r.Add(ctx, store.Chunk{Lines: []byte(chunk.String())}); err != nil {
-				b.Fatal(err)
+	for _, make := range kinds {
+		var chunk strings.Builder
+		for i := range n {
+			chunk.WriteString(make(i) + "\n")
+			if i%500 == 499 {
+				if err := r.Add(ctx, store.Chunk{Lines: []byte(chunk.String())}); err != nil {
+					b.Fatal(err)
+				}
+				chunk.Reset()
 			}
-			chunk.Reset()
 		}
 	}
 	counts, err := r.Counts(ctx)
@@ -46,7 +48,9 @@ func crowd(b *testing.B, d *desk) {
 // patient, once the patients are in memory; and what it takes to read them.
 func BenchmarkSeen100000Patients(b *testing.B) {
 	d := newDesk(b)
-	crowd(b, d)
+	d.pullMany(b, manyPatients, func(i int) string {
+		return fmt.Sprintf(`{"resourceType":"Patient","id":"p%d","name":[{"family":"Family%d","given":["Given"]}],"birthDate":"1960-01-02"}`, i, i)
+	})
 	for i := range 100 {
 		e := store.Event{Code: "chart.view", Account: "staff", Key: store.Key{Source: "main", Type: "Patient"}, Patient: fmt.Sprint("p", i*(manyPatients/100))}
 		if err := d.m.Journal(e); err != nil {
