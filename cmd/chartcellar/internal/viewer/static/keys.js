@@ -17,6 +17,10 @@
 		if (!next && by < 0) { next = document.getElementById("text"); }
 		if (next) { next.focus(); e.preventDefault(); }
 	}
+	// The browser puts the keyboard into a field that asks for it only when it paints: what is
+	// typed until then would be lost.
+	var first = document.querySelector("[autofocus]");
+	if (first && document.activeElement === document.body) { first.focus(); }
 	document.addEventListener("keydown", function (e) {
 		if (e.ctrlKey || e.altKey || e.metaKey) { return; }
 		if (e.key === "ArrowDown") { step(e, 1); return; }
