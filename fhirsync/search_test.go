@@ -127,6 +127,7 @@ func TestSearchFaults(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			f := newSearchOffice(t, searched())
 			f.emr.Set(tt.faults)
 			r, err := f.trySync(t)

@@ -45,6 +45,7 @@ func TestBadSources(t *testing.T) {
 	for _, mode := range []string{"bulk", "search"} {
 		for _, tt := range tests {
 			t.Run(mode+": "+tt.name, func(t *testing.T) {
+				t.Parallel()
 				f := newSearchOffice(t, guarded(mode, 30))
 				f.secret = true
 				first := f.syncAhead(t)

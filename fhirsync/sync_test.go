@@ -273,6 +273,7 @@ func TestFaults(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			f := newOffice(t, small())
 			f.emr.Set(tt.faults)
 			r, err := f.trySync(t)
