@@ -11,7 +11,13 @@ const vital = [{ coding: [{ system: "http://terminology.hl7.org/CodeSystem/obser
 const code = (c) => ({ coding: [{ code: c }] });
 const b64 = (s) => Buffer.from(s).toString("base64");
 const of = (id) => ({ reference: "Patient/" + id });
-const day = (back) => new Date(Date.now() - back * 86400e3).toISOString().slice(0, 10);
+
+// zone is where the practice stands; day is the date there, so many days ago.
+export const zone = "America/New_York";
+export function day(back) {
+	const today = new Intl.DateTimeFormat("en-CA", { timeZone: zone, year: "numeric", month: "2-digit", day: "2-digit" }).format(new Date());
+	return new Date(Date.parse(today + "T12:00:00Z") - back * 86400e3).toISOString().slice(0, 10);
+}
 
 // pdf makes a document of one page with a line of text on it.
 export function pdf(text, trailer = "") {

@@ -3,7 +3,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import path from "node:path";
-import { write } from "./awkward.mjs";
+import { day, write } from "./awkward.mjs";
 import { giving } from "./give.mjs";
 import { labs } from "./labs.mjs";
 import { documents } from "./documents.mjs";
@@ -140,7 +140,7 @@ export function charts({ root, work, shots, context, watch, look, shot, want, si
 		await page.click("text=Find");
 		await page.click("table.people tbody th a >> nth=0");
 		want((await text(page)).includes("Penicillin"), "charts without JavaScript", "no chart");
-		await page.fill("#asof", new Date().toISOString().slice(0, 10));
+		await page.fill("#asof", day(0));
 		await page.click(".asof button");
 		want(page.url().includes("asof=") && (await text(page)).includes("As of "), "charts without JavaScript", "no day can be chosen");
 		want(!(await page.locator(".tabs a:has-text('Problems')").isVisible()), "charts without JavaScript", "the pages of the chart take the whole screen of a telephone");

@@ -4,6 +4,7 @@
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import path from "node:path";
+import { zone } from "./awkward.mjs";
 import { fullest, walk } from "./walk.mjs";
 
 // start runs a command of the program until it has printed all that is waited for. Everything
@@ -29,7 +30,7 @@ export function start(bin, home, args, patterns) {
 }
 
 export const surroundings = (home) => ({ PATH: process.env.PATH, HOME: home, XDG_CONFIG_HOME: path.join(home, "config"),
-	XDG_DATA_HOME: path.join(home, "data"), XDG_RUNTIME_DIR: path.join(home, "run"), TMPDIR: path.join(home, "tmp"), TZ: "America/New_York" });
+	XDG_DATA_HOME: path.join(home, "data"), XDG_RUNTIME_DIR: path.join(home, "run"), TMPDIR: path.join(home, "tmp"), TZ: zone });
 
 const digits = (s) => Number(s.replaceAll(",", ""));
 
