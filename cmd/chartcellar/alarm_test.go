@@ -414,8 +414,8 @@ func TestPingIsDownAndFolderGone(t *testing.T) {
 func TestClocks(t *testing.T) {
 	box := newLetterbox(t)
 	i := newDaemonTest(t, "--mail-to", "owner@practice.example", "--smtp", box.addr, "--smtp-plain")
-	// No pull is due in the hours of this test, at whatever time of day it runs.
-	i.run("schedule", "set", "--pull", "daily "+time.Now().Add(12*time.Hour).Format("15:04"))
+	// Nothing is due in the hours of this test, at whatever time of day it runs.
+	i.run("schedule", "set", "--pull", "daily "+time.Now().Add(12*time.Hour).Format("15:04"), "--downtime", "off")
 	box.take()
 	ahead := time.Duration(0)
 	i.e.clock = func() time.Time { return time.Now().Add(ahead) }
