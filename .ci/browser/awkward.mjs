@@ -14,10 +14,7 @@ const of = (id) => ({ reference: "Patient/" + id });
 
 // zone is where the practice stands; day is the date there, so many days ago.
 export const zone = "America/New_York";
-export function day(back) {
-	const today = new Intl.DateTimeFormat("en-CA", { timeZone: zone, year: "numeric", month: "2-digit", day: "2-digit" }).format(new Date());
-	return new Date(Date.parse(today + "T12:00:00Z") - back * 86400e3).toISOString().slice(0, 10);
-}
+export const day = (back) => new Date(Date.parse(new Date().toLocaleDateString("en-CA", { timeZone: zone })) - back * 86400e3).toISOString().slice(0, 10);
 
 // pdf makes a document of one page with a line of text on it.
 export function pdf(text, trailer = "") {
